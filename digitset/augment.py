@@ -1,0 +1,33 @@
+"""One random affine map per image: rotation, shear, scale and shift. Never a flip: digits are not symmetric."""
+
+import math
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.Generator) -> UInt8[Tensor, "N 28 28"]:
+    """Each image under its own random affine map, bilinear, black outside.
+
+    At strength 1: rotation and shear up to 15 degrees, scale .85 to 1.15 (each axis on its own), shift up to 2 pixels, all
+    uniform. Strength scales every range; 0 returns the images as they are.
+    """
+    if strength == 0:
+        return images
+    theta = _maps(len(images), strength, generator).to(images.device)
+    grid = F.affine_grid(theta, [len(images), 1, 28, 28], align_corners=False)
+    moved = F.grid_sample(images[:, None].float(), grid, align_corners=False)
+    return moved[:, 0].round().to(torch.uint8)
+
+
+def _maps(count: int, strength: float, generator: torch.Generator) -> Float[Tensor, "N 2 3"]:
+    """The inverse maps, from output to input coordinates in -1..1, that `affine_grid` takes."""
+    draws = (2 * torch.rand(6, count, generator=generator) - 1) * strength
+    rotation, shear = draws[0] * math.radians(15), torch.tan(draws[1] * math.radians(15))
+    wide, high = 1 / (1 + 0.15 * draws[2]), 1 / (1 + 0.15 * draws[3])
+    cosine, sine = torch.cos(rotation), torch.sin(rotation)
+    shift = draws[4:] * 2 / 14  # 14 pixels are one unit of the grid
+    rows = [cosine * wide, (shear * cosine - sine) * high, shift[0], sine * wide, (shear * sine + cosine) * high, shift[1]]
+    return torch.stack(rows, dim=1).view(count, 2, 3)

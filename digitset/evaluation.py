@@ -1,0 +1,132 @@
+"""Scores of a network on sets of sequences, with intervals and by length."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from digitset import parts
+from digitset.data import Digits
+from digitset.network import Network, lengths_of, solve
+from digitset.run import Run
+from digitset.sequences import Batch, partitions, published
+from digitset.tasks import Task
+
+ROUNDS = 20  # partitions of the test images in the set `random`
+VALIDATION_ROUNDS = 4
+EVALUATION_SEED = 0  # the same sets for every run, whatever its seed
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What a network read on a set, and what was true."""
+
+    batch: Batch
+    reading: Float[Tensor, "B *_"]
+    target: Int64[Tensor, " B"]
+
+
+def evaluation_sets(
+    digits: Digits, task: Task, lengths: tuple[int, int], longest: int | None = None
+) -> dict[str, Batch]:
+    """The sets that a table is made of, by name.
+
+    `test`, every image once, for a task on single images. For sequences `published`, the windows of the repository that
+    posed the tasks (left out for a model that takes at most `longest` images, if they are longer), and `random`, 20
+    random partitions of the images into sequences of the given lengths.
+    """
+    if task.LENGTHS == (1, 1) and not task.ANCHORED:
+        return {"test": published(digits, (1, 1), False)}
+    sets = {
+        "published": published(digits, task.LENGTHS, task.ANCHORED),
+        "random": partitions(digits, lengths, task.ANCHORED, ROUNDS, EVALUATION_SEED),
+    }
+    return {name: batch for name, batch in sets.items() if longest is None or batch.index.shape[1] <= longest}
+
+
+def validation_set(digits: Digits, task: Task, lengths: tuple[int, int]) -> Batch:
+    return partitions(digits, lengths, task.ANCHORED, VALIDATION_ROUNDS, EVALUATION_SEED)
+
+
+@torch.inference_mode()
+def read(network: Network, task: Task, batches: list[Batch]) -> list[Readings]:
+    """Reads sets that share one pool, which is encoded once. Leaves the network in the mode it was in."""
+    was_training = network.training
+    network.eval()
+    vectors = network.embed_in_parts(batches[0].images)
+    readings = []
+    for batch in batches:
+        outputs = torch.cat(list(network.read_in_parts(vectors, batch)))
+        kind = network.model.output
+        readings.append(Readings(batch, task.read(outputs, kind), solve(task, batch)))
+    network.train(was_training)
+    return readings
+
+
+def scores(task: Task, readings: Readings) -> dict[str, float]:
+    """The mean of each example's scores, and the scores of the set as a whole."""
+    means = {name: float(value.double().mean()) for name, value in task.scores(readings.reading, readings.target).items()}
+    return means | task.summary(readings.reading, readings.target)
+
+
+def scores_by_length(task: Task, readings: Readings) -> dict[int, dict[str, float]]:
+    """The scores of the sequences of each length, and how many there are (`n`)."""
+    lengths = readings.batch.lengths
+    table = {}
+    for length in lengths.unique().tolist():
+        these = lengths == length
+        part = Readings(readings.batch, readings.reading[these], readings.target[these])
+        table[length] = {"n": int(these.sum()), **scores(task, part)}
+    return table
+
+
+def wilson(accuracy: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The 95 % score interval of a proportion of n independent trials (Wilson 1927)."""
+    centre = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def evaluate(network: Network, run: Run, digits: Digits) -> dict[str, Any]:
+    """All scores of a run on the test images: by evaluation set, `n`, scores, Wilson interval, scores by length.
+
+    The interval takes the items for independent: on `published` they overlap, so the true one is somewhat wider.
+    """
+    task = parts.load("tasks", run.task)
+    sets = evaluation_sets(digits, task, lengths_of(run), network.longest)
+    report = {}
+    for name, readings in zip(sets, read(network, task, list(sets.values())), strict=True):
+        report[name] = report_on(task, readings)
+    return report
+
+
+def report_on(task: Task, readings: Readings) -> dict[str, Any]:
+    """What `evaluate` says of one set."""
+    found = scores(task, readings)
+    interval = wilson(found["accuracy"], len(readings.target))
+    return {
+        "n": len(readings.target),
+        "scores": found,
+        "interval": list(interval),
+        "by_length": scores_by_length(task, readings),
+    }
+
+
+def ceiling(classifier: Network, task: Task, lengths: tuple[int, int], digits: Digits) -> dict[str, Any]:
+    """What `task` scores when its exact rule is applied to the digits that a trained `classify` network reads.
+
+    An answer by rule is certain, so a loss in nats is infinite where one is wrong.
+    """
+    classify = parts.load("tasks", "classify")
+    (single,) = read(classifier, classify, [published(digits, (1, 1), False)])
+    seen = classify.answer(single.reading).long()
+    report = {}
+    for name, batch in evaluation_sets(digits, task, lengths).items():
+        anchor = None if batch.anchor is None else seen[batch.anchor]
+        answer = task.solve(seen[batch.index], batch.mask, anchor)
+        certain = torch.nn.functional.one_hot(answer, task.answers(batch.index.shape[1])).float().log()
+        report[name] = report_on(task, Readings(batch, task.read(certain, "distribution"), solve(task, batch)))
+    return report

@@ -1,0 +1,68 @@
+"""What several encoders and models use: masked pooling, attention that can return its weights, a Transformer block."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def masked_sum(tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
+    """The sum over a sequence. Padding counts nothing, whatever it holds (even NaN)."""
+    return tokens.masked_fill(~mask[:, :, None], 0).sum(dim=1)
+
+
+def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
+    """Two linear layers, GELU between them."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2.2), from queries to a masked context."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, query: Float[Tensor, "B Q D"], context: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B Q D"]:
+        attended = F.scaled_dot_product_attention(
+            self._split(self.query(query)),
+            self._split(self.key(context)),
+            self._split(self.value(context)),
+            attn_mask=None if mask is None else mask[:, None, None, :],
+        )
+        return self.out(attended.transpose(1, 2).flatten(2))
+
+    def weights(
+        self, query: Float[Tensor, "B Q D"], context: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]
+    ) -> Float[Tensor, "B H Q L"]:
+        """The attention weights that `forward` uses: each row sums to 1, padding has exactly 0."""
+        query, key = self._split(self.query(query)), self._split(self.key(context))
+        logits = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
+        return logits.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(dim=-1)
+
+    def _split(self, tokens: Float[Tensor, "B L D"]) -> Float[Tensor, "B H L C"]:
+        return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class Block(nn.Module):
+    """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a two-layer perceptron."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads)
+        self.perceptron_norm = nn.LayerNorm(width)
+        self.perceptron = multilayer_perceptron(width, hidden, width, dropout)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None
+    ) -> Float[Tensor, "B L D"]:
+        normed = self.attention_norm(tokens)
+        tokens = tokens + self.dropout(self.attention(normed, normed, mask))
+        return tokens + self.dropout(self.perceptron(self.perceptron_norm(tokens)))

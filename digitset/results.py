@@ -1,0 +1,63 @@
+"""Rows of results: one writer for every CSV, so that all of them have the same columns."""
+
+import csv
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+from digitset.record import Record, write_whole
+from digitset.run import Run
+
+COLUMNS = (
+    *("task", "model", "encoder", "seed", "evaluation", "n", "accuracy", "accuracy_low", "accuracy_high", "loss"),
+    *("mae", "auc", "parameters", "train_steps", "train_images", "train_seconds", "images_per_second"),
+    *("device", "precision", "threads", "commit"),
+)
+Row = dict[str, Any]
+
+
+def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str | None = None) -> list[Row]:
+    """A row for each evaluation set of a report by `evaluation`; `model` overrides the name, for the ceiling."""
+    machine, summary = record.machine(), record.summary()
+    made = []
+    for evaluation, found in report.items():
+        scores = found["scores"]
+        row = {
+            "task": run.task,
+            "model": model or run.model,
+            "encoder": run.encoder,
+            "seed": run.seed,
+            "evaluation": evaluation,
+            "n": found["n"],
+            "accuracy": scores["accuracy"],
+            "accuracy_low": found["interval"][0],
+            "accuracy_high": found["interval"][1],
+            "loss": scores[loss],
+            "mae": scores.get("mae"),
+            "auc": scores.get("auc"),
+            "parameters": summary["parameters"],
+            "train_steps": summary["steps"],
+            "train_images": summary["images"],
+            "train_seconds": summary["train_seconds"],
+            "images_per_second": summary["images_per_second"],
+            **{key: machine[key] for key in ("device", "precision", "threads", "commit")},
+        }
+        made.append(row)
+    return made
+
+
+def write_csv(path: Path, table: list[Row]) -> None:
+    """Writes rows; a value that does not apply or is not finite (the loss of a rule that is certain) is left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in table:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    write_whole(path, text.getvalue().encode())
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

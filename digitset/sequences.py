@@ -1,0 +1,119 @@
+"""Digits -> batches of sequences: a pool of distinct images, and rows of indices into it.
+
+Each image of the pool is encoded once, however many sequences it is in, and no padding is ever encoded:
+`tokens = encoder(images)[index]`.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
+
+from digitset.data import Digits
+from digitset.rng import generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B sequences over a pool of N images. Row b is the images `index[b, mask[b]]`; what lies outside the mask is padding.
+
+    `labels` are the digits of the pool, from which a task makes its targets; a model never sees them.
+    """
+
+    images: UInt8[Tensor, "N 28 28"]
+    labels: Int64[Tensor, " N"]
+    index: Int64[Tensor, "B L"]
+    mask: Bool[Tensor, "B L"]
+    anchor: Int64[Tensor, " B"] | None
+
+    @property
+    def digits(self) -> Int64[Tensor, "B L"]:
+        return self.labels[self.index]
+
+    @property
+    def anchor_digits(self) -> Int64[Tensor, " B"] | None:
+        return None if self.anchor is None else self.labels[self.anchor]
+
+    @property
+    def lengths(self) -> Int64[Tensor, " B"]:
+        return self.mask.sum(dim=1)
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        """Some of the sequences, over the same pool."""
+        anchor = None if self.anchor is None else self.anchor[start:stop]
+        return Batch(self.images, self.labels, self.index[start:stop], self.mask[start:stop], anchor)
+
+
+def sample(
+    digits: Digits, pool: int, sequences: int, lengths: tuple[int, int], anchored: bool, seed: int, step: int
+) -> Batch:
+    """The training batch of a step: a function of (seed, step) and nothing else.
+
+    The pool is the step's share of a permutation of all images, a new one each pass. It is shuffled several times and
+    each shuffle is cut into rows (an anchor first, where there is one), so that the images of a row are distinct, every
+    image is used about equally often, and there are about `sequences` rows. Lengths are uniform over `lengths`.
+    """
+    shortest, longest = lengths
+    pool = min(pool, len(digits))
+    turn, place = divmod(step, len(digits) // pool)
+    order = torch.randperm(len(digits), generator=generator(seed, "pass", turn))
+    chosen = order[place * pool : (place + 1) * pool].to(digits.labels.device)
+
+    draw = generator(seed, "sequences", step)
+    width = longest + anchored
+    per_shuffle = pool // width
+    shuffles = max(1, round(sequences / per_shuffle))
+    rows = torch.rand(shuffles, pool, generator=draw).argsort(dim=1)[:, : per_shuffle * width].reshape(-1, width)
+    count = torch.randint(shortest, longest + 1, (len(rows), 1), generator=draw)
+    return _batch(Digits(digits.images[chosen], digits.labels[chosen]), rows, count, anchored)
+
+
+def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch:
+    """The windows of kobybibas/vit_for_mnist: item i is images i .. i + n - 1, n = crc32(str(i)) % 10 + 1, in file order.
+
+    With an anchor, it is image i and the sequence is the n images after it. The windows overlap, so the items are not
+    independent: 9,990 items of MNIST's test images, 9,989 with an anchor. A task whose sequences have one fixed length
+    has no published windows of its own; it gets one item an image.
+    """
+    shortest, longest = lengths
+    if shortest == longest:
+        items = len(digits) - (longest + anchored) + 1
+        count = torch.full((items, 1), longest)
+    else:
+        longest = 10
+        items = len(digits) - longest - anchored
+        count = torch.tensor([[zlib.crc32(str(item).encode()) % 10 + 1] for item in range(items)])
+    rows = torch.arange(items)[:, None] + torch.arange(longest + anchored)
+    return _batch(digits, rows, count, anchored)
+
+
+def partitions(digits: Digits, lengths: tuple[int, int], anchored: bool, rounds: int, seed: int) -> Batch:
+    """Random partitions of the images into sequences of uniform random length: no image twice in a round.
+
+    With an anchor, each sequence takes one image more. What is left at a round's end, too little for a row, is left out.
+    """
+    shortest, longest = lengths
+    draw = generator(seed, "partitions", shortest, longest)
+    rows, counts = [], []
+    for _ in range(rounds):
+        order = torch.randperm(len(digits), generator=draw)
+        most = len(digits) // (shortest + anchored)
+        count = torch.randint(shortest, longest + 1, (most,), generator=draw)
+        ends = (count + int(anchored)).cumsum(0)
+        count, ends = count[ends <= len(digits)], ends[ends <= len(digits)]
+        starts = ends - count - int(anchored)
+        place = starts[:, None] + torch.arange(longest + anchored)
+        rows.append(order[place.clamp(max=len(digits) - 1)])  # what the clamp touches is padding
+        counts.append(count)
+    return _batch(digits, torch.cat(rows), torch.cat(counts)[:, None], anchored)
+
+
+def _batch(digits: Digits, rows: Int64[Tensor, "B W"], count: Int64[Tensor, "B 1"], anchored: bool) -> Batch:
+    """Rows of images, the anchor in the first column if there is one, and how many of the others count."""
+    device = digits.labels.device
+    index = rows[:, 1:] if anchored else rows
+    mask = torch.arange(index.shape[1]) < count
+    anchor = rows[:, 0].to(device) if anchored else None
+    return Batch(digits.images, digits.labels, index.to(device), mask.to(device), anchor)

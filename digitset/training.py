@@ -1,0 +1,218 @@
+"""train(run): the loop. Everything random in it is a function of (seed, purpose, step), so it resumes bit for bit."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from digitset import data, machine, parts
+from digitset.augment import affine
+from digitset.data import Digits, Splits
+from digitset.errors import InputError
+from digitset.evaluation import read, scores, validation_set
+from digitset.network import Network, build, lengths_of, solve
+from digitset.record import Record
+from digitset.rng import derive, generator
+from digitset.run import Run
+from digitset.sequences import sample
+from digitset.tasks import Task, training_loss
+
+LOG_EVERY = 10  # steps
+Listener = Callable[[dict[str, Any]], None]
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message names the step."""
+
+
+@dataclass
+class State:
+    """All that changes while a run trains."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    step: int = 0
+    seconds: float = 0.0  # of training steps, without validation and checkpoints
+    window: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # (loss, accuracy) since the last log line
+
+    def evaluated(self) -> Network:
+        """The network that is evaluated: the average of the weights where there is one."""
+        return self.network if self.average is None else self.average.module
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+        }
+
+    def load_checkpoint(self, saved: dict[str, Any]) -> None:
+        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+
+
+def train(
+    run: Run, out: str | Path | None = None, resume: bool = False, listener: Listener = lambda event: None
+) -> Record:
+    """Trains a run into its folder (`runs/<task>/<model>-<encoder>/seed<k>` by default) and returns its record.
+
+    A finished run of the same configuration is returned as it is. `listener` is called with each line of metrics, and
+    with `{"step": ...}` alone after every other step.
+
+    Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if the
+    loss is not finite. KeyboardInterrupt passes through after a checkpoint has been written.
+    """
+    record = Record(out or Path("runs") / run.name)
+    on = machine.device(run.device)
+    splits = data.load(run.data)
+    if _already_done(record, run, splits.checksum, resume):
+        return record
+    if record.exists:
+        precision = record.machine()["precision"]
+    else:
+        precision = machine.precision(run.precision, on)
+        record.start(run, {**machine.describe(on), "precision": precision}, splits.checksum)
+
+    task = parts.load("tasks", run.task)
+    with torch.random.fork_rng():
+        state = _initial_state(run, on, precision)
+        if record.has_checkpoint:
+            state.load_checkpoint(record.load_checkpoint())
+        record.drop_metrics_after(state.step)
+        listener({"step": state.step})
+        try:
+            _loop(run, task, state, splits.to(on), record, listener)
+        except KeyboardInterrupt:
+            state.window.clear()
+            record.save_checkpoint(state.to_checkpoint())
+            raise
+    images = run.steps * min(run.pool, len(splits.train))
+    summary = {
+        "steps": run.steps,
+        "images": images,
+        "train_seconds": state.seconds,
+        "images_per_second": images / state.seconds,
+        "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
+    }
+    record.finish(state.evaluated().state_dict(), summary)
+    return record
+
+
+def _already_done(record: Record, run: Run, checksum: str, resume: bool) -> bool:
+    """Whether there is nothing to do; raises InputError if the folder is not this run's to write."""
+    if not record.exists:
+        return False
+    there = record.run()
+    if replace(there, data=None) != replace(run, data=None) or record.data_checksum() != checksum:
+        old, new = there.to_json(), run.to_json()
+        differing = [f"{name} {old[name]} -> {new[name]}" for name in old if old[name] != new[name]]
+        raise InputError(
+            f"{record.folder} holds a different run ({'; '.join(differing) or 'other data'}): choose another --out"
+        )
+    if record.finished:
+        return True
+    if not resume:
+        raise InputError(f"{record.folder} holds this run, unfinished: add --resume to go on, or choose another --out")
+    return False
+
+
+def _initial_state(run: Run, on: torch.device, precision: str) -> State:
+    network = build(run)
+    network.precision = precision
+    network.to(on)
+    matrices = [parameter for parameter in network.parameters() if parameter.dim() >= 2]
+    others = [parameter for parameter in network.parameters() if parameter.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=on.type != "mps" or None)
+    average = None
+    if run.average:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.average), use_buffers=True)
+    return State(network, optimizer, average)
+
+
+def learning_rate(run: Run, step: int) -> float:
+    """The rate of a step: a linear warm-up from zero, then a cosine to zero at the run's end."""
+    warm = max(1, round(run.warmup * run.steps))
+    if step < warm:
+        return run.learning_rate * (step + 1) / warm
+    progress = (step - warm) / max(1, run.steps - warm)
+    return run.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def _loop(run: Run, task: Task, state: State, splits: Splits, record: Record, listener: Listener) -> None:
+    validation = validation_set(splits.val, task, lengths_of(run))
+    state.network.train()
+    while state.step < run.steps:
+        start = time.perf_counter()
+        _step(run, task, state, splits.train)
+        end = state.step == run.steps
+        event: dict[str, Any] = {"step": state.step}
+        if state.step % LOG_EVERY == 0 or end:
+            event |= _log_line(run, state, start)
+            record.add_metrics(event)
+        else:
+            state.seconds += time.perf_counter() - start
+        listener(event)
+        if state.step % run.validate_every == 0 or end:
+            (readings,) = read(state.evaluated(), task, [validation])
+            event = {"step": state.step, "split": "val", **scores(task, readings)}
+            record.add_metrics(event)
+            listener(event)
+        if state.step % run.checkpoint_every == 0 and not end:
+            record.save_checkpoint(state.to_checkpoint())
+
+
+def _step(run: Run, task: Task, state: State, digits: Digits) -> None:
+    """One optimiser step."""
+    torch.manual_seed(derive(run.seed, "dropout", state.step))  # dropout draws from torch's global generator
+    batch = sample(digits, run.pool, run.sequences, lengths_of(run), task.ANCHORED, run.seed, state.step)
+    target = solve(task, batch)
+    images = affine(batch.images, run.augmentation, generator(run.seed, "augmentation", state.step))
+    output = state.network(replace(batch, images=images))
+    kind = state.network.model.output
+    loss = training_loss(task, kind, output, target).mean()
+
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(run, state.step)
+    state.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(state.network.parameters(), run.clip)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    with torch.no_grad():
+        accuracy = task.scores(task.read(output, kind), target)["accuracy"].mean()
+    state.window.append((loss.detach(), accuracy))
+    state.step += 1
+
+
+def _log_line(run: Run, state: State, start: float) -> dict[str, Any]:
+    """The line for the steps since the last one. Raises TrainingError if a loss among them is not finite."""
+    losses = torch.stack([loss for loss, _ in state.window]).tolist()  # waits for the device
+    accuracies = torch.stack([accuracy for _, accuracy in state.window]).tolist()
+    state.seconds += time.perf_counter() - start
+    for place, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            step = state.step - len(losses) + place + 1
+            raise TrainingError(f"step {step}: the loss is {loss}; try a lower --learning-rate than {run.learning_rate}")
+    state.window.clear()
+    return {
+        "split": "train",
+        "loss": sum(losses) / len(losses),
+        "accuracy": sum(accuracies) / len(accuracies),
+        "learning_rate": learning_rate(run, state.step - 1),
+        "seconds": state.seconds,
+        "images_per_second": state.step * run.pool / state.seconds,
+    }

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.Generator) -> UInt8[Tensor, "N 28 28"]:
     """Each image under its own random affine map, bilinear, black outside.
 
-    At strength 1: rotation and shear up to 15 degrees, scale .85 to 1.15 (each axis on its own), shift up to 2 pixels, all
-    uniform. Strength scales every range; 0 returns the images as they are.
+    At strength 1: rotation and shear up to 15 degrees, scale .85 to 1.15 (each axis on its own), shift up to 2 pixels,
+    all uniform. Strength scales every range; 0 returns the images as they are.
     """
     if strength == 0:
         return images
@@ -29,5 +29,12 @@ def _maps(count: int, strength: float, generator: torch.Generator) -> Float[Tens
     wide, high = 1 / (1 + 0.15 * draws[2]), 1 / (1 + 0.15 * draws[3])
     cosine, sine = torch.cos(rotation), torch.sin(rotation)
     shift = draws[4:] * 2 / 14  # 14 pixels are one unit of the grid
-    rows = [cosine * wide, (shear * cosine - sine) * high, shift[0], sine * wide, (shear * sine + cosine) * high, shift[1]]
+    rows = [
+        cosine * wide,
+        (shear * cosine - sine) * high,
+        shift[0],
+        sine * wide,
+        (shear * sine + cosine) * high,
+        shift[1],
+    ]
     return torch.stack(rows, dim=1).view(count, 2, 3)

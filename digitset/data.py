@@ -86,7 +86,9 @@ def parse_idx(raw: bytes, dimensions: int, source: str = "IDX data") -> UInt8[Te
     header = 4 + 4 * dimensions
     expected = bytes((0, 0, 8, dimensions))
     if raw[:4] != expected:
-        raise InputError(f"{source}: expected the IDX magic number {expected.hex()}, found {raw[:4].hex() or 'nothing'}")
+        raise InputError(
+            f"{source}: expected the IDX magic number {expected.hex()}, found {raw[:4].hex() or 'nothing'}"
+        )
     if len(raw) < header:
         raise InputError(f"{source}: truncated: expected a header of {header} bytes, found {len(raw)}")
     shape = struct.unpack(f">{dimensions}I", raw[4:header])

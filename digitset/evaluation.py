@@ -68,7 +68,9 @@ def read(network: Network, task: Task, batches: list[Batch]) -> list[Readings]:
 
 def scores(task: Task, readings: Readings) -> dict[str, float]:
     """The mean of each example's scores, and the scores of the set as a whole."""
-    means = {name: float(value.double().mean()) for name, value in task.scores(readings.reading, readings.target).items()}
+    means = {
+        name: float(value.double().mean()) for name, value in task.scores(readings.reading, readings.target).items()
+    }
     return means | task.summary(readings.reading, readings.target)
 
 

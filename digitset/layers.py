@@ -1,4 +1,4 @@
-"""What several encoders and models use: masked pooling, attention that can return its weights, a Transformer block."""
+"""What several encoders and models use: masked sums, attention that can return its weights, a Transformer block."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float
 
 
 class Attention(nn.Module):
-    """Multi-head scaled dot-product attention (Vaswani et al. 2017, section 3.2.2), from queries to a masked context."""
+    """Multi-head scaled dot-product attention (Vaswani et al. 2017, 3.2.2), from queries to a masked context."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a two-layer perceptron."""
+    """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a perceptron."""
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()

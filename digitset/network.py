@@ -23,7 +23,7 @@ class Network(nn.Module):
     """Images [N, 28, 28] are encoded once each; the model reads rows of their vectors.
 
     The encoder runs under autocast when `precision` is bfloat16 and the network is training. The model always runs in
-    float32: bfloat16 has 8 bits, too few to tell the sums 64 and 64.25 apart. Evaluation is in float32 on every machine.
+    float32: bfloat16 has 8 bits, too few to tell the sums 64 and 64.25 apart. Evaluation is in float32 everywhere.
     """
 
     def __init__(self, encoder: nn.Module, model: Any, longest: int) -> None:
@@ -48,7 +48,9 @@ class Network(nn.Module):
         """The output for each sequence of a batch whose pool has these vectors."""
         found = batch.index.shape[1]
         if self.longest is not None and found > self.longest:
-            raise InputError(f"expected sequences of at most {self.longest} images, got {found}; this model takes no more")
+            raise InputError(
+                f"expected sequences of at most {self.longest} images, got {found}; this model takes no more"
+            )
         return self.model(*rows_of(vectors, batch))
 
     def embed_in_parts(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
@@ -97,7 +99,9 @@ def _construct(kind: str, name: str, options: Options, **given: Any) -> nn.Modul
     known = [option for option in inspect.signature(part).parameters if option not in given]
     for option in options:
         if option not in known:
-            raise InputError(f"unknown option '{option}' of {kind} '{name}': expected one of {', '.join(known) or 'none'}")
+            raise InputError(
+                f"unknown option '{option}' of {kind} '{name}': expected one of {', '.join(known) or 'none'}"
+            )
     try:
         return part(**given, **options)
     except (ValueError, TypeError, AssertionError, RuntimeError) as error:

@@ -34,9 +34,9 @@ class Predictor:
     def predict(self, sequences: Sequence[Images], anchors: Images | None = None) -> Float32[np.ndarray, " B"]:
         """The answer for each sequence: the digit, the sum (not rounded), or the probability that the anchor occurs.
 
-        `sequences`: uint8 images [n_i, 28, 28] each, n_i >= 1, as numpy arrays or tensors; white ink (255) on black (0),
-        as MNIST has it. `anchors`: uint8 [B, 28, 28], one a sequence, for a task with an anchor. There may be any number
-        of sequences; they are answered some at a time, and an answer depends on nothing but its own sequence.
+        `sequences`: uint8 images [n_i, 28, 28] each, n_i >= 1, as numpy arrays or tensors; white ink (255) on black
+        (0), as MNIST has it. `anchors`: uint8 [B, 28, 28], one a sequence, for a task with an anchor. There may be any
+        number of sequences; they are answered some at a time, and an answer depends on nothing but its own sequence.
 
         Raises InputError for images of another shape or type, a sequence that is empty or longer than the model takes,
         and anchors that are missing, too many, or not asked for.
@@ -49,9 +49,7 @@ class Predictor:
         return answers
 
     @torch.inference_mode()
-    def attention(
-        self, sequences: Sequence[Images], anchors: Images | None = None
-    ) -> list[Float32[np.ndarray, "H _"]]:
+    def attention(self, sequences: Sequence[Images], anchors: Images | None = None) -> list[Float32[np.ndarray, "H _"]]:
         """The weight [heads, n_i] that each head gives to each image: from the anchor, or on average from the others.
 
         Arguments and errors as for `predict`; InputError also if the model does not attend.
@@ -103,7 +101,7 @@ class Predictor:
                 raise InputError(f"sequence {place}: expected at least one image, got none")
             if most is not None and len(sequence) > most:
                 raise InputError(
-                    f"sequence {place}: expected at most {most} images for model '{self.run.model}', got {len(sequence)}"
+                    f"sequence {place}: expected at most {most} images for '{self.run.model}', got {len(sequence)}"
                 )
         if self.task.ANCHORED and anchors is None:
             raise InputError(f"task '{self.run.task}' expects anchors, one image a sequence; got none")
@@ -125,7 +123,9 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"{record.folder}: weights of another version of '{run.model}' or '{run.encoder}': {error}") from error
+        raise InputError(
+            f"{record.folder}: weights of another version of '{run.model}' or '{run.encoder}': {error}"
+        ) from error
     return Predictor(run, network, machine.device(device))
 
 

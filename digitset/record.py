@@ -51,7 +51,9 @@ class Record:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
-            raise InputError(f"{self.folder}: expected a folder or nothing, found a file; choose another --out") from None
+            raise InputError(
+                f"{self.folder}: expected a folder or nothing, found a file; choose another --out"
+            ) from None
         self._write_json("run.json", {"run": run.to_json(), "machine": machine, "data": data_checksum})
 
     def run(self) -> Run:
@@ -88,7 +90,7 @@ class Record:
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def save_checkpoint(self, state: Values) -> None:
-        """Writes tensors and plain values, behind their SHA-256: torch reads a file with a flipped bit without a word."""
+        """Writes tensors and plain values, behind their SHA-256: torch reads a flipped bit without a word."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
@@ -144,7 +146,9 @@ class Record:
         try:
             return json.loads(path.read_text())
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: not readable as JSON ({error}); remove the run's folder and train again") from None
+            raise InputError(
+                f"{path}: not readable as JSON ({error}); remove the run's folder and train again"
+            ) from None
 
     def _write_json(self, name: str, values: Values) -> None:
         self._write(name, (json.dumps(values, indent=2) + "\n").encode())
@@ -161,7 +165,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

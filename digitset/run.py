@@ -5,23 +5,30 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from digitset import parts
 from digitset.errors import InputError
 
-Options = dict[str, bool | int | float | str]
+Options = dict[str, int | float | str]
+
+
+def _known(folder: str) -> Any:
+    """What `--help` shows as the value of an option: the parts that the folder holds."""
+    return tyro.conf.arg(metavar="{" + ",".join(parts.names(folder)) + "}")
 
 
 @dataclass(frozen=True)
 class Run:
     """One training run: what is trained, on what, for how long, and how."""
 
-    task: str
+    task: Annotated[tyro.conf.Positional[str], _known("tasks")]
     """What is asked: a file in digitset/tasks."""
-    model: str = "transformer"
+    model: Annotated[str, _known("models")] = "transformer"
     """How vectors become an answer: a file in digitset/models."""
-    encoder: str = "cnn"
+    encoder: Annotated[str, _known("encoders")] = "cnn"
     """How an image becomes a vector: a file in digitset/encoders."""
     seed: int = 0
     """Every random draw is a function of this number, its purpose and the step."""
@@ -47,9 +54,9 @@ class Run:
     """Strength of the random affine maps of the images; 0 is none."""
     width: int = 128
     """Length of the vector that an image becomes."""
-    model_options: Options = field(default_factory=dict)
+    model_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the model's constructor, as name value pairs."""
-    encoder_options: Options = field(default_factory=dict)
+    encoder_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the encoder's constructor, as name value pairs."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps ...; auto takes the best there is."""
@@ -65,7 +72,8 @@ class Run:
     def __post_init__(self) -> None:
         for folder, name in (("tasks", self.task), ("models", self.model), ("encoders", self.encoder)):
             parts.check(folder, name)
-        at_least = dict(steps=1, pool=2, sequences=1, width=1, validate_every=1, checkpoint_every=1, seed=0)
+        at_least = {"steps": 1, "pool": 2, "sequences": 1, "width": 1, "seed": 0}
+        at_least |= {"validate_every": 1, "checkpoint_every": 1}
         for name, least in at_least.items():
             _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
         _expect(self.learning_rate > 0, "learning_rate", "a number above 0", self.learning_rate)
@@ -74,7 +82,9 @@ class Run:
             _expect(getattr(self, name) >= 0, name, "a number of at least 0", getattr(self, name))
         for name in ("warmup", "average"):
             _expect(0 <= getattr(self, name) < 1, name, "a number from 0 to below 1", getattr(self, name))
-        _expect(self.precision in ("auto", "float32", "bfloat16"), "precision", "auto, float32 or bfloat16", self.precision)
+        _expect(
+            self.precision in ("auto", "float32", "bfloat16"), "precision", "auto, float32 or bfloat16", self.precision
+        )
         if self.lengths is not None:
             shortest, longest = self.lengths
             _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", f"{shortest} {longest}")
@@ -118,7 +128,7 @@ def _restore(hint: Any, value: Any, source: str) -> Any:
             return Path(value)
         if origin is tuple and isinstance(value, list) and all(type(item) is int for item in value):
             return tuple(value)
-        if origin is float and type(value) in (int, float):
+        if origin is float and isinstance(value, int | float):
             return float(value)
         if origin in (str, int, dict) and type(value) is origin:
             return value

@@ -17,7 +17,7 @@ from digitset.rng import generator
 
 @dataclass(frozen=True)
 class Batch:
-    """B sequences over a pool of N images. Row b is the images `index[b, mask[b]]`; what lies outside the mask is padding.
+    """B sequences over a pool of N images. Row b is the images `index[b, mask[b]]`; the rest of the row is padding.
 
     `labels` are the digits of the pool, from which a task makes its targets; a model never sees them.
     """
@@ -71,7 +71,7 @@ def sample(
 
 
 def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch:
-    """The windows of kobybibas/vit_for_mnist: item i is images i .. i + n - 1, n = crc32(str(i)) % 10 + 1, in file order.
+    """The windows of kobybibas/vit_for_mnist: item i is images i .. i + n - 1, n = crc32(str(i)) % 10 + 1.
 
     With an anchor, it is image i and the sequence is the n images after it. The windows overlap, so the items are not
     independent: 9,990 items of MNIST's test images, 9,989 with an anchor. A task whose sequences have one fixed length
@@ -92,7 +92,7 @@ def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch
 def partitions(digits: Digits, lengths: tuple[int, int], anchored: bool, rounds: int, seed: int) -> Batch:
     """Random partitions of the images into sequences of uniform random length: no image twice in a round.
 
-    With an anchor, each sequence takes one image more. What is left at a round's end, too little for a row, is left out.
+    With an anchor, each sequence takes one image more. What is left at a round's end is left out.
     """
     shortest, longest = lengths
     draw = generator(seed, "partitions", shortest, longest)

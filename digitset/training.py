@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class State:
 
     def evaluated(self) -> Network:
         """The network that is evaluated: the average of the weights where there is one."""
-        return self.network if self.average is None else self.average.module
+        return self.network if self.average is None else cast(Network, self.average.module)
 
     def to_checkpoint(self) -> dict[str, Any]:
         return {
@@ -71,8 +71,8 @@ def train(
     A finished run of the same configuration is returned as it is. `listener` is called with each line of metrics, and
     with `{"step": ...}` alone after every other step.
 
-    Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if the
-    loss is not finite. KeyboardInterrupt passes through after a checkpoint has been written.
+    Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
+    the loss is not finite. KeyboardInterrupt passes through after a checkpoint has been written.
     """
     record = Record(out or Path("runs") / run.name)
     on = machine.device(run.device)
@@ -206,7 +206,9 @@ def _log_line(run: Run, state: State, start: float) -> dict[str, Any]:
     for place, loss in enumerate(losses):
         if not math.isfinite(loss):
             step = state.step - len(losses) + place + 1
-            raise TrainingError(f"step {step}: the loss is {loss}; try a lower --learning-rate than {run.learning_rate}")
+            raise TrainingError(
+                f"step {step}: the loss is {loss}; try a lower --learning-rate than {run.learning_rate}"
+            )
     state.window.clear()
     return {
         "split": "train",

@@ -1,4 +1,4 @@
-"""How the vectors of one sequence become an answer. One file is one model: `class Name(nn.Module)`, named like the file.
+"""How the vectors of a sequence become an answer. One file is one model: `class Name(nn.Module)`, named like the file.
 
 The contract, which `tests/contract.py` checks for every file here:
 
@@ -20,8 +20,8 @@ from digitset.tasks import Kind
 class Model(Protocol):
     """The contract of a model: an `nn.Module` with these four declarations as class attributes.
 
-    A model that attends may also have `attention`, with the arguments of `forward`: the weights [B, H, L] that each head
-    gives to the images of the sequence, from the anchor or, without one, on average over the images that attend.
+    A model that attends may also have `attention`, with the arguments of `forward`: the weights [B, H, L] that each
+    head gives to the images of the sequence, from the anchor or, without one, on average over the images that attend.
     """
 
     output: Kind

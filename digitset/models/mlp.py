@@ -10,7 +10,7 @@ from digitset.tasks import Kind, Task
 
 
 class Mlp(nn.Module):
-    """Concatenates `longest` vectors (zeros where the sequence is shorter; the anchor's first) -> one hidden layer -> answer.
+    """Concatenates `longest` vectors (zeros after a shorter sequence; the anchor's first) -> hidden layer -> answer.
 
     For `classify`, where one vector is all there is, it is the plain classification head on the encoder. Where it
     differs from kobybibas/vit_for_mnist: padding is zeros after the encoder, not grey images before it.

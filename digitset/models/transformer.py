@@ -22,7 +22,14 @@ class Transformer(nn.Module):
     sees_images = True
 
     def __init__(
-        self, width: int, task: Task, longest: int, layers: int = 1, heads: int = 4, hidden: int = 256, dropout: float = 0.0
+        self,
+        width: int,
+        task: Task,
+        longest: int,
+        layers: int = 1,
+        heads: int = 4,
+        hidden: int = 256,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout) for _ in range(layers))

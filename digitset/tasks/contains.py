@@ -20,9 +20,7 @@ def answers(longest: int) -> int:
     return 2
 
 
-def solve(
-    digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"]
-) -> Int64[Tensor, " B"]:
+def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
     """1 where a digit of the sequence equals the anchor's, else 0."""
     return ((digits == anchor[:, None]) & mask).any(dim=1).long()
 

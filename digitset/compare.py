@@ -1,0 +1,125 @@
+"""compare: trains the rows of the mission's tables on this machine and sets them beside the published numbers."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from digitset import data, machine, parts, results
+from digitset.data import Splits
+from digitset.errors import InputError
+from digitset.evaluation import ceiling, evaluate
+from digitset.network import Network, lengths_of
+from digitset.predict import load
+from digitset.record import Record
+from digitset.run import Run
+from digitset.training import Listener, train
+
+CLASSIFY_ENCODERS = ("cnn", "vit")
+QUICK = {"steps": 30, "validate_every": 15}
+
+
+@dataclass(frozen=True)
+class Published:
+    """What kobybibas/vit_for_mnist reports of a model, and what its curve says when it is read at the end."""
+
+    loss: float
+    accuracy: float
+    last_epochs: float | None  # accuracy, mean of the last ten epochs, read off the published figure (about .005)
+
+
+PUBLISHED = {
+    ("sum", "mlp"): Published(1.69, 0.27, None),
+    ("sum", "transformer"): Published(1.18, 0.66, 0.82),
+    ("contains", "mlp"): Published(0.64, 0.77, None),
+    ("contains", "transformer"): Published(0.12, 0.92, 0.96),
+}
+EXPLANATION = (
+    "published: the README of kobybibas/vit_for_mnist, whose numbers are means over all 50 epochs of training; "
+    "last epochs: the mean of its last ten, read off its figures."
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of a table: a trained run, or the exact rule on what the classifier reads."""
+
+    run: Run
+    record: Record
+    report: dict[str, Any]
+    model: str
+
+
+class Watcher(Protocol):
+    """Shows the training of a run: see `digitset.terminal.Watch`."""
+
+    def listen(self, event: dict[str, Any]) -> None: ...
+
+
+def plan(tasks: tuple[str, ...], models: tuple[str, ...], quick: bool, **settings: Any) -> list[Run]:
+    """The runs of a comparison, the classifiers first: one of them is the eye of every ceiling row.
+
+    Tasks on single images compare encoders, the others compare models on the default encoder. `settings` are fields of
+    Run that hold for all. Raises InputError for unknown names.
+    """
+    for folder, names in (("tasks", tasks), ("models", models)):
+        for name in names:
+            parts.check(folder, name)
+    shorter: dict[str, Any] = QUICK if quick else {}
+    runs = [Run("classify", "mlp", encoder, **settings, **shorter) for encoder in CLASSIFY_ENCODERS]
+    for task in tasks:
+        if task != "classify":
+            runs += [Run(task, model, **settings, **shorter) for model in models]
+    return runs
+
+
+def compare(
+    runs: list[Run], out: Path, watch: Callable[[Run, int], AbstractContextManager[Watcher]]
+) -> dict[str, list[Entry]]:
+    """Trains and evaluates what is missing under `out`; the entries of each table, ceilings included.
+
+    Writes `out/results.csv` and the run folders. A folder that holds a run of other settings is refused before anything
+    is trained. `watch` is given each run, and its place among them, as it starts.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
+    splits = data.load(runs[0].data)
+    entries: dict[str, list[Entry]] = {}
+    for place, run in enumerate(runs):
+        with watch(run, place) as watcher:
+            record = _trained(run, out, watcher.listen)
+        report = _evaluated(run, record, splits)
+        entries.setdefault(run.task, []).append(Entry(run, record, report, run.model))
+    eye = entries["classify"][0]
+    classifier = load(eye.record.folder, eye.run.device).network
+    for task, rows in entries.items():
+        if task != "classify":
+            rows.append(_ceiling(task, rows[0].run, eye, classifier, splits))
+    table = [row for rows in entries.values() for entry in rows for row in _rows(entry)]
+    results.write_csv(out / "results.csv", table)
+    return entries
+
+
+def _trained(run: Run, out: Path, listener: Listener) -> Record:
+    return train(run, out / "runs" / run.name, resume=True, listener=listener)
+
+
+def _evaluated(run: Run, record: Record, splits: Splits) -> dict[str, Any]:
+    report = record.scores()
+    if report is None:
+        predictor = load(record.folder, run.device)
+        report = evaluate(predictor.network, run, splits.test.to(predictor.device))
+        record.save_scores(report)
+    return report
+
+
+def _ceiling(task: str, like: Run, eye: Entry, classifier: Network, splits: Splits) -> Entry:
+    on = machine.device(eye.run.device)
+    report = ceiling(classifier, parts.load("tasks", task), lengths_of(like), splits.test.to(on))
+    return Entry(like, eye.record, report, "ceiling")
+
+
+def _rows(entry: Entry) -> list[results.Row]:
+    loss = parts.load("tasks", entry.run.task).LOSS
+    return results.rows(entry.run, entry.record, loss, entry.report, entry.model)

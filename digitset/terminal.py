@@ -1,0 +1,98 @@
+"""What a person sees while a run trains: a live bar in a terminal, plain lines elsewhere; curves made of characters."""
+
+import itertools
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from digitset.run import Run
+
+console = Console()
+BARS = "▁▂▃▄▅▆▇█"
+PLAIN_SECONDS = 10  # between two plain lines
+
+
+class Watch:
+    """Shows the training of one run: a context whose `listen` is `train`'s listener."""
+
+    def __init__(self, run: Run, prefix: str = "") -> None:
+        self.run = run
+        self.title = f"{prefix}{run.task} {run.model}-{run.encoder} seed {run.seed}"
+        self.train: dict[str, Any] = {}
+        self.validation: dict[str, Any] = {}
+        self.started = self.printed = time.monotonic()
+        self.first_step = 0
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"),
+        ]
+        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        self.bar = self.progress.add_task(self.title, total=run.steps, note="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def listen(self, event: dict[str, Any]) -> None:
+        step = event["step"]
+        if not self.train and not self.validation and len(event) == 1 and step != 1:
+            self.first_step = step  # where a resumed run goes on
+        if event.get("split") == "train":
+            self.train = event
+        if event.get("split") == "val":
+            self.validation = event
+        self.progress.update(self.bar, completed=step, note=self._note())
+        if not console.is_terminal and self._due(event):
+            self.printed = time.monotonic()
+            left = (self.printed - self.started) / max(1, step - self.first_step) * (self.run.steps - step)
+            console.print(
+                f"{self.title}: step {step}/{self.run.steps}  {self._note()}  {left:.0f} s left",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _due(self, event: dict[str, Any]) -> bool:
+        if event.get("split") == "val" and event["step"] == self.run.steps:
+            return True
+        return "split" in event and time.monotonic() - self.printed > PLAIN_SECONDS
+
+    def _note(self) -> str:
+        parts = []
+        if self.train:
+            parts.append(f"loss {self.train['loss']:.4f}")
+        if self.validation:
+            parts.append(f"validation accuracy {self.validation['accuracy']:.4f}")
+        if self.train:
+            parts.append(f"{self.train['images_per_second']:,.0f} images/s")
+        return "  ".join(parts)
+
+
+def curve(values: list[float], width: int = 48) -> str:
+    """A curve as one line of bars, from its least to its greatest value; the mean where there are more than fit."""
+    if not values:
+        return ""
+    cells = min(width, len(values))
+    edges = [round(cell * len(values) / cells) for cell in range(cells + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    low, high = min(means), max(means)
+    return "".join(BARS[round((value - low) / (high - low or 1) * (len(BARS) - 1))] for value in means)
+
+
+def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -1,0 +1,166 @@
+"""What every network must keep: one function a promise, run over all parts and, to show its teeth, over broken toys."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from digitset.data import Digits
+from digitset.errors import InputError
+from digitset.network import Network, rows_of, solve
+from digitset.record import Record
+from digitset.rng import generator
+from digitset.run import Run
+from digitset.sequences import Batch, sample
+from digitset.tasks import Task, training_loss
+
+Factory = Callable[[], Network]  # makes the same network, initial weights included, at each call
+LONGEST = 10
+
+
+def batch_for(task: Task, digits: Digits, sequences: int = 16, longest: int | None = None, seed: int = 0) -> Batch:
+    """Some sequences over few images."""
+    lengths = task.LENGTHS if longest is None else (longest, longest)
+    return sample(digits, 4 * (lengths[1] + 1), sequences, lengths, task.ANCHORED, seed, step=0)
+
+
+@torch.inference_mode()
+def outputs(network: Network, batch: Batch) -> Tensor:
+    return network.eval()(batch)
+
+
+def output_has_its_shape(make: Factory, task: Task, digits: Digits) -> None:
+    network, batch = make(), batch_for(task, digits)
+    output = outputs(network, batch)
+    if network.model.output == "numbers":
+        assert output.shape == (len(batch.index), task.NUMBERS)
+    else:
+        assert output.shape == (len(batch.index), task.answers(batch.index.shape[1]))
+        torch.testing.assert_close(output.exp().sum(dim=1), torch.ones(len(output)))
+    assert output.isfinite().all()
+
+
+def gradients_are_finite(make: Factory, task: Task, digits: Digits) -> None:
+    network, batch = make().train(), batch_for(task, digits)
+    training_loss(task, network.model.output, network(batch), solve(task, batch)).mean().backward()
+    learning = network if network.model.sees_images else network.model
+    for name, parameter in learning.named_parameters():
+        assert parameter.grad is not None, f"no gradient reaches {name}"
+        assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
+
+
+def padding_changes_nothing(make: Factory, task: Task, digits: Digits) -> None:
+    network, batch = make(), batch_for(task, digits)
+    other = torch.randint(len(batch.images), batch.index.shape, generator=generator(0, "padding"))
+    changed = replace(batch, index=batch.index.where(batch.mask, other))
+    torch.testing.assert_close(outputs(network, changed), outputs(network, batch), rtol=0, atol=1e-6)
+
+
+def batch_mates_change_nothing(make: Factory, task: Task, digits: Digits) -> None:
+    network, batch = make(), batch_for(task, digits)
+    together = outputs(network, batch)
+    for row in range(4):
+        alone = batch.rows(row, row + 1)
+        length = int(alone.lengths)
+        alone = replace(alone, index=alone.index[:, :length], mask=alone.mask[:, :length])
+        used = together[row : row + 1, : outputs(network, alone).shape[1]]
+        torch.testing.assert_close(outputs(network, alone), used, rtol=1e-4, atol=1e-4)
+
+
+def lengths_are_taken_or_refused(make: Factory, task: Task, digits: Digits) -> None:
+    network = make()
+    shortest, longest = task.LENGTHS
+    for length in {shortest, longest}:
+        assert outputs(network, batch_for(task, digits, longest=length)).isfinite().all()
+    longer = batch_for(task, digits, longest=longest + 15)
+    if network.model.extrapolates:
+        assert outputs(network, longer).isfinite().all()
+    else:
+        with pytest.raises(InputError, match="at most"):
+            outputs(network, longer)
+
+
+def order_is_as_declared(make: Factory, task: Task, digits: Digits) -> None:
+    network, batch = make(), batch_for(task, digits)
+    if batch.index.shape[1] == 1:
+        return
+    noise = torch.rand(batch.index.shape, generator=generator(0, "order")) + 2.0 * ~batch.mask
+    shuffled = replace(batch, index=batch.index.gather(1, noise.argsort(dim=1)))  # padding stays at the end
+    same = torch.allclose(outputs(network, shuffled), outputs(network, batch), rtol=1e-4, atol=1e-4)
+    assert same == network.model.symmetric
+
+
+def the_same_is_said_twice(make: Factory, task: Task, digits: Digits) -> None:
+    network, batch = make(), batch_for(task, digits)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = outputs(network, batch)
+        torch.manual_seed(2)
+        assert torch.equal(first, outputs(network, batch))
+
+
+def five_steps_give_the_same_bits(make: Factory, task: Task, digits: Digits) -> None:
+    def weights() -> dict[str, Tensor]:
+        network = make().train()
+        optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+        for step in range(5):
+            with torch.random.fork_rng():
+                torch.manual_seed(step)
+                batch = batch_for(task, digits, seed=step)
+                training_loss(task, network.model.output, network(batch), solve(task, batch)).mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return network.state_dict()
+
+    first, second = weights(), weights()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def weights_survive_the_disk(make: Factory, task: Task, digits: Digits, folder: Path) -> None:
+    network, batch = make(), batch_for(task, digits)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.01)
+    record = Record(folder)
+    record.start(Run(task="sum"), {}, "")
+    record.finish(network.state_dict(), {})
+    other = make()
+    other.load_state_dict(record.weights())
+    assert torch.equal(outputs(network, batch), outputs(other, batch))
+
+
+def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> None:
+    network = make().train()
+    if not network.model.sees_images:
+        return
+    batch = batch_for(task, digits, sequences=8).rows(0, 8)
+    target = solve(task, batch)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for _ in range(600):
+            output = network(batch)
+            reading = task.read(output, network.model.output)
+            if task.scores(reading, target)["accuracy"].min() == 1:
+                return
+            optimizer.zero_grad()
+            training_loss(task, network.model.output, output, target).mean().backward()
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+    raise AssertionError("eight examples could not be memorised in 600 steps")
+
+
+CHECKS = (
+    output_has_its_shape,
+    gradients_are_finite,
+    padding_changes_nothing,
+    batch_mates_change_nothing,
+    lengths_are_taken_or_refused,
+    order_is_as_declared,
+    the_same_is_said_twice,
+    five_steps_give_the_same_bits,
+    eight_examples_are_memorised,
+)

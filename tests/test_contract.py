@@ -1,0 +1,153 @@
+"""Every task x encoder x model that the folders hold keeps the contract; broken toys do not."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import contract
+import pytest
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from digitset import parts
+from digitset.data import Splits
+from digitset.layers import masked_sum
+from digitset.network import Network, build
+from digitset.run import Run
+from digitset.tasks import Kind, Task
+from digitset.tasks import sum as sum_task
+
+TRIPLES = list(itertools.product(*(parts.names(folder) for folder in ("tasks", "encoders", "models"))))
+
+
+@pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids="-".join)
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_contract(task: str, encoder: str, model: str, check: Any, mnist: Splits) -> None:
+    run = Run(task=task, encoder=encoder, model=model)
+    check(lambda: build(run), parts.load("tasks", task), mnist.train)
+
+
+@pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids="-".join)
+def test_weights_survive_the_disk(task: str, encoder: str, model: str, mnist: Splits, tmp_path: Path) -> None:
+    run = Run(task=task, encoder=encoder, model=model)
+    contract.weights_survive_the_disk(lambda: build(run), parts.load("tasks", task), mnist.train, tmp_path)
+
+
+class Eye(nn.Module):
+    """A small encoder for the toys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(28 * 28, 8)
+
+    def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
+        return self.layer(images.flatten(1))
+
+
+class Toy(nn.Module):
+    """A model that keeps the contract; each subclass below breaks one promise in `answer`."""
+
+    output: Kind = "numbers"
+    extrapolates = True
+    symmetric = True
+    sees_images = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(8, 32), nn.GELU(), nn.Linear(32, 1))
+
+    def forward(self, tokens: Tensor, mask: Bool[Tensor, "B L"], anchor: Tensor | None) -> Tensor:
+        return masked_sum(self.head(tokens), mask)
+
+
+class IgnoresTheMask(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return self.head(tokens).sum(dim=1)
+
+
+class AveragesOverPadding(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return masked_sum(self.head(tokens), mask) / mask.shape[1]
+
+
+class UsesTheGlobalGenerator(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(tokens, mask, anchor) + torch.rand(1)
+
+
+class LooksAtItsBatchMates(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        answer = super().forward(tokens, mask, anchor)
+        return answer - answer.mean()
+
+
+class HidesItsOrder(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(tokens, mask, anchor) + self.head(tokens[:, 0])
+
+
+class HasADeadParameter(Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.dead = nn.Parameter(torch.zeros(3))
+
+
+class TakesTheLogarithm(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(tokens, mask, anchor).clamp(max=0).sqrt()
+
+
+class AnswersTooMuch(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(tokens, mask, anchor).expand(-1, 2)
+
+
+class CannotLearn(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return 0.0 * super().forward(tokens, mask, anchor)
+
+
+class ForgetsTheEnd(Toy):
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(tokens[:, :10], mask[:, :10], anchor) / (mask.shape[1] <= 10)
+
+
+class StartsAnywhere(Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        nn.init.normal_(self.head[0].weight, generator=torch.Generator().manual_seed(torch.seed() % 2**32))
+
+
+BROKEN = [
+    (IgnoresTheMask, contract.padding_changes_nothing),
+    (IgnoresTheMask, contract.batch_mates_change_nothing),
+    (AveragesOverPadding, contract.batch_mates_change_nothing),
+    (UsesTheGlobalGenerator, contract.the_same_is_said_twice),
+    (LooksAtItsBatchMates, contract.batch_mates_change_nothing),
+    (HidesItsOrder, contract.order_is_as_declared),
+    (HasADeadParameter, contract.gradients_are_finite),
+    (TakesTheLogarithm, contract.gradients_are_finite),
+    (AnswersTooMuch, contract.output_has_its_shape),
+    (CannotLearn, contract.eight_examples_are_memorised),
+    (ForgetsTheEnd, contract.lengths_are_taken_or_refused),
+    (StartsAnywhere, contract.five_steps_give_the_same_bits),
+]
+
+
+def toy_network(toy: type[Toy]) -> Network:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Network(Eye(), toy(), longest=10)
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_an_honest_toy_passes(check: Any, mnist: Splits) -> None:
+    check(lambda: toy_network(Toy), sum_task, mnist.train)
+
+
+@pytest.mark.parametrize(("toy", "check"), BROKEN, ids=lambda value: value.__name__)
+def test_a_broken_toy_is_caught(toy: type[Toy], check: Any, mnist: Splits) -> None:
+    task: Task = sum_task
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(lambda: toy_network(toy), task, mnist.train)

@@ -1,0 +1,136 @@
+"""IDX files: what is right is read, each fault is one clear error; MNIST is what it is known to be."""
+
+import gzip
+import hashlib
+import shutil
+import struct
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from digitset import data
+from digitset.data import Splits, parse_idx
+from digitset.errors import InputError
+
+ROOT = Path(__file__).parent.parent
+
+
+def idx(shape: tuple[int, ...], content: bytes, magic: bytes | None = None) -> bytes:
+    return (magic or bytes((0, 0, 8, len(shape)))) + struct.pack(f">{len(shape)}I", *shape) + content
+
+
+def write_set(folder: Path, train: int = 5_003, test: int = 7, compress: bool = False) -> Path:
+    """Four small IDX files whose images tell their index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for prefix, count in (("train", train), ("t10k", test)):
+        pixels = bytes(byte for image in range(count) for byte in [image % 256] * 784)
+        files = {
+            f"{prefix}-images-idx3-ubyte": idx((count, 28, 28), pixels),
+            f"{prefix}-labels-idx1-ubyte": idx((count,), bytes(image % 10 for image in range(count))),
+        }
+        for name, raw in files.items():
+            path = folder / (f"{name}.gz" if compress else name)
+            path.write_bytes(gzip.compress(raw) if compress else raw)
+    return folder
+
+
+def test_mnist_is_split_by_fixed_index(mnist: Splits) -> None:
+    assert [len(part) for part in (mnist.train, mnist.val, mnist.test)] == [55_000, 5_000, 10_000]
+    assert mnist.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert mnist.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    labels = torch.cat([mnist.train.labels, mnist.val.labels])
+    assert labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert mnist.test.images.shape == (10_000, 28, 28)
+    assert mnist.test.images.dtype == torch.uint8
+
+
+@pytest.mark.parametrize("place", ["", "raw", "MNIST/raw"])
+@pytest.mark.parametrize("compress", [False, True])
+def test_other_sets_drop_in(tmp_path: Path, place: str, compress: bool) -> None:
+    write_set(tmp_path / place, compress=compress)
+    splits = data.load(tmp_path)
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [3, 5_000, 7]
+    assert splits.val.images[0, 0, 0] == 3
+    assert splits.val.labels[0] == 3
+
+
+def test_the_checksum_is_of_the_content(tmp_path: Path, mnist: Splits) -> None:
+    plain, packed = data.load(write_set(tmp_path / "a")), data.load(write_set(tmp_path / "b", compress=True))
+    assert plain.checksum == packed.checksum != mnist.checksum
+
+
+FAULTS = {
+    "magic": (idx((2,), b"\0\1", magic=b"\0\0\x0d\1"), "magic number 00000801, found 00000d01"),
+    "dimensions": (idx((2, 1), b"\0\1"), "magic number 00000801, found 00000802"),
+    "empty": (b"", "found nothing"),
+    "header": (b"\0\0\x08\1\0", "expected a header of 8 bytes, found 5"),
+    "truncated": (idx((3,), b"\0\1"), "truncated: expected 3 bytes for 3, found 2"),
+    "too long": (idx((1,), b"\0\1"), "too long: expected 1 bytes for 1, found 2"),
+}
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+def test_idx_faults(fault: str) -> None:
+    raw, message = FAULTS[fault]
+    with pytest.raises(InputError, match=message):
+        parse_idx(raw, 1)
+
+
+def replace_file(folder: Path, name: str, raw: bytes) -> None:
+    (folder / name).write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "message"),
+    [
+        ("t10k-labels-idx1-ubyte", idx((7,), bytes([0, 1, 2, 3, 10, 5, 6])), "expected labels 0..9, found 10"),
+        ("t10k-labels-idx1-ubyte", idx((6,), bytes(6)), "expected 7 labels, one an image, found 6"),
+        ("t10k-images-idx3-ubyte", idx((7, 27, 28), bytes(7 * 27 * 28)), "expected images of 28x28, found 27x28"),
+    ],
+)
+def test_sets_that_do_not_fit(tmp_path: Path, name: str, raw: bytes, message: str) -> None:
+    replace_file(write_set(tmp_path), name, raw)
+    with pytest.raises(InputError, match=message):
+        data.load(tmp_path)
+
+
+def test_a_set_too_small_to_split_and_a_folder_without_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no train-images-idx3-ubyte"):
+        data.load(tmp_path)
+    with pytest.raises(InputError, match="more than 5000 training images, found 9"):
+        data.load(write_set(tmp_path, train=9))
+
+
+@pytest.mark.parametrize("harm", ["truncate", "flip", "other content"])
+def test_the_packaged_files_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    for file in data.PACKAGED.glob("*.gz"):
+        shutil.copy(file, tmp_path)
+    path = tmp_path / "t10k-labels-idx1-ubyte.gz"
+    raw = bytearray(path.read_bytes())
+    if harm == "truncate":
+        raw = raw[:-100]
+    elif harm == "flip":
+        raw[1000] ^= 1
+    else:
+        content = bytearray(gzip.decompress(bytes(raw)))
+        content[-1] ^= 1
+        raw = bytearray(gzip.compress(bytes(content)))
+    path.write_bytes(bytes(raw))
+    monkeypatch.setattr(data, "PACKAGED", tmp_path)
+    with pytest.raises(InputError, match="altered"):
+        data.load()
+
+
+def test_the_wheel_holds_the_data(tmp_path: Path) -> None:
+    subprocess.run(["uv", "build", "--quiet", "--wheel", "-o", str(tmp_path)], cwd=ROOT, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        for name, digest in data.SHA256.items():
+            raw = gzip.decompress(archive.read(f"digitset/mnist/{name}.gz"))
+            assert hashlib.sha256(raw).hexdigest() == digest
+        assert "digitset/mnist/NOTICE" in names
+        assert any(name.endswith("licenses/LICENSE") for name in names)

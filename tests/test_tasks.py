@@ -1,0 +1,128 @@
+"""The rules against brute force; both kinds of output read as the same answer; scores against their definitions."""
+
+import itertools
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from digitset import parts
+from digitset.tasks import Kind, Task, classify, contains, training_loss
+from digitset.tasks import sum as sum_task
+
+REFERENCES = {  # the rules in plain Python, written apart from the package
+    "classify": lambda digits, anchor: digits[0],
+    "sum": lambda digits, anchor: sum(digits),
+    "contains": lambda digits, anchor: int(anchor in digits),
+}
+
+
+def rule_is(task: Task, reference: Any, digits: list[int], padding: list[int], anchor: int) -> None:
+    """Holds `solve` against a reference on one sequence with padding behind it."""
+    row = torch.tensor([digits + padding])
+    mask = torch.arange(row.shape[1])[None] < len(digits)
+    anchors = torch.tensor([anchor]) if task.ANCHORED else None
+    answer = task.solve(row, mask, anchors)
+    assert answer.tolist() == [reference(digits, anchor)]
+    assert 0 <= int(answer) < task.answers(len(digits))
+
+
+digit = st.integers(0, 9)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+@given(data=st.data())
+def test_solve_is_the_rule(name: str, data: st.DataObject) -> None:
+    task = parts.load("tasks", name)
+    digits = data.draw(st.lists(digit, min_size=task.LENGTHS[0], max_size=task.LENGTHS[1]))
+    padding = data.draw(st.lists(digit, max_size=5))
+    rule_is(task, REFERENCES[name], digits, padding, data.draw(digit))
+
+
+class OffByOne:
+    """A broken toy: the sum forgets the last image."""
+
+    ANCHORED = False
+
+    def solve(self, digits: torch.Tensor, mask: torch.Tensor, anchor: None) -> torch.Tensor:
+        return sum_task.solve(digits[:, :-1], mask[:, 1:], anchor)
+
+    def answers(self, longest: int) -> int:
+        return 9 * longest + 1
+
+
+class CountsPadding:
+    """A broken toy: the rule looks at padding too."""
+
+    ANCHORED = True
+
+    def solve(self, digits: torch.Tensor, mask: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
+        return contains.solve(digits, torch.ones_like(mask), anchor)
+
+    def answers(self, longest: int) -> int:
+        return 2
+
+
+@pytest.mark.parametrize(("toy", "name"), [(OffByOne(), "sum"), (CountsPadding(), "contains")])
+def test_a_broken_rule_is_caught(toy: Any, name: str) -> None:
+    with pytest.raises(AssertionError):
+        rule_is(toy, REFERENCES[name], [1, 2, 3], [4], 4)
+
+
+@pytest.mark.parametrize("name", parts.names("tasks"))
+def test_a_certain_and_right_distribution_is_right(name: str) -> None:
+    task = parts.load("tasks", name)
+    count = task.answers(task.LENGTHS[1])
+    target = torch.arange(count)
+    certain = torch.nn.functional.one_hot(target, count).float().log()
+    reading = task.read(certain, "distribution")
+    assert task.scores(reading, target)["accuracy"].min() == 1
+    assert training_loss(task, "distribution", certain, target).abs().max() == 0
+    assert task.LOSS in task.scores(reading, target)
+    wrong = task.scores(reading, target.roll(1))
+    assert wrong["accuracy"].max() == 0
+
+
+def test_numbers_read_as_the_distribution_they_stand_for() -> None:
+    logits = torch.randn(50, 10)
+    as_numbers = classify.read(logits, "numbers")
+    assert torch.equal(as_numbers, classify.read(logits.log_softmax(1), "distribution"))
+    logit = torch.randn(50, 1)
+    yes = torch.sigmoid(logit)
+    distribution = torch.cat([1 - yes, yes], dim=1).log()
+    torch.testing.assert_close(contains.read(logit, "numbers"), contains.read(distribution, "distribution"))
+    torch.testing.assert_close(contains.answer(contains.read(logit, "numbers")), yes[:, 0])
+
+
+KINDS: list[Kind] = ["numbers", "distribution"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_two_losses_of_contains_agree(kind: Kind) -> None:
+    logit, target = torch.randn(40, 1), torch.arange(40) % 2
+    output = logit if kind == "numbers" else contains.read(logit, "numbers")
+    expected = torch.nn.functional.softplus(torch.where(target == 1, -logit[:, 0], logit[:, 0]))
+    torch.testing.assert_close(training_loss(contains, kind, output, target), expected)
+
+
+def test_scores_of_sum() -> None:
+    scores = sum_task.scores(torch.tensor([3.4, 3.6, 7.0]), torch.tensor([3, 3, 9]))
+    assert scores["accuracy"].tolist() == [1, 0, 0]
+    torch.testing.assert_close(scores["mse"], torch.tensor([0.16, 0.36, 4.0]))
+    torch.testing.assert_close(scores["mae"], torch.tensor([0.4, 0.6, 2.0]))
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=30))
+def test_auc_is_the_chance_of_right_order(items: list[tuple[int, bool]]) -> None:
+    logits = torch.tensor([[float(logit)] for logit, _ in items])
+    target = torch.tensor([int(label) for _, label in items])
+    yes = [logit for logit, label in items if label]
+    no = [logit for logit, label in items if not label]
+    found = contains.summary(contains.read(logits, "numbers"), target)["auc"]
+    if not yes or not no:
+        assert found != found
+        return
+    pairs = [(a > b) + (a == b) / 2 for a, b in itertools.product(yes, no)]
+    assert found == pytest.approx(sum(pairs) / len(pairs))

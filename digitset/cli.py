@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from digitset import parts
-from digitset.errors import InputError
+from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 
 
@@ -166,6 +166,9 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except TrainingError as error:
+        print(f"digitset: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _description() -> str:

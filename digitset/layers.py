@@ -1,5 +1,6 @@
 """What several encoders and models use: masked sums, attention that can return its weights, a Transformer block."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -20,6 +21,8 @@ class Attention(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
+        if heads < 1 or width % heads:
+            raise ValueError(f"expected a number of heads that divides the width {width}, got {heads}")
         self.heads = heads
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
@@ -45,8 +48,34 @@ class Attention(nn.Module):
         logits = query @ key.transpose(2, 3) / query.shape[-1] ** 0.5
         return logits.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(dim=-1)
 
+    @torch.no_grad()
+    def start_as_comparison(self, gain: float) -> None:
+        """Initial weights with which a query finds what is like itself, and gets it as it is."""
+        self.query.weight.mul_(gain)
+        self.key.weight.copy_(self.query.weight)
+        for linear in (self.value, self.out):
+            nn.init.eye_(linear.weight)
+        for linear in (self.query, self.key, self.value, self.out):
+            nn.init.zeros_(linear.bias)
+
     def _split(self, tokens: Float[Tensor, "B L D"]) -> Float[Tensor, "B H L C"]:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+
+class Levels(nn.Module):
+    """A number as a mixture of learned levels: softmax over `count` logits, times the level of each.
+
+    A regression head for a quantity that takes few values: it settles on them, where a linear head keeps wavering, and
+    wavering adds up in a sum. The levels start evenly spread over `low` .. `high` and are learned like any weight.
+    """
+
+    def __init__(self, inputs: int, hidden: int, low: float, high: float, count: int, dropout: float) -> None:
+        super().__init__()
+        self.logits = multilayer_perceptron(inputs, hidden, count, dropout)
+        self.levels = nn.Parameter(torch.linspace(low, high, count))
+
+    def forward(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 1"]:
+        return (self.logits(tokens).softmax(dim=-1) @ self.levels)[..., None]
 
 
 class Block(nn.Module):

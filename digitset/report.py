@@ -37,7 +37,8 @@ def write(out: Path, entries: dict[str, list[Entry]]) -> Path:
         "# Digitset: a comparison",
         "",
         f"Made on {machine['device_name']} ({machine['device']}, {machine['threads']} threads, "
-        f"{machine['precision']}), torch {machine['torch']}, commit {machine['commit'] or 'of an installed package'}; seed {first.run.seed}. "
+        f"{machine['precision']}), torch {machine['torch']}, commit {machine['commit'] or 'of an installed package'}; "
+        f"seed {first.run.seed}. "
         "Training / validation / test images are fixed; test images were read once, with the weights of the last step.",
         "",
     ]

@@ -40,6 +40,8 @@ class Run:
     """Sequences a step, about; they share the images of the pool."""
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
+    curriculum: float = 0.3
+    """The part of the steps over which the longest sequence grows from the shortest to its full length."""
     learning_rate: float = 2e-3
     """The highest, reached after the warm-up; a cosine brings it to zero at the last step."""
     warmup: float = 0.1
@@ -80,7 +82,7 @@ class Run:
         _expect(self.clip > 0, "clip", "a number above 0", self.clip)
         for name in ("weight_decay", "augmentation"):
             _expect(getattr(self, name) >= 0, name, "a number of at least 0", getattr(self, name))
-        for name in ("warmup", "average"):
+        for name in ("warmup", "average", "curriculum"):
             _expect(0 <= getattr(self, name) < 1, name, "a number from 0 to below 1", getattr(self, name))
         _expect(
             self.precision in ("auto", "float32", "bfloat16"), "precision", "auto, float32 or bfloat16", self.precision

@@ -1,11 +1,13 @@
 """train(run): the loop. Everything random in it is a function of (seed, purpose, step), so it resumes bit for bit."""
 
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,21 +16,17 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from digitset import data, machine, parts
 from digitset.augment import affine
 from digitset.data import Digits, Splits
-from digitset.errors import InputError
+from digitset.errors import InputError, TrainingError
 from digitset.evaluation import read, scores, validation_set
 from digitset.network import Network, build, lengths_of, solve
 from digitset.record import Record
 from digitset.rng import derive, generator
 from digitset.run import Run
-from digitset.sequences import sample
+from digitset.sequences import Batch, sample
 from digitset.tasks import Task, training_loss
 
 LOG_EVERY = 10  # steps
 Listener = Callable[[dict[str, Any]], None]
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message names the step."""
 
 
 @dataclass
@@ -40,7 +38,7 @@ class State:
     average: AveragedModel | None
     step: int = 0
     seconds: float = 0.0  # of training steps, without validation and checkpoints
-    window: list[tuple[Tensor, Tensor]] = field(default_factory=list)  # (loss, accuracy) since the last log line
+    window: list[Tensor] = field(default_factory=list)  # (loss, accuracy) of each step since the last log line
 
     def evaluated(self) -> Network:
         """The network that is evaluated: the average of the weights where there is one."""
@@ -50,13 +48,14 @@ class State:
         return {
             "step": self.step,
             "seconds": self.seconds,
+            "window": self.window,
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
         }
 
     def load_checkpoint(self, saved: dict[str, Any]) -> None:
-        self.step, self.seconds = saved["step"], saved["seconds"]
+        self.step, self.seconds, self.window = saved["step"], saved["seconds"], saved["window"]
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:
@@ -72,32 +71,24 @@ def train(
     with `{"step": ...}` alone after every other step.
 
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
-    the loss is not finite. KeyboardInterrupt passes through after a checkpoint has been written.
+    the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
     """
     record = Record(out or Path("runs") / run.name)
     on = machine.device(run.device)
     splits = data.load(run.data)
     if _already_done(record, run, splits.checksum, resume):
         return record
-    if record.exists:
-        precision = record.machine()["precision"]
-    else:
-        precision = machine.precision(run.precision, on)
+    machine.keep_freed_memory()
+    precision = record.machine()["precision"] if record.exists else machine.precision(run.precision, on)
+    state = _initial_state(run, on, precision)
+    if not record.exists:
         record.start(run, {**machine.describe(on), "precision": precision}, splits.checksum)
-
-    task = parts.load("tasks", run.task)
+    if record.has_checkpoint:
+        state.load_checkpoint(record.load_checkpoint())
+    record.drop_metrics_after(state.step)
+    listener({"step": state.step})
     with torch.random.fork_rng():
-        state = _initial_state(run, on, precision)
-        if record.has_checkpoint:
-            state.load_checkpoint(record.load_checkpoint())
-        record.drop_metrics_after(state.step)
-        listener({"step": state.step})
-        try:
-            _loop(run, task, state, splits.to(on), record, listener)
-        except KeyboardInterrupt:
-            state.window.clear()
-            record.save_checkpoint(state.to_checkpoint())
-            raise
+        _loop(run, parts.load("tasks", run.task), state, splits.to(on), record, listener)
     images = run.steps * min(run.pool, len(splits.train))
     summary = {
         "steps": run.steps,
@@ -151,33 +142,71 @@ def learning_rate(run: Run, step: int) -> float:
     return run.learning_rate * (1 + math.cos(math.pi * progress)) / 2
 
 
+def lengths_at(run: Run, step: int) -> tuple[int, int]:
+    """Shortest and longest sequence of a step: short ones first, whose labels say more of each image."""
+    shortest, longest = lengths_of(run)
+    if step >= run.curriculum * run.steps:
+        return shortest, longest
+    return shortest, shortest + round((longest - shortest) * step / (run.curriculum * run.steps))
+
+
 def _loop(run: Run, task: Task, state: State, splits: Splits, record: Record, listener: Listener) -> None:
     validation = validation_set(splits.val, task, lengths_of(run))
     state.network.train()
-    while state.step < run.steps:
-        start = time.perf_counter()
-        _step(run, task, state, splits.train)
-        end = state.step == run.steps
-        event: dict[str, Any] = {"step": state.step}
-        if state.step % LOG_EVERY == 0 or end:
-            event |= _log_line(run, state, start)
-            record.add_metrics(event)
-        else:
-            state.seconds += time.perf_counter() - start
+    with _Interrupt() as interrupt:
+        while state.step < run.steps:
+            _advance(run, task, state, splits.train, validation, record, listener)
+            if interrupt.asked or (state.step % run.checkpoint_every == 0 and state.step < run.steps):
+                record.save_checkpoint(state.to_checkpoint())
+            if interrupt.asked:
+                raise KeyboardInterrupt
+
+
+class _Interrupt:
+    """Ctrl-C waits for the end of the step, where a checkpoint makes sense. Outside the main thread it does nothing."""
+
+    def __enter__(self) -> Self:
+        self.asked = False
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.main:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def _advance(
+    run: Run, task: Task, state: State, train: Digits, validation: Batch, record: Record, listener: Listener
+) -> None:
+    """One step, its log line where one is due, and the validation where one is due."""
+    start = time.perf_counter()
+    _step(run, task, state, train)
+    end = state.step == run.steps
+    event: dict[str, Any] = {"step": state.step}
+    if state.step % LOG_EVERY == 0 or end:
+        event |= _log_line(run, state, start)
+        record.add_metrics(event)
+    else:
+        state.seconds += time.perf_counter() - start
+    listener(event)
+    if state.step % run.validate_every == 0 or end:
+        (readings,) = read(state.evaluated(), task, [validation])
+        event = {"step": state.step, "split": "val", **scores(task, readings)}
+        record.add_metrics(event)
         listener(event)
-        if state.step % run.validate_every == 0 or end:
-            (readings,) = read(state.evaluated(), task, [validation])
-            event = {"step": state.step, "split": "val", **scores(task, readings)}
-            record.add_metrics(event)
-            listener(event)
-        if state.step % run.checkpoint_every == 0 and not end:
-            record.save_checkpoint(state.to_checkpoint())
 
 
 def _step(run: Run, task: Task, state: State, digits: Digits) -> None:
     """One optimiser step."""
     torch.manual_seed(derive(run.seed, "dropout", state.step))  # dropout draws from torch's global generator
-    batch = sample(digits, run.pool, run.sequences, lengths_of(run), task.ANCHORED, run.seed, state.step)
+    batch = sample(digits, run.pool, run.sequences, lengths_at(run, state.step), task.ANCHORED, run.seed, state.step)
     target = solve(task, batch)
     images = affine(batch.images, run.augmentation, generator(run.seed, "augmentation", state.step))
     output = state.network(replace(batch, images=images))
@@ -194,14 +223,13 @@ def _step(run: Run, task: Task, state: State, digits: Digits) -> None:
         state.average.update_parameters(state.network)
     with torch.no_grad():
         accuracy = task.scores(task.read(output, kind), target)["accuracy"].mean()
-    state.window.append((loss.detach(), accuracy))
+    state.window.append(torch.stack([loss.detach(), accuracy]))
     state.step += 1
 
 
 def _log_line(run: Run, state: State, start: float) -> dict[str, Any]:
     """The line for the steps since the last one. Raises TrainingError if a loss among them is not finite."""
-    losses = torch.stack([loss for loss, _ in state.window]).tolist()  # waits for the device
-    accuracies = torch.stack([accuracy for _, accuracy in state.window]).tolist()
+    losses, accuracies = torch.stack([pair.cpu() for pair in state.window]).T.tolist()  # waits for the device
     state.seconds += time.perf_counter() - start
     for place, loss in enumerate(losses):
         if not math.isfinite(loss):

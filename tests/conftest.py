@@ -5,9 +5,6 @@ import os
 from jaxtyping import install_import_hook
 
 with install_import_hook("digitset", "beartype.beartype"):
-    import digitset.compare
-    import digitset.predict
-    import digitset.report
     from digitset import parts
 
     for _folder in parts.FOLDERS:

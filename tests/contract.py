@@ -10,7 +10,7 @@ from torch import Tensor
 
 from digitset.data import Digits
 from digitset.errors import InputError
-from digitset.network import Network, rows_of, solve
+from digitset.network import Network, solve
 from digitset.record import Record
 from digitset.rng import generator
 from digitset.run import Run

@@ -104,7 +104,7 @@ def test_the_two_losses_of_contains_agree(kind: Kind) -> None:
     logit, target = torch.randn(40, 1), torch.arange(40) % 2
     output = logit if kind == "numbers" else contains.read(logit, "numbers")
     expected = torch.nn.functional.softplus(torch.where(target == 1, -logit[:, 0], logit[:, 0]))
-    torch.testing.assert_close(training_loss(contains, kind, output, target), expected)
+    torch.testing.assert_close(training_loss(parts.load("tasks", "contains"), kind, output, target), expected)
 
 
 def test_scores_of_sum() -> None:

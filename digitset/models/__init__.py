@@ -9,7 +9,7 @@ The contract, which `tests/contract.py` checks for every file here:
 - what lies outside the mask changes nothing, and neither do the other sequences of a batch.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -17,8 +17,9 @@ from torch import Tensor
 from digitset.tasks import Kind
 
 
+@runtime_checkable
 class Model(Protocol):
-    """The contract of a model: an `nn.Module` with these four declarations as class attributes.
+    """The contract of a model: an `nn.Module` with these declarations as class attributes.
 
     A model that attends may also have `attention`, with the arguments of `forward`: the weights [B, H, L] that each
     head gives to the images of the sequence, from the anchor or, without one, on average over the images that attend.

@@ -1,10 +1,12 @@
 """transformer: self-attention over a sequence; cross-attention from the anchor to it where there is one."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset.layers import Attention, Block, masked_sum, multilayer_perceptron
+from digitset.layers import Attention, Block, Levels, masked_sum, multilayer_perceptron
 from digitset.tasks import Kind, Task
 
 
@@ -12,8 +14,9 @@ class Transformer(nn.Module):
     """Self-attention layers without positions, then a head; the order of a sequence cannot matter.
 
     Without an anchor, each token gives numbers of its own and the answer is their sum over the sequence, so that a sum
-    of digits can grow with the length. With an anchor, it attends to the sequence (one cross-attention layer) and the
-    head compares it with what it found. kobybibas/vit_for_mnist differs: it pools by the mean over padding too.
+    of digits can grow with the length; where the answer is a quantity, a token's number is a mixture of learned levels
+    (`digitset.layers.Levels`). With an anchor, it attends to the sequence (one cross-attention layer) and the head
+    compares it with what it found. kobybibas/vit_for_mnist differs: a linear head after a mean over padding too.
     """
 
     output: Kind = "numbers"
@@ -29,33 +32,41 @@ class Transformer(nn.Module):
         layers: int = 1,
         heads: int = 4,
         hidden: int = 256,
+        levels: int = 0,
+        gain: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        if task.ANCHORED:
-            self.cross = Attention(width, heads)
-        self.head = multilayer_perceptron((4 if task.ANCHORED else 1) * width, hidden, task.NUMBERS, dropout)
+        self.cross = Attention(width, heads) if task.ANCHORED else None
+        if self.cross is not None and gain:
+            self.cross.start_as_comparison(gain)
+        inputs = (4 if task.ANCHORED else 1) * width
+        if task.DISCRETE:
+            self.head = multilayer_perceptron(inputs, hidden, task.NUMBERS, dropout)
+        else:
+            share = (task.answers(longest) - 1) // longest  # the most that one image of a sequence can add
+            self.head = Levels(inputs, hidden, 0.0, float(share), levels or share + 1, dropout)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B K"]:
         tokens = self._contextual(tokens, mask)
-        if anchor is None:
+        if anchor is None or self.cross is None:
             return masked_sum(self.head(tokens), mask)
-        anchor = self.norm(anchor)
-        found = self.cross(anchor[:, None], tokens, mask)[:, 0]
-        return self.head(torch.cat([anchor, found, anchor * found, (anchor - found).square()], dim=1))
+        asked = self.norm(anchor)
+        found = self.cross(asked[:, None], tokens, mask)[:, 0]
+        return self.head(torch.cat([asked, found, asked * found, (asked - found).square()], dim=1))
 
     def attention(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B H L"]:
-        if anchor is not None:
+        if anchor is not None and self.cross is not None:
             return self.cross.weights(self.norm(anchor)[:, None], self._contextual(tokens, mask), mask)[:, :, 0]
-        for block in self.blocks[:-1]:
+        *early, last = (cast(Block, block) for block in self.blocks)
+        for block in early:
             tokens = block(tokens, mask)
-        last = self.blocks[-1]
         normed = last.attention_norm(tokens)
         received = last.attention.weights(normed, normed, mask) * mask[:, None, :, None]
         return received.sum(dim=2) / mask.sum(dim=1)[:, None, None]

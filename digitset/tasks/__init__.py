@@ -9,7 +9,7 @@ A task is a module with the names of `Task` below. An *output* is what a model g
 A *reading* is what a task makes of either kind, so that all models are scored on the same footing.
 """
 
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 Kind = Literal["numbers", "distribution"]
 
 
+@runtime_checkable
 class Task(Protocol):
     """The contract of a task. `VERSION` goes up with every change that moves a score."""
 

@@ -1,0 +1,5 @@
+"""python -m digitset is the command."""
+
+from digitset.cli import main
+
+main()

@@ -1,0 +1,125 @@
+"""The command as a person runs it: real processes, one line and exit code 2 for a mistake, help without torch."""
+
+import gzip
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from digitset import data, parts
+
+SHORT = ["--steps", "4", "--pool", "32", "--sequences", "16", "--encoder", "lenet"]
+
+
+def digitset(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "digitset", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    result = digitset("train", "sum", *SHORT, "--out", folder)
+    assert result.returncode == 0, result.stderr
+    assert "step 4/4" in result.stdout
+    return folder
+
+
+def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
+    result = digitset("--help")
+    assert result.returncode == 0
+    for command in ("train", "evaluate", "compare", "show"):
+        assert command in result.stdout
+        assert digitset(command, "--help").returncode == 0
+    for folder in parts.FOLDERS:
+        for name in parts.names(folder):
+            assert name in result.stdout
+    script = "import sys\nsys.argv[1:] = ['--help']\ntry:\n    from digitset.cli import main; main()\nfinally:\n    "
+    script += "print('torch' in sys.modules)"
+    lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout.split()
+    assert lines[-1] == "False"
+
+
+def test_evaluate_and_show(run_folder: Path) -> None:
+    result = digitset("evaluate", run_folder)
+    assert result.returncode == 0, result.stderr
+    assert "published" in result.stdout
+    assert "n 9,990" in result.stdout
+    shown = digitset("show", run_folder).stdout
+    for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
+        assert words in shown
+
+
+def test_mistakes_are_one_line_and_exit_code_2(run_folder: Path, tmp_path: Path) -> None:
+    truncated = tmp_path / "truncated"
+    truncated.mkdir()
+    for file in data.PACKAGED.glob("*.gz"):
+        shutil.copy(file, truncated)
+    labels = truncated / "train-labels-idx1-ubyte.gz"
+    labels.write_bytes(labels.read_bytes()[:5000])
+    altered = shutil.copytree(truncated, tmp_path / "altered")
+    raw = gzip.decompress((data.PACKAGED / labels.name).read_bytes())
+    (altered / labels.name).write_bytes(gzip.compress(raw[:8] + b"\x0b" + raw[9:]))
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    file = tmp_path / "file"
+    file.write_text("")
+
+    cases = [
+        (["train", "product"], "unknown task 'product': expected one of classify, contains, sum"),
+        (["train", "sum", "--model", "oracle"], "unknown model 'oracle': expected one of constant, mlp, transformer"),
+        (["train", "sum", "--encoder", "eye"], "unknown encoder 'eye': expected one of cnn, lenet, vit"),
+        (["train", "sum", "--lengths", "0", "10"], "--lengths: expected 1 <= shortest <= longest, got 0 10"),
+        (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
+        (["train", "sum", "--steps", "0"], "--steps: expected at least 1, got 0"),
+        (["train", "sum", "--device", "warp"], "device 'warp' is not there: expected auto or one of"),
+        (["train", "sum", "--data", nothing], "found no train-images-idx3-ubyte[.gz]"),
+        (["train", "sum", "--data", truncated], "truncated or altered: not readable as gzip"),
+        (["train", "sum", "--data", altered], "expected labels 0..9, found 11"),
+        (["train", "sum", "--out", file], "expected a folder or nothing, found a file"),
+        (["train", "sum", *SHORT, "--seed", "1", "--out", run_folder], "holds a different run (seed 0 -> 1)"),
+        (["train", "sum", "--model-options", "depth", "3"], "unknown option 'depth' of model 'transformer'"),
+        (["train", "sum", "--model-options", "heads", "5"], "model 'transformer' cannot be built"),
+        (["evaluate", nothing], "expected the folder of a run, found no run.json"),
+        (["show", nothing], "expected the folder of a run, found no run.json"),
+        (["compare", "--models", "oracle"], "unknown model 'oracle'"),
+    ]
+    for arguments, message in cases:
+        result = digitset(*arguments, cwd=tmp_path)
+        assert result.returncode == 2, (arguments, result.stdout, result.stderr)
+        assert result.stderr.count("\n") == 1, result.stderr
+        assert message in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_values_that_do_not_parse(tmp_path: Path) -> None:
+    for arguments in (["train", "sum", "--steps", "many"], ["fly"], ["train"], []):
+        result = digitset(*arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+
+
+def test_training_that_diverges_ends_with_one_line(tmp_path: Path) -> None:
+    result = digitset("train", "sum", *SHORT, "--learning-rate", "1e30", "--out", tmp_path / "run")
+    assert result.returncode == 1
+    assert "the loss is" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "digitset", "train", "sum", "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in output
+    assert "Traceback" not in errors
+    assert (tmp_path / "run" / "checkpoint").exists()

@@ -1,0 +1,122 @@
+"""load(...).predict(...): the scores of evaluation on windows built from the raw files; any number of sequences."""
+
+import gzip
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import digitset
+from digitset import InputError, Predictor, Run
+from digitset.data import Splits
+
+RAW = Path(digitset.__file__).parent / "mnist"
+
+
+@pytest.fixture(scope="module")
+def predictors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Predictor]:
+    folder = tmp_path_factory.mktemp("runs")
+    runs = {
+        "classify": Run(task="classify", model="mlp", encoder="lenet", steps=60, pool=256, sequences=256),
+        "sum": Run(task="sum", encoder="lenet", steps=60, pool=128, sequences=128),
+        "contains": Run(task="contains", encoder="lenet", steps=60, pool=128, sequences=128),
+        "mlp": Run(task="sum", model="mlp", encoder="lenet", steps=2, pool=64, sequences=16),
+    }
+    records = {name: digitset.train(run, folder / name) for name, run in runs.items()}
+    return {name: digitset.load(record.folder, device="cpu") for name, record in records.items()}
+
+
+def raw_test() -> tuple[np.ndarray, np.ndarray]:
+    """Test images and labels, read without the package's own parser."""
+    images = gzip.decompress((RAW / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
+    labels = gzip.decompress((RAW / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
+    return np.frombuffer(images, np.uint8).reshape(-1, 28, 28), np.frombuffer(labels, np.uint8).astype(int)
+
+
+def test_sum_scores_on_independent_windows(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    images, labels = raw_test()
+    spans = [(i, i + zlib.crc32(str(i).encode()) % 10 + 1) for i in range(9_990)]
+    answers = predictors["sum"].predict([images[a:b] for a, b in spans])
+    truth = np.array([labels[a:b].sum() for a, b in spans])
+    report = digitset.evaluate(predictors["sum"].network, predictors["sum"].run, mnist.test)["published"]["scores"]
+    assert answers.dtype == np.float32
+    assert np.mean(np.rint(answers) == truth) == pytest.approx(report["accuracy"], abs=1e-3)
+    assert np.mean((answers - truth) ** 2) == pytest.approx(report["mse"], rel=1e-3)
+
+
+def test_contains_scores_on_independent_windows(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    images, labels = raw_test()
+    spans = [(i + 1, i + 2 + zlib.crc32(str(i).encode()) % 10) for i in range(9_989)]
+    answers = predictors["contains"].predict([images[a:b] for a, b in spans], images[:9_989])
+    truth = np.array([labels[i] in labels[a:b] for i, (a, b) in enumerate(spans)])
+    report = digitset.evaluate(predictors["contains"].network, predictors["contains"].run, mnist.test)
+    scores = report["published"]["scores"]
+    assert ((answers >= 0) & (answers <= 1)).all()
+    assert np.mean((answers > 0.5) == truth) == pytest.approx(scores["accuracy"], abs=1e-3)
+    bce = -np.mean(np.log(np.where(truth, answers, 1 - answers.astype(np.float64))))
+    assert bce == pytest.approx(scores["bce"], rel=1e-2)
+
+
+def test_classify_says_digits(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    images, labels = raw_test()
+    answers = predictors["classify"].predict([images[i : i + 1] for i in range(10_000)])
+    report = digitset.evaluate(predictors["classify"].network, predictors["classify"].run, mnist.test)["test"]
+    assert set(answers.tolist()) <= set(range(10))
+    assert np.mean(answers == labels) == pytest.approx(report["scores"]["accuracy"], abs=2e-4)
+    assert report["n"] == 10_000
+
+
+def test_an_answer_depends_on_its_own_sequence_only(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    images = mnist.test.images
+    sequences = [images[:3], images[3:4], images[4:60], images[60:70]]
+    together = predictors["sum"].predict(sequences)
+    alone = [predictors["sum"].predict([sequence.numpy()])[0] for sequence in sequences]
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-3)
+    assert predictors["sum"].predict([]).shape == (0,)
+
+
+def test_thousands_of_sequences_in_bounded_memory(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    one = mnist.test.images[:500].numpy()
+    tracemalloc.start()
+    answers = predictors["mlp"].predict([one[:10]] * 5_000)
+    predictors["sum"].predict([one] * 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(np.unique(answers.round(2))) == 1
+    assert peak < 200e6
+
+
+def test_attention_is_a_distribution_over_the_sequence(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    images = mnist.test.images
+    weights = predictors["contains"].attention([images[:3], images[3:10]], images[10:12])
+    assert [weight.shape for weight in weights] == [(4, 3), (4, 7)]
+    assert all(np.allclose(weight.sum(axis=1), 1, atol=1e-5) for weight in weights)
+    (own,) = predictors["sum"].attention([images[:6]])
+    assert own.shape == (4, 6)
+    np.testing.assert_allclose(own.sum(axis=1), 1, atol=1e-5)
+    with pytest.raises(InputError, match="no attention"):
+        predictors["mlp"].attention([images[:3]])
+
+
+def test_bad_input_is_one_clear_error(predictors: dict[str, Predictor], mnist: Splits) -> None:
+    image = mnist.test.images[:2]
+    cases = [
+        ("sum", [image.float()], None, "expected uint8"),
+        ("sum", [image[0]], None, r"expected images \[n, 28, 28\], got \[28, 28\]"),
+        ("sum", [image[:, :20]], None, r"got \[2, 20, 28\]"),
+        ("sum", [image[:0]], None, "sequence 0: expected at least one image"),
+        ("sum", [image], image[:1], "takes no anchors"),
+        ("contains", [image], None, "expects anchors"),
+        ("contains", [image], image, "expected 1 anchors, one a sequence, got 2"),
+        ("mlp", [image, mnist.test.images[:11]], None, "sequence 1: expected at most 10 images"),
+    ]
+    for name, sequences, anchors, message in cases:
+        with pytest.raises(InputError, match=message):
+            predictors[name].predict(sequences, anchors)
+
+
+def test_load_refuses_what_is_no_finished_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="found no run"):
+        digitset.load(tmp_path)

@@ -1,0 +1,170 @@
+"""The loop: the same bits again, resumed after a kill or Ctrl-C or straight; folders not its own; bad losses."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from digitset import data, machine
+from digitset.errors import InputError, TrainingError
+from digitset.record import Record
+from digitset.run import Run
+from digitset.training import learning_rate, train
+
+RUN = Run(
+    task="contains",
+    encoder="cnn",
+    steps=12,
+    pool=40,
+    sequences=20,
+    validate_every=6,
+    checkpoint_every=3,
+    encoder_options={"channels": 16},
+    model_options={"dropout": 0.1},
+    average=0.9,
+    precision="float32",
+)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    return train(RUN, tmp_path_factory.mktemp("straight") / "run")
+
+
+def same_bits(a: Record, b: Record) -> bool:
+    first, second = a.weights(), b.weights()
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def without_times(record: Record) -> list[dict[str, Any]]:
+    times = ("seconds", "images_per_second")
+    return [{name: value for name, value in line.items() if name not in times} for line in record.metrics()]
+
+
+def test_what_ran_before_does_not_matter(straight: Record, tmp_path: Path) -> None:
+    torch.manual_seed(99)
+    before = torch.random.get_rng_state()
+    again = train(RUN, tmp_path / "run")
+    assert same_bits(straight, again)
+    assert without_times(straight) == without_times(again)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_another_seed_gives_other_weights(straight: Record, tmp_path: Path) -> None:
+    assert not same_bits(straight, train(replace(RUN, seed=1), tmp_path / "run"))
+
+
+class Stop(BaseException):
+    """Stands for anything that ends a process."""
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 11])
+def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: Record, tmp_path: Path, step: int) -> None:
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["step"] == step and "split" not in event:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(RUN, tmp_path / "run", listener=interrupt)
+    with pytest.raises(InputError, match="unfinished: add --resume"):
+        train(RUN, tmp_path / "run")
+    resumed = train(RUN, tmp_path / "run", resume=True)
+    assert same_bits(straight, resumed)
+    assert without_times(straight) == without_times(resumed)
+
+
+def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: Record, tmp_path: Path) -> None:
+    def crash(event: dict[str, Any]) -> None:
+        if event["step"] == 8:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(RUN, tmp_path / "run", listener=crash)
+    resumed = train(RUN, tmp_path / "run", resume=True)
+    assert same_bits(straight, resumed)
+    assert without_times(straight) == without_times(resumed)
+
+
+def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    arguments = ["--steps", "40", "--pool", "40", "--sequences", "20", "--checkpoint-every", "5"]
+    command = [sys.executable, "-m", "digitset", "train", "sum", *arguments]
+    killed = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.DEVNULL)
+    while not (folder / "checkpoint").exists():
+        assert killed.poll() is None
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not Record(folder).finished
+    subprocess.run([*command, "--out", str(folder), "--resume"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*command, "--out", str(tmp_path / "straight")], check=True, stdout=subprocess.DEVNULL)
+    assert same_bits(Record(folder), Record(tmp_path / "straight"))
+
+
+def test_a_folder_keeps_its_run(straight: Record) -> None:
+    assert train(RUN, straight.folder).folder == straight.folder
+    with pytest.raises(InputError, match=r"holds a different run \(steps 12 -> 13\)"):
+        train(replace(RUN, steps=13), straight.folder)
+
+
+def test_a_record_tells_the_whole_story(straight: Record) -> None:
+    values = json.loads((straight.folder / "run.json").read_text())
+    assert Run.from_json(values["run"]) == RUN
+    assert values["data"] == data.load().checksum
+    assert values["machine"]["torch"] == torch.__version__
+    assert values["machine"].keys() >= {"device", "threads", "precision", "commit", "digitset", "python"}
+    assert straight.summary()["steps"] == 12
+    assert not straight.has_checkpoint
+
+
+def test_damage_is_noticed(straight: Record, tmp_path: Path) -> None:
+    for name in ("run.json", "model.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((straight.folder / name).read_bytes())
+    raw = bytearray((tmp_path / "model.safetensors").read_bytes())
+    raw[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(bytes(raw))
+    with pytest.raises(InputError, match="damaged"):
+        Record(tmp_path).weights()
+    record = Record(tmp_path)
+    record.save_checkpoint({"step": 3, "tensor": torch.ones(3)})
+    assert record.load_checkpoint()["step"] == 3
+    raw = bytearray((tmp_path / "checkpoint").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "checkpoint").write_bytes(bytes(raw))
+    with pytest.raises(InputError, match="damaged"):
+        record.load_checkpoint()
+
+
+def test_a_loss_that_is_not_finite_names_the_step(tmp_path: Path) -> None:
+    run = replace(RUN, task="sum", learning_rate=1e30, average=0.0)
+    with pytest.raises(TrainingError, match=r"step \d+: the loss is (nan|inf)"):
+        train(run, tmp_path / "run")
+    assert not Record(tmp_path / "run").finished
+
+
+def test_bfloat16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
+    record = train(replace(RUN, precision="bfloat16", steps=3), tmp_path / "run")
+    assert record.machine()["precision"] == "bfloat16"
+    assert all(tensor.dtype != torch.bfloat16 for tensor in record.weights().values())
+
+
+def test_the_probe_decides() -> None:
+    assert machine.precision("auto", torch.device("cpu")) in ("float32", "bfloat16")
+    assert machine.precision("float32", torch.device("cpu")) == "float32"
+
+
+def test_the_schedule() -> None:
+    run = replace(RUN, steps=100, warmup=0.1, learning_rate=1.0)
+    rates = [learning_rate(run, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == 1.0
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert 0 < rates[-1] < 0.01

@@ -49,8 +49,12 @@ class Attention(nn.Module):
         return logits.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(dim=-1)
 
     @torch.no_grad()
-    def start_as_comparison(self, gain: float) -> None:
-        """Initial weights with which a query finds what is like itself, and gets it as it is."""
+    def start_as_comparison(self, gain: float = 1.5) -> None:
+        """Initial weights with which a query finds what is like itself, and gets it as it is.
+
+        Queries and keys are the same random projection, scaled up by `gain` so that attention is sharp enough to tell
+        vectors apart; values pass unchanged. From torch's usual start, attention stays uniform for hundreds of steps.
+        """
         self.query.weight.mul_(gain)
         self.key.weight.copy_(self.query.weight)
         for linear in (self.value, self.out):
@@ -63,23 +67,26 @@ class Attention(nn.Module):
 
 
 class Levels(nn.Module):
-    """A number as a mixture of learned levels: softmax over `count` logits, times the level of each.
+    """A number as a mixture of learned levels: softmax over logits, times the level of each.
 
     A regression head for a quantity that takes few values: it settles on them, where a linear head keeps wavering, and
-    wavering adds up in a sum. The levels start evenly spread over `low` .. `high` and are learned like any weight.
+    wavering adds up in a sum. The levels start at 0, 1 .. `most` and are learned like any weight.
     """
 
-    def __init__(self, inputs: int, hidden: int, low: float, high: float, count: int, dropout: float) -> None:
+    def __init__(self, inputs: int, hidden: int, most: int, dropout: float) -> None:
         super().__init__()
-        self.logits = multilayer_perceptron(inputs, hidden, count, dropout)
-        self.levels = nn.Parameter(torch.linspace(low, high, count))
+        self.logits = multilayer_perceptron(inputs, hidden, most + 1, dropout)
+        self.levels = nn.Parameter(torch.arange(most + 1, dtype=torch.float32))
 
     def forward(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 1"]:
         return (self.logits(tokens).softmax(dim=-1) @ self.levels)[..., None]
 
 
 class Block(nn.Module):
-    """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a perceptron."""
+    """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a perceptron.
+
+    Both parts end in zeros at the start, so that a layer is the identity until it learns what to add.
+    """
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -88,6 +95,9 @@ class Block(nn.Module):
         self.perceptron_norm = nn.LayerNorm(width)
         self.perceptron = multilayer_perceptron(width, hidden, width, dropout)
         self.dropout = nn.Dropout(dropout)
+        for last in (self.attention.out, self.perceptron[-1]):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None

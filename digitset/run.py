@@ -32,17 +32,17 @@ class Run:
     """How an image becomes a vector: a file in digitset/encoders."""
     seed: int = 0
     """Every random draw is a function of this number, its purpose and the step."""
-    steps: int = 700
+    steps: int = 1_000
     """Optimiser steps."""
-    pool: int = 512
+    pool: int = 256
     """Distinct images a step, each encoded once."""
-    sequences: int = 512
+    sequences: int = 256
     """Sequences a step, about; they share the images of the pool."""
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.3
     """The part of the steps over which the longest sequence grows from the shortest to its full length."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """The highest, reached after the warm-up; a cosine brings it to zero at the last step."""
     warmup: float = 0.1
     """The part of the steps in which the learning rate rises from zero."""
@@ -52,7 +52,7 @@ class Run:
     """The largest norm of a gradient; larger ones are scaled down."""
     average: float = 0.0
     """Decay of an exponential average of the weights, which is then what is evaluated; 0 is none."""
-    augmentation: float = 1.0
+    augmentation: float = 0.5
     """Strength of the random affine maps of the images; 0 is none."""
     width: int = 128
     """Length of the vector that an image becomes."""

@@ -25,7 +25,7 @@ class Watch:
         self.train: dict[str, Any] = {}
         self.validation: dict[str, Any] = {}
         self.started = self.printed = time.monotonic()
-        self.first_step = 0
+        self.first_step: int | None = None
         columns = [
             TextColumn("{task.description}"),
             BarColumn(),
@@ -46,8 +46,8 @@ class Watch:
 
     def listen(self, event: dict[str, Any]) -> None:
         step = event["step"]
-        if not self.train and not self.validation and len(event) == 1 and step != 1:
-            self.first_step = step  # where a resumed run goes on
+        if self.first_step is None:
+            self.first_step = step  # 0, or where a resumed run goes on
         if event.get("split") == "train":
             self.train = event
         if event.get("split") == "val":
@@ -55,7 +55,7 @@ class Watch:
         self.progress.update(self.bar, completed=step, note=self._note())
         if not console.is_terminal and self._due(event):
             self.printed = time.monotonic()
-            left = (self.printed - self.started) / max(1, step - self.first_step) * (self.run.steps - step)
+            left = (self.printed - self.started) / max(1, step - (self.first_step or 0)) * (self.run.steps - step)
             console.print(
                 f"{self.title}: step {step}/{self.run.steps}  {self._note()}  {left:.0f} s left",
                 highlight=False,

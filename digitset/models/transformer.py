@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from digitset.errors import InputError
 from digitset.layers import Attention, Block, Levels, masked_sum, multilayer_perceptron
 from digitset.tasks import Kind, Task
 
@@ -17,6 +18,8 @@ class Transformer(nn.Module):
     of digits can grow with the length; where the answer is a quantity, a token's number is a mixture of learned levels
     (`digitset.layers.Levels`). With an anchor, it attends to the sequence (one cross-attention layer) and the head
     compares it with what it found. kobybibas/vit_for_mnist differs: a linear head after a mean over padding too.
+
+    `layers` is the number of self-attention layers: 1 by default, and none where there is an anchor.
     """
 
     output: Kind = "numbers"
@@ -29,25 +32,24 @@ class Transformer(nn.Module):
         width: int,
         task: Task,
         longest: int,
-        layers: int = 1,
+        layers: int | None = None,
         heads: int = 4,
         hidden: int = 256,
-        levels: int = 0,
-        gain: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        layers = (0 if task.ANCHORED else 1) if layers is None else layers
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.cross = Attention(width, heads) if task.ANCHORED else None
-        if self.cross is not None and gain:
-            self.cross.start_as_comparison(gain)
+        if self.cross is not None:
+            self.cross.start_as_comparison()
         inputs = (4 if task.ANCHORED else 1) * width
         if task.DISCRETE:
             self.head = multilayer_perceptron(inputs, hidden, task.NUMBERS, dropout)
         else:
             share = (task.answers(longest) - 1) // longest  # the most that one image of a sequence can add
-            self.head = Levels(inputs, hidden, 0.0, float(share), levels or share + 1, dropout)
+            self.head = Levels(inputs, hidden, share, dropout)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
@@ -64,6 +66,8 @@ class Transformer(nn.Module):
     ) -> Float[Tensor, "B H L"]:
         if anchor is not None and self.cross is not None:
             return self.cross.weights(self.norm(anchor)[:, None], self._contextual(tokens, mask), mask)[:, :, 0]
+        if not self.blocks:
+            raise InputError("a transformer with no self-attention layer and no anchor has no attention to show")
         *early, last = (cast(Block, block) for block in self.blocks)
         for block in early:
             tokens = block(tokens, mask)

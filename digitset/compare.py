@@ -18,7 +18,7 @@ from digitset.training import Listener, train
 
 CLASSIFY_ENCODERS = ("cnn", "vit")
 # Optimiser steps. The floor has six numbers to learn; a sum says less of each image than the other labels do.
-STEPS = {"classify": 700, "sum": 1_500, "contains": 800}
+STEPS = {"classify": 600, "sum": 2_000, "contains": 700}
 FLOOR_STEPS = 200
 QUICK_STEPS = 30
 

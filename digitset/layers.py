@@ -1,5 +1,7 @@
 """What several encoders and models use: masked sums, attention that can return its weights, a Transformer block."""
 
+from typing import cast
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -95,7 +97,7 @@ class Block(nn.Module):
         self.perceptron_norm = nn.LayerNorm(width)
         self.perceptron = multilayer_perceptron(width, hidden, width, dropout)
         self.dropout = nn.Dropout(dropout)
-        for last in (self.attention.out, self.perceptron[-1]):
+        for last in (self.attention.out, cast(nn.Linear, self.perceptron[-1])):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)
 

@@ -66,37 +66,35 @@ class Predictor:
 
     def _batches(self, sequences: Sequence[Images], anchors: Images | None) -> Iterator[tuple[list[int], Batch]]:
         """Sequences of like length together, in batches of bounded size, each with the places of its rows."""
-        tensors = [_images(sequence, f"sequence {place}") for place, sequence in enumerate(sequences)]
-        self._check(tensors, anchors)
-        fixed = None if anchors is None else _images(anchors, "anchors")
-        order = sorted(range(len(tensors)), key=lambda place: len(tensors[place]))
+        self._check(sequences, anchors)
+        order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
         rows: list[int] = []
         for place in order:
-            if rows and (len(rows) + 1) * len(tensors[place]) > IMAGES_AT_ONCE:
-                yield rows, self._batch([tensors[row] for row in rows], None if fixed is None else fixed[rows])
+            if rows and (len(rows) + 1) * len(sequences[place]) > IMAGES_AT_ONCE:
+                yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
                 rows = []
             rows.append(place)
         if rows:
-            yield rows, self._batch([tensors[row] for row in rows], None if fixed is None else fixed[rows])
+            yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
 
-    def _batch(self, tensors: list[Tensor], anchors: Tensor | None) -> Batch:
-        count = torch.tensor([len(tensor) for tensor in tensors])
+    def _batch(self, sequences: list[Images], anchors: Images | None) -> Batch:
+        count = torch.tensor([len(sequence) for sequence in sequences])
         place = torch.arange(int(count.max()))
         starts = count.cumsum(0) - count
         mask = place < count[:, None]
         index = torch.where(mask, starts[:, None] + place, 0)
-        anchor = None
+        pool, anchor = [_tensor(sequence) for sequence in sequences], None
         if anchors is not None:
-            anchor = int(count.sum()) + torch.arange(len(anchors))
-            tensors = [*tensors, anchors]
-        images = torch.cat(tensors).to(self.device)
+            anchor = (int(count.sum()) + torch.arange(len(anchors))).to(self.device)
+            pool.append(_tensor(anchors))
+        images = torch.cat(pool).to(self.device)
         labels = torch.zeros(len(images), dtype=torch.int64, device=self.device)  # not known, and not looked at
-        anchor = None if anchor is None else anchor.to(self.device)
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
 
-    def _check(self, sequences: list[Tensor], anchors: Images | None) -> None:
+    def _check(self, sequences: Sequence[Images], anchors: Images | None) -> None:
         most = self.network.longest
         for place, sequence in enumerate(sequences):
+            _check_images(sequence, f"sequence {place}")
             if len(sequence) == 0:
                 raise InputError(f"sequence {place}: expected at least one image, got none")
             if most is not None and len(sequence) > most:
@@ -107,8 +105,10 @@ class Predictor:
             raise InputError(f"task '{self.run.task}' expects anchors, one image a sequence; got none")
         if not self.task.ANCHORED and anchors is not None:
             raise InputError(f"task '{self.run.task}' takes no anchors; leave them out")
-        if anchors is not None and len(anchors) != len(sequences):
-            raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
+        if anchors is not None:
+            _check_images(anchors, "anchors")
+            if len(anchors) != len(sequences):
+                raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
 
 
 def load(folder: str | Path, device: str = "auto") -> Predictor:
@@ -129,12 +129,15 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
     return Predictor(run, network, machine.device(device))
 
 
-def _images(images: Images, name: str) -> UInt8[Tensor, "n 28 28"]:
+def _check_images(images: Images, name: str) -> None:
     if not isinstance(images, np.ndarray | Tensor):
         raise InputError(f"{name}: expected an array or tensor of images [n, 28, 28], got {type(images).__name__}")
-    tensor = torch.from_numpy(np.ascontiguousarray(images)) if isinstance(images, np.ndarray) else images
-    if tensor.dim() != 3 or tensor.shape[1:] != (28, 28):
-        raise InputError(f"{name}: expected images [n, 28, 28], got {list(tensor.shape)}")
-    if tensor.dtype != torch.uint8:
-        raise InputError(f"{name}: expected uint8, ink 255 on 0, got {tensor.dtype}; scale to 0..255 and convert")
-    return tensor.cpu()
+    if images.ndim != 3 or tuple(images.shape[1:]) != (28, 28):
+        raise InputError(f"{name}: expected images [n, 28, 28], got {list(images.shape)}")
+    if images.dtype != (torch.uint8 if isinstance(images, Tensor) else np.uint8):
+        raise InputError(f"{name}: expected uint8, ink 255 on 0, got {images.dtype}; scale to 0..255 and convert")
+
+
+def _tensor(images: Images) -> UInt8[Tensor, "n 28 28"]:
+    """A copy, since torch warns of arrays that it may not write to."""
+    return torch.from_numpy(images.copy()) if isinstance(images, np.ndarray) else images.cpu()

@@ -20,14 +20,14 @@ from digitset.tasks import Kind
 TRIPLES = list(itertools.product(*(parts.names(folder) for folder in ("tasks", "encoders", "models"))))
 
 
-@pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids="-".join)
+@pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_contract(task: str, encoder: str, model: str, check: Any, mnist: Splits) -> None:
     run = Run(task=task, encoder=encoder, model=model)
     check(lambda: build(run), parts.load("tasks", task), mnist.train)
 
 
-@pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids="-".join)
+@pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))
 def test_weights_survive_the_disk(task: str, encoder: str, model: str, mnist: Splits, tmp_path: Path) -> None:
     run = Run(task=task, encoder=encoder, model=model)
     contract.weights_survive_the_disk(lambda: build(run), parts.load("tasks", task), mnist.train, tmp_path)

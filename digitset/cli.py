@@ -124,7 +124,7 @@ def compare(
         data: A folder with four IDX files; None is MNIST as it is in the package.
     """
     from digitset.compare import compare, plan
-    from digitset.report import table, write
+    from digitset.report import short_table, write
     from digitset.terminal import Watch, console, print_table
 
     runs = plan(tasks, models, quick, seed=seed, device=device, precision=precision, data=data)
@@ -141,7 +141,7 @@ def compare(
         raise
     page = write(out, entries)
     for task, rows in entries.items():
-        print_table(task, *table(task, rows))
+        print_table(task, *short_table(task, rows))
     console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 

@@ -27,6 +27,13 @@ def table(task: str, entries: list[Entry]) -> tuple[tuple[str, ...], list[tuple[
     return headings, [_cells(task, entry) + (_published(task, entry) if compared else ()) for entry in entries]
 
 
+def short_table(task: str, entries: list[Entry]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The same in fewer columns, for a terminal."""
+    headings, rows = table(task, entries)
+    wanted = [name for name in ("model", "encoder", "accuracy (95 %)", "loss", *PUBLISHED_HEADINGS) if name in headings]
+    return tuple(wanted), [tuple(row[headings.index(name)] for name in wanted) for row in rows]
+
+
 def write(out: Path, entries: dict[str, list[Entry]]) -> Path:
     """Writes `out/report.md` and `out/figures/*.png`; the path of the page."""
     (out / "figures").mkdir(parents=True, exist_ok=True)

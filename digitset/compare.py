@@ -21,12 +21,12 @@ CLASSIFY_ENCODERS = ("cnn", "vit")
 # other labels do, so it needs more steps. All models of a task that see images get the same images.
 RECIPES: dict[str, dict[str, Any]] = {
     "classify": {"steps": 600},
-    "sum": {"steps": 2_000},
-    "contains": {"steps": 700, "learning_rate": 2e-3},
+    "sum": {"steps": 1_900},
+    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},
 }
 FLOOR = {"steps": 200, "learning_rate": 4e-3}  # a handful of numbers to learn
 QUICK_STEPS = 30
-VALIDATIONS = 8
+VALIDATIONS = 5
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Figures from records and readings: curves, predictions, accuracy by length, confusion, attention."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -99,46 +98,37 @@ def attention(path: Path, title: str, task: Task, readings: Readings, rows: list
 
 def _sheet(path: Path, title: str, task: Task, readings: Readings, rows: list[int], weights: Tensor | None) -> None:
     batch = readings.batch
-    anchored = batch.anchor is not None
-    columns = batch.index.shape[1] + 2 * anchored
-    height = 0.95 if weights is None else 1.25
+    first = 0 if batch.anchor is None else 2  # the anchor's column, then a gap
+    wide, high = batch.index.shape[1] + first + 3.2, 1.15 if weights is None else 1.45  # in images
     answers = task.answer(readings.reading[rows])
     right = task.scores(readings.reading[rows], readings.target[rows])["accuracy"] == 1
     with mpl.rc_context(SHEET_STYLE):
-        figure = Figure(figsize=(0.8 * columns + 3.2, height * len(rows) + 0.7))
-        grid = figure.subplots(len(rows), columns + 1, squeeze=False, width_ratios=[1] * columns + [3.4])
-        figure.suptitle(title, y=0.995)
+        figure = Figure(figsize=(max(6.0, 0.85 * wide), 0.85 * (high * len(rows) + 0.6)), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title)
+        axes.axis("off")
         for line, row in enumerate(rows):
-            for axes in grid[line]:
-                axes.axis("off")
+            top = high * line
             if batch.anchor is not None:
-                _tile(grid[line, 0], batch.images[batch.anchor[row]], None, "anchor" if line == 0 else "")
+                _tile(axes, 0, top, batch.images[batch.anchor[row]], None)
+                axes.text(1.45, top + 0.5, "in ?", ha="center", va="center", color=INK)
             for place in range(int(batch.lengths[row])):
                 weight = None if weights is None else float(weights[line, :, place].mean())
-                _tile(grid[line, place + 2 * anchored], batch.images[batch.index[row, place]], weight, "")
+                _tile(axes, first + 1.08 * place, top, batch.images[batch.index[row, place]], weight)
             text = _verdict(task, float(answers[line]), int(readings.target[row]), bool(right[line]))
-            colour = RIGHT if right[line] else WRONG
-            grid[line, -1].text(0.05, 0.5, text, va="center", color=colour, transform=grid[line, -1].transAxes)
-        with warnings.catch_warnings():
-            figure.subplots_adjust(
-                left=0.01, right=0.99, top=1 - 0.55 / (height * len(rows) + 0.7), bottom=0.02, wspace=0.1
-            )
+            end = first + 1.08 * batch.index.shape[1] + 0.15
+            axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
+        axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
         figure.savefig(path)
 
 
-def _tile(axes: Axes, image: Tensor, weight: float | None, label: str) -> None:
+def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:
     """One image, black on white as on paper, and under it its attention weight as a bar and a number."""
-    extent = (0, 28, 0, 28)
-    axes.imshow(255 - image.cpu(), cmap="gray", vmin=0, vmax=255, extent=extent)
-    axes.add_patch(Rectangle((0, 0), 28, 28, fill=False, lw=0.6, ec="#999999"))
-    low = 0
+    axes.imshow(255 - image.cpu(), cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
+    axes.add_patch(Rectangle((x, y), 1, 1, fill=False, lw=0.6, ec="#999999"))
     if weight is not None:
-        low = -13
-        axes.add_patch(Rectangle((0, -4), 28 * weight, 3, color=COLOURS[0], lw=0))
-        axes.text(14, -9, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=INK)
-    if label:
-        axes.set_title(label, fontsize=9, pad=2)
-    axes.set(xlim=(-0.5, 28.5), ylim=(low - 0.5, 28.5))
+        axes.add_patch(Rectangle((x, y + 1.03), weight, 0.1, color=COLOURS[0], lw=0))
+        axes.text(x + 0.5, y + 1.25, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=INK)
 
 
 def _verdict(task: Task, answer: float, truth: int, right: bool) -> str:

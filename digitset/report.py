@@ -140,7 +140,7 @@ def _readings_figures(folder: Path, name: str, predictor: Predictor, splits: Spl
         made.append((f"{name}: confusion matrix", path))
     path = folder / f"{label}_predictions.png"
     rows = _telling_rows(predictor.task, readings)
-    title = f"{task}, {name}: the first sequences of the test windows, then its worst errors"
+    title = f"{task}, {name}: the first of the test set, then its worst errors"
     figures.predictions(path, title, predictor.task, readings, rows)
     made.append((f"{name}: predictions", path))
     if readings.batch.anchor is not None and hasattr(predictor.network.model, "attention"):

@@ -40,7 +40,7 @@ class Run:
     """Sequences a step, about; they share the images of the pool."""
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
-    curriculum: float = 0.3
+    curriculum: float = 0.6
     """The part of the steps over which the longest sequence grows from the shortest to its full length."""
     learning_rate: float = 4e-3
     """The highest, reached after the warm-up; a cosine brings it to zero at the last step."""

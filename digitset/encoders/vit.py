@@ -13,16 +13,16 @@ from digitset.layers import Block
 class Vit(nn.Module):
     """Patches -> linear projection + learned positions -> Transformer layers -> class token (or mean) -> the vector.
 
-    Differs from the paper in size alone: 16 patches of 7x7, three layers of width 96 and three heads by default.
+    Differs from the paper in size alone: 16 patches of 7x7, four layers of width 64 by default.
     """
 
     def __init__(
         self,
         width: int = 128,
         patch: int = 7,
-        layers: int = 3,
-        hidden: int = 96,
-        heads: int = 3,
+        layers: int = 4,
+        hidden: int = 64,
+        heads: int = 4,
         pool: Literal["class", "mean"] = "class",
         dropout: float = 0.0,
     ) -> None:

@@ -166,6 +166,12 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:  # a folder that may not be written, a full disk
+        print(f"digitset: {error}", file=sys.stderr)
+        sys.exit(2)
     except TrainingError as error:
         print(f"digitset: {error}", file=sys.stderr)
         sys.exit(1)

@@ -14,7 +14,7 @@ from digitset.network import Network, lengths_of
 from digitset.predict import load
 from digitset.record import Record
 from digitset.run import Run
-from digitset.training import Listener, train
+from digitset.training import Listener, is_finished, train
 
 CLASSIFY_ENCODERS = ("cnn", "vit")
 # What differs from the defaults of Run, chosen on validation images (LOG.md): a sum says less of each image than the
@@ -24,7 +24,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "sum": {"steps": 1_900},
     "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},
 }
-FLOOR = {"steps": 200, "learning_rate": 4e-3}  # a handful of numbers to learn
+FLOOR = {"steps": 300, "learning_rate": 4e-3, "curriculum": 0.0}  # a handful of numbers to learn, of all lengths
 QUICK_STEPS = 30
 VALIDATIONS = 5
 
@@ -101,6 +101,8 @@ def compare(
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
     splits = data.load(runs[0].data)
+    for run in runs:
+        is_finished(_record(run, out), run, splits.checksum, resume=True)
     entries: dict[str, list[Entry]] = {}
     for place, run in enumerate(runs):
         with watch(run, place) as watcher:
@@ -118,7 +120,11 @@ def compare(
 
 
 def _trained(run: Run, out: Path, listener: Listener) -> Record:
-    return train(run, out / "runs" / run.name, resume=True, listener=listener)
+    return train(run, _record(run, out).folder, resume=True, listener=listener)
+
+
+def _record(run: Run, out: Path) -> Record:
+    return Record(out / "runs" / run.name)
 
 
 def _evaluated(run: Run, record: Record, splits: Splits) -> dict[str, Any]:

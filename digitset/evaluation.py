@@ -22,7 +22,7 @@ EVALUATION_SEED = 0  # the same sets for every run, whatever its seed
 
 @dataclass(frozen=True)
 class Readings:
-    """What a network read on a set, and what was true."""
+    """What a network read on a set, and what was true; on the CPU, where double precision is to be had everywhere."""
 
     batch: Batch
     reading: Float[Tensor, "B *_"]
@@ -61,7 +61,7 @@ def read(network: Network, task: Task, batches: list[Batch]) -> list[Readings]:
     for batch in batches:
         outputs = torch.cat(list(network.read_in_parts(vectors, batch)))
         kind = network.model.output
-        readings.append(Readings(batch, task.read(outputs, kind), solve(task, batch)))
+        readings.append(Readings(batch, task.read(outputs, kind).cpu(), solve(task, batch).cpu()))
     network.train(was_training)
     return readings
 
@@ -76,7 +76,7 @@ def scores(task: Task, readings: Readings) -> dict[str, float]:
 
 def scores_by_length(task: Task, readings: Readings) -> dict[int, dict[str, float]]:
     """The scores of the sequences of each length, and how many there are (`n`)."""
-    lengths = readings.batch.lengths
+    lengths = readings.batch.lengths.cpu()
     table = {}
     for length in lengths.unique().tolist():
         these = lengths == length
@@ -124,11 +124,13 @@ def ceiling(classifier: Network, task: Task, lengths: tuple[int, int], digits: D
     """
     classify = parts.load("tasks", "classify")
     (single,) = read(classifier, classify, [published(digits, (1, 1), False)])
-    seen = classify.answer(single.reading).long()
+    seen = classify.answer(single.reading).long().to(digits.labels.device)
     report = {}
     for name, batch in evaluation_sets(digits, task, lengths).items():
         anchor = None if batch.anchor is None else seen[batch.anchor]
         answer = task.solve(seen[batch.index], batch.mask, anchor)
         certain = torch.nn.functional.one_hot(answer, task.answers(batch.index.shape[1])).float().log()
-        report[name] = report_on(task, Readings(batch, task.read(certain, "distribution"), solve(task, batch)))
+        report[name] = report_on(
+            task, Readings(batch, task.read(certain, "distribution").cpu(), solve(task, batch).cpu())
+        )
     return report

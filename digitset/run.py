@@ -90,7 +90,6 @@ class Run:
         if self.lengths is not None:
             shortest, longest = self.lengths
             _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", f"{shortest} {longest}")
-            _expect(self.pool >= longest + 1, "pool", f"more images than the longest sequence ({longest})", self.pool)
 
     @property
     def name(self) -> str:

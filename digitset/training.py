@@ -1,13 +1,11 @@
 """train(run): the loop. Everything random in it is a function of (seed, purpose, step), so it resumes bit for bit."""
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +16,7 @@ from digitset.augment import affine
 from digitset.data import Digits, Splits
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation import read, scores, validation_set
+from digitset.interrupt import Interrupt
 from digitset.network import Network, build, lengths_of, solve
 from digitset.record import Record
 from digitset.rng import derive, generator
@@ -76,8 +75,9 @@ def train(
     record = Record(out or Path("runs") / run.name)
     on = machine.device(run.device)
     splits = data.load(run.data)
-    if _already_done(record, run, splits.checksum, resume):
+    if is_finished(record, run, splits.checksum, resume):
         return record
+    _check_pool(run, splits.train)
     machine.keep_freed_memory()
     precision = record.machine()["precision"] if record.exists else machine.precision(run.precision, on)
     state = _initial_state(run, on, precision)
@@ -101,8 +101,8 @@ def train(
     return record
 
 
-def _already_done(record: Record, run: Run, checksum: str, resume: bool) -> bool:
-    """Whether there is nothing to do; raises InputError if the folder is not this run's to write."""
+def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
+    """Whether a folder holds this very run, finished. InputError if it holds another, or a part and not `resume`."""
     if not record.exists:
         return False
     there = record.run()
@@ -117,6 +117,14 @@ def _already_done(record: Record, run: Run, checksum: str, resume: bool) -> bool
     if not resume:
         raise InputError(f"{record.folder} holds this run, unfinished: add --resume to go on, or choose another --out")
     return False
+
+
+def _check_pool(run: Run, digits: Digits) -> None:
+    longest = lengths_of(run)[1] + int(parts.load("tasks", run.task).ANCHORED)
+    if min(run.pool, len(digits)) < longest:
+        raise InputError(
+            f"--pool: expected at least {longest} images, for the longest sequence and its anchor, got {run.pool}"
+        )
 
 
 def _initial_state(run: Run, on: torch.device, precision: str) -> State:
@@ -153,33 +161,13 @@ def lengths_at(run: Run, step: int) -> tuple[int, int]:
 def _loop(run: Run, task: Task, state: State, splits: Splits, record: Record, listener: Listener) -> None:
     validation = validation_set(splits.val, task, lengths_of(run))
     state.network.train()
-    with _Interrupt() as interrupt:
+    with Interrupt() as interrupt:
         while state.step < run.steps:
             _advance(run, task, state, splits.train, validation, record, listener)
             if interrupt.asked or (state.step % run.checkpoint_every == 0 and state.step < run.steps):
                 record.save_checkpoint(state.to_checkpoint())
             if interrupt.asked:
                 raise KeyboardInterrupt
-
-
-class _Interrupt:
-    """Ctrl-C waits for the end of the step, where a checkpoint makes sense. Outside the main thread it does nothing."""
-
-    def __enter__(self) -> Self:
-        self.asked = False
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main:
-            self.before = signal.signal(signal.SIGINT, self._ask)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.main:
-            signal.signal(signal.SIGINT, self.before)
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
 
 
 def _advance(

@@ -75,6 +75,8 @@ def test_mistakes_are_one_line_and_exit_code_2(run_folder: Path, tmp_path: Path)
         (["train", "sum", "--encoder", "eye"], "unknown encoder 'eye': expected one of cnn, lenet, vit"),
         (["train", "sum", "--lengths", "0", "10"], "--lengths: expected 1 <= shortest <= longest, got 0 10"),
         (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
+        (["train", "contains", "--pool", "10"], "--pool: expected at least 11 images"),
+        (["train", "sum", *SHORT, "--out", "/proc/digitset"], "/proc/digitset"),
         (["train", "sum", "--steps", "0"], "--steps: expected at least 1, got 0"),
         (["train", "sum", "--device", "warp"], "device 'warp' is not there: expected auto or one of"),
         (["train", "sum", "--data", nothing], "found no train-images-idx3-ubyte[.gz]"),

@@ -17,7 +17,7 @@ from digitset import data, machine
 from digitset.errors import InputError, TrainingError
 from digitset.record import Record
 from digitset.run import Run
-from digitset.training import learning_rate, train
+from digitset.training import learning_rate, lengths_at, train
 
 RUN = Run(
     task="contains",
@@ -168,3 +168,12 @@ def test_the_schedule() -> None:
     assert rates[9] == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert 0 < rates[-1] < 0.01
+
+
+def test_short_sequences_come_first() -> None:
+    run = replace(RUN, steps=100, curriculum=0.5)
+    lengths = [lengths_at(run, step) for step in range(100)]
+    assert lengths[0] == (1, 1)
+    assert [longest for _, longest in lengths] == sorted(longest for _, longest in lengths)
+    assert set(lengths[50:]) == {(1, 10)}
+    assert lengths_at(replace(run, curriculum=0.0), 0) == (1, 10)

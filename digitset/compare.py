@@ -25,7 +25,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},
 }
 FLOOR = {"steps": 300, "learning_rate": 4e-3, "curriculum": 0.0}  # a handful of numbers to learn, of all lengths
-QUICK_STEPS = 30
+QUICK_STEPS = 20
 VALIDATIONS = 5
 
 

@@ -89,7 +89,7 @@ def wilson(accuracy: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     """The 95 % score interval of a proportion of n independent trials (Wilson 1927)."""
     centre = (accuracy + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return (0.0 if accuracy == 0 else centre - half), (1.0 if accuracy == 1 else centre + half)
 
 
 def evaluate(network: Network, run: Run, digits: Digits) -> dict[str, Any]:

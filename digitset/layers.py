@@ -87,19 +87,20 @@ class Levels(nn.Module):
 class Block(nn.Module):
     """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a perceptron.
 
-    Both parts end in zeros at the start, so that a layer is the identity until it learns what to add.
+    With `start_as_identity` both parts end in zeros at first: a layer passes its input on until it learns to add.
     """
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float, start_as_identity: bool = False) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads)
         self.perceptron_norm = nn.LayerNorm(width)
         self.perceptron = multilayer_perceptron(width, hidden, width, dropout)
         self.dropout = nn.Dropout(dropout)
-        for last in (self.attention.out, cast(nn.Linear, self.perceptron[-1])):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        if start_as_identity:
+            for last in (self.attention.out, cast(nn.Linear, self.perceptron[-1])):
+                nn.init.zeros_(last.weight)
+                nn.init.zeros_(last.bias)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"] | None = None

@@ -138,7 +138,7 @@ def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> N
         return
     batch = batch_for(task, digits, sequences=8).rows(0, 8)
     target = solve(task, batch)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for _ in range(600):

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from digitset import data, parts
+from digitset import cli, data, parts
 
+pytestmark = pytest.mark.xdist_group("cli")
 SHORT = ["--steps", "4", "--pool", "32", "--sequences", "16", "--encoder", "lenet"]
 
 
@@ -54,7 +56,17 @@ def test_evaluate_and_show(run_folder: Path) -> None:
         assert words in shown
 
 
-def test_mistakes_are_one_line_and_exit_code_2(run_folder: Path, tmp_path: Path) -> None:
+def in_process(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """The command without a process of its own, which spares the import of torch: exit code and what went to stderr."""
+    monkeypatch.setattr(sys, "argv", ["digitset", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return exit_.value.code, capsys.readouterr().err
+
+
+def test_mistakes_are_one_line_and_exit_code_2(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     truncated = tmp_path / "truncated"
     truncated.mkdir()
     for file in data.PACKAGED.glob("*.gz"):
@@ -69,6 +81,7 @@ def test_mistakes_are_one_line_and_exit_code_2(run_folder: Path, tmp_path: Path)
     file = tmp_path / "file"
     file.write_text("")
 
+    monkeypatch.chdir(tmp_path)
     cases = [
         (["train", "product"], "unknown task 'product': expected one of classify, contains, sum"),
         (["train", "sum", "--model", "oracle"], "unknown model 'oracle': expected one of constant, mlp, transformer"),
@@ -91,11 +104,14 @@ def test_mistakes_are_one_line_and_exit_code_2(run_folder: Path, tmp_path: Path)
         (["compare", "--models", "oracle"], "unknown model 'oracle'"),
     ]
     for arguments, message in cases:
-        result = digitset(*arguments, cwd=tmp_path)
-        assert result.returncode == 2, (arguments, result.stdout, result.stderr)
-        assert result.stderr.count("\n") == 1, result.stderr
-        assert message in result.stderr
+        code, errors = in_process([*map(str, arguments)], monkeypatch, capsys)
+        assert code == 2, (arguments, errors)
+        assert errors.count("\n") == 1, errors
+        assert message in errors
     assert not (tmp_path / "runs").exists()
+    for arguments in (["train", "product"], ["evaluate", str(nothing)]):
+        result = digitset(*arguments, cwd=tmp_path)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
 
 
 def test_values_that_do_not_parse(tmp_path: Path) -> None:

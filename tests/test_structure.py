@@ -87,7 +87,7 @@ def python(root: Path, *arguments: str) -> str:
 def test_a_model_is_one_file(copy_with_a_model: Path) -> None:
     assert "mean_pool" in python(copy_with_a_model, "-m", "digitset", "--help")
     assert "mean_pool" in python(copy_with_a_model, "-m", "digitset", "train", "--help")
-    arguments = ["tests/test_contract.py", "-n", "0", "-p", "no:cacheprovider", "-k", "lenet and mean_pool"]
+    arguments = ["tests/test_contract.py", "-n", "0", "-p", "no:cacheprovider", "-k", "sum-lenet-mean_pool"]
     assert " passed" in python(copy_with_a_model, "-m", "pytest", *arguments)
     arguments = ["compare", "--quick", "--tasks", "sum", "--models", "mean_pool", "--out", "out"]
     assert "mean_pool" in python(copy_with_a_model, "-m", "digitset", *arguments)

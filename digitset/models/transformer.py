@@ -39,7 +39,7 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         layers = (0 if task.ANCHORED else 1) if layers is None else layers
-        self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.cross = Attention(width, heads) if task.ANCHORED else None
         if self.cross is not None:

@@ -13,7 +13,6 @@ import pytest
 
 from digitset import cli, data, parts
 
-pytestmark = pytest.mark.xdist_group("cli")
 SHORT = ["--steps", "4", "--pool", "32", "--sequences", "16", "--encoder", "lenet"]
 
 

@@ -18,7 +18,6 @@ from digitset.network import build, solve
 from digitset.results import COLUMNS
 from digitset.run import Run
 
-pytestmark = pytest.mark.xdist_group("compare")  # its fixture takes a minute: make it once
 SUM = parts.load("tasks", "sum")
 
 

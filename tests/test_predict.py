@@ -12,7 +12,6 @@ import digitset
 from digitset import InputError, Predictor, Run
 from digitset.data import Splits
 
-pytestmark = pytest.mark.xdist_group("predict")
 RAW = Path(digitset.__file__).parent / "mnist"
 
 

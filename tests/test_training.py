@@ -19,7 +19,6 @@ from digitset.record import Record
 from digitset.run import Run
 from digitset.training import learning_rate, lengths_at, train
 
-pytestmark = pytest.mark.xdist_group("training")
 RUN = Run(
     task="contains",
     encoder="cnn",

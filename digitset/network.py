@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from digitset import parts
 from digitset.errors import InputError
@@ -67,8 +68,12 @@ class Network(nn.Module):
 def rows_of(
     vectors: Float[Tensor, "N D"], batch: Batch
 ) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"], Float[Tensor, "B D"] | None]:
-    """What a model takes: the tokens of each sequence, the mask, the anchor's vector."""
-    return vectors[batch.index], batch.mask, None if batch.anchor is None else vectors[batch.anchor]
+    """What a model takes: the tokens of each sequence, the mask, the anchor's vector.
+
+    By `embedding`, whose gradient is summed in a fixed order; that of `vectors[index]` is not, with several threads.
+    """
+    anchor = None if batch.anchor is None else F.embedding(batch.anchor, vectors)
+    return F.embedding(batch.index, vectors), batch.mask, anchor
 
 
 def solve(task: Task, batch: Batch) -> Int64[Tensor, " B"]:

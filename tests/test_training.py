@@ -58,6 +58,16 @@ def test_what_ran_before_does_not_matter(straight: Record, tmp_path: Path) -> No
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_two_threads_give_the_same_bits_twice(tmp_path: Path) -> None:
+    run = replace(RUN, steps=6, pool=128, sequences=256, curriculum=0.0)  # large enough to be split between threads
+    torch.set_num_threads(2)
+    try:
+        first, *others = [train(run, tmp_path / str(attempt)) for attempt in range(3)]
+    finally:
+        torch.set_num_threads(1)
+    assert all(same_bits(first, other) for other in others)
+
+
 def test_another_seed_gives_other_weights(straight: Record, tmp_path: Path) -> None:
     assert not same_bits(straight, train(replace(RUN, seed=1), tmp_path / "run"))
 

@@ -123,7 +123,7 @@ def compare(
         precision: auto, float32 or bfloat16.
         data: A folder with four IDX files; None is MNIST as it is in the package.
     """
-    from digitset.compare import compare, plan
+    from digitset.compare import EXPLANATION, compare, plan
     from digitset.report import short_table, write
     from digitset.terminal import Watch, console, print_table
 
@@ -142,6 +142,7 @@ def compare(
     page = write(out, entries)
     for task, rows in entries.items():
         print_table(task, *short_table(task, rows))
+    console.print(EXPLANATION, highlight=False, soft_wrap=True)
     console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 

@@ -22,7 +22,7 @@ CLASSIFY_ENCODERS = ("cnn", "vit")
 RECIPES: dict[str, dict[str, Any]] = {
     "classify": {"steps": 600},
     "sum": {"steps": 1_900},
-    "contains": {"steps": 700, "learning_rate": 3e-3, "sequences": 512},
+    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},
 }
 FLOOR = {"steps": 300, "learning_rate": 4e-3, "curriculum": 0.0}  # a handful of numbers to learn, of all lengths
 QUICK_STEPS = 20
@@ -72,6 +72,7 @@ def plan(tasks: tuple[str, ...], models: tuple[str, ...], quick: bool, **setting
     Tasks on single images compare encoders, the others compare models on the default encoder. `settings` are fields of
     Run that hold for all. Raises InputError for unknown names.
     """
+    tasks, models = tuple(dict.fromkeys(tasks)), tuple(dict.fromkeys(models))
     for folder, names in (("tasks", tasks), ("models", models)):
         for name in names:
             parts.check(folder, name)

@@ -120,6 +120,8 @@ def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
 
 
 def _check_pool(run: Run, digits: Digits) -> None:
+    if parts.load("tasks", run.task).LENGTHS == (1, 1) and lengths_of(run) != (1, 1):
+        raise InputError(f"--lengths: expected 1 1, all that task '{run.task}' is about, got {run.lengths}")
     longest = lengths_of(run)[1] + int(parts.load("tasks", run.task).ANCHORED)
     if min(run.pool, len(digits)) < longest:
         raise InputError(

@@ -27,7 +27,7 @@ class Vit(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if 28 % patch:
+        if patch < 1 or 28 % patch:
             raise ValueError(f"vit: expected a patch that divides 28, got {patch}; take 2, 4, 7 or 14")
         if pool not in ("class", "mean"):
             raise ValueError(f"vit: expected pool 'class' or 'mean', got '{pool}'")

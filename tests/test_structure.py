@@ -27,7 +27,7 @@ def test_readme_maps_the_tree() -> None:
 
 
 def imported(file: Path) -> set[str]:
-    """The rooms that a file imports, at its top or inside a function, those for type checking only left out."""
+    """The rooms that a file imports by `from digitset...`, at its top or inside a function."""
     rooms = set()
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "digitset":

@@ -12,25 +12,35 @@ from torch import Tensor, nn
 
 from digitset import parts
 from digitset.data import Splits
-from digitset.layers import masked_sum
+from digitset.layers import Block, masked_sum
 from digitset.network import Network, build
+from digitset.rng import generator
 from digitset.run import Run
 from digitset.tasks import Kind
 
 TRIPLES = list(itertools.product(*(parts.names(folder) for folder in ("tasks", "encoders", "models"))))
 
 
+def stirred(network: Network) -> Network:
+    """The network with noise on every parameter: what starts as the identity or as zeros would hide what it breaks."""
+    noise = generator(0, "noise")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape, generator=noise))
+    return network
+
+
 @pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_contract(task: str, encoder: str, model: str, check: Any, mnist: Splits) -> None:
     run = Run(task=task, encoder=encoder, model=model)
-    check(lambda: build(run), parts.load("tasks", task), mnist.train)
+    check(lambda: stirred(build(run)), parts.load("tasks", task), mnist.train)
 
 
 @pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))
 def test_weights_survive_the_disk(task: str, encoder: str, model: str, mnist: Splits, tmp_path: Path) -> None:
     run = Run(task=task, encoder=encoder, model=model)
-    contract.weights_survive_the_disk(lambda: build(run), parts.load("tasks", task), mnist.train, tmp_path)
+    contract.weights_survive_the_disk(lambda: stirred(build(run)), parts.load("tasks", task), mnist.train, tmp_path)
 
 
 class Eye(nn.Module):
@@ -63,6 +73,28 @@ class Toy(nn.Module):
 class IgnoresTheMask(Toy):
     def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
         return self.head(tokens).sum(dim=1)
+
+
+class AttendsToPadding(Toy):
+    """A Transformer whose self-attention forgets the mask; at its start, where layers are the identity, it shows nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block(8, heads=2, hidden=16, dropout=0.0, start_as_identity=True)
+
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(self.block(tokens), mask, anchor)
+
+
+class KeepsAWeightToItself(Toy):
+    """A weight that no state_dict holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = [torch.randn(1)]
+
+    def forward(self, tokens: Tensor, mask: Tensor, anchor: Tensor | None) -> Tensor:
+        return super().forward(tokens, mask, anchor) * self.hidden[0]
 
 
 class AveragesOverPadding(Toy):
@@ -123,6 +155,8 @@ class StartsAnywhere(Toy):
 BROKEN = [
     (IgnoresTheMask, contract.padding_changes_nothing),
     (IgnoresTheMask, contract.batch_mates_change_nothing),
+    (AttendsToPadding, contract.padding_changes_nothing),
+    (AttendsToPadding, contract.batch_mates_change_nothing),
     (AveragesOverPadding, contract.batch_mates_change_nothing),
     (UsesTheGlobalGenerator, contract.the_same_is_said_twice),
     (LooksAtItsBatchMates, contract.batch_mates_change_nothing),
@@ -139,7 +173,7 @@ BROKEN = [
 def toy_network(toy: type[Toy]) -> Network:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Network(Eye(), toy(), longest=10)
+        return stirred(Network(Eye(), toy(), longest=10))
 
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
@@ -151,3 +185,11 @@ def test_an_honest_toy_passes(check: Any, mnist: Splits) -> None:
 def test_a_broken_toy_is_caught(toy: type[Toy], check: Any, mnist: Splits) -> None:
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         check(lambda: toy_network(toy), parts.load("tasks", "sum"), mnist.train)
+
+
+def test_a_weight_outside_the_file_is_caught(mnist: Splits, tmp_path: Path) -> None:
+    def different_each_time() -> Network:
+        return Network(Eye(), KeepsAWeightToItself(), longest=10)
+
+    with pytest.raises(AssertionError), torch.random.fork_rng():
+        contract.weights_survive_the_disk(different_each_time, parts.load("tasks", "sum"), mnist.train, tmp_path)

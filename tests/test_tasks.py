@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digitset import parts
+from digitset.rng import generator
 from digitset.tasks import Kind, Task, classify, contains, training_loss
 from digitset.tasks import sum as sum_task
 
@@ -69,6 +70,44 @@ class CountsPadding:
 def test_a_broken_rule_is_caught(toy: Any, name: str) -> None:
     with pytest.raises(AssertionError):
         rule_is(toy, REFERENCES[name], [1, 2, 3], [4], 4)
+
+
+@pytest.mark.parametrize("name", parts.names("tasks"))
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_infer_is_solve_in_probability(name: str, length: int) -> None:
+    """Against the chances of all 10^n ways the digits could be, each answered by `solve`."""
+    task = parts.load("tasks", name)
+    if not task.LENGTHS[0] <= length <= task.LENGTHS[1]:
+        return
+    images = length + task.ANCHORED
+    chances = torch.randn(images, 10, generator=generator(0, name)).mul(3).double().softmax(dim=1)
+    ways = torch.tensor(list(itertools.product(range(10), repeat=images)))
+    chance = chances[torch.arange(images), ways].prod(dim=1)
+    digits, anchor = (ways[:, 1:], ways[:, 0]) if task.ANCHORED else (ways, None)
+    answers = task.solve(digits, torch.ones_like(digits, dtype=torch.bool), anchor)
+    expected = torch.zeros(task.answers(length), dtype=torch.float64).index_add(0, answers, chance)
+
+    log = chances.log().float()
+    sequence = torch.cat([log[task.ANCHORED :], torch.full((2, 10), float("nan"))])[None]  # padding holds anything
+    padded = torch.arange(length + 2)[None] < length
+    if name == "classify":
+        sequence, padded = sequence[:, :1], padded[:, :1]
+    found = task.infer(sequence, padded, log[:1] if task.ANCHORED else None)[0]
+    torch.testing.assert_close(found[: len(expected)], expected.log().float(), rtol=1e-4, atol=1e-5)
+    assert (found[len(expected) :] < -80).all()  # answers that padding would make possible
+
+
+@pytest.mark.parametrize("name", parts.names("tasks"))
+def test_nameless_is_a_law(name: str) -> None:
+    """Renaming the digits changes no answer of a task that says so, and some answer of one that does not."""
+    task = parts.load("tasks", name)
+    digits = torch.randint(10, (500, task.LENGTHS[1]), generator=generator(0, "digits"))
+    anchor = torch.randint(10, (500,), generator=generator(0, "anchors"))
+    names = torch.randperm(10, generator=generator(0, "names"))
+    mask = torch.ones_like(digits, dtype=torch.bool)
+    before = task.solve(digits, mask, anchor if task.ANCHORED else None)
+    after = task.solve(names[digits], mask, names[anchor] if task.ANCHORED else None)
+    assert torch.equal(before, after) == task.NAMELESS
 
 
 @pytest.mark.parametrize("name", parts.names("tasks"))

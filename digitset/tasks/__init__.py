@@ -6,6 +6,8 @@ A task is a module with the names of `Task` below. An *output* is what a model g
 - "distribution": [B, answers(L)], log-probabilities over the finite set of answers (10 digits; sums 0..9L; no, yes),
   whose loss is the negative log-likelihood of the true answer, for every task alike.
 
+A task also says how its answer follows from uncertain digits (`infer`), which is what `exact` models answer with.
+
 A *reading* is what a task makes of either kind, so that all models are scored on the same footing.
 """
 
@@ -15,6 +17,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 Kind = Literal["numbers", "distribution"]
+DIGITS = 10
 
 
 @runtime_checkable
@@ -28,6 +31,7 @@ class Task(Protocol):
     NUMBERS: int  # how many numbers a model answers with
     LOSS: str  # the score that a table shows as the loss
     DISCRETE: bool  # whether answers are classes (a confusion matrix makes sense)
+    NAMELESS: bool  # whether calling the digits by other names changes no answer
 
     def answers(self, longest: int) -> int:
         """How many answers are possible for sequences of up to `longest` images: they are 0 .. answers - 1."""
@@ -37,6 +41,18 @@ class Task(Protocol):
         self, digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"] | None
     ) -> Int64[Tensor, " B"]:
         """The rule itself, in digits: the true answer."""
+        ...
+
+    def infer(
+        self,
+        digits: Float[Tensor, "B L 10"],
+        mask: Bool[Tensor, "B L"],
+        anchor: Float[Tensor, "B 10"] | None,
+    ) -> Float[Tensor, "B A"]:
+        """The rule in probability: log-probabilities of all answers, given those of each image's digit.
+
+        Images are independent. On certain digits it is `solve`.
+        """
         ...
 
     def loss(self, output: Float[Tensor, "B K"], target: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:

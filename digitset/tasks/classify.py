@@ -13,6 +13,7 @@ ANCHORED = False
 NUMBERS = 10
 LOSS = "cross_entropy"
 DISCRETE = True
+NAMELESS = False
 
 
 def answers(longest: int) -> int:
@@ -22,6 +23,11 @@ def answers(longest: int) -> int:
 def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Int64[Tensor, " B"]:
     """The digit of the one image."""
     return (digits * mask).sum(dim=1)
+
+
+def infer(digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Float[Tensor, "B 10"]:
+    """The posterior of the one image."""
+    return digits[:, 0]
 
 
 def loss(output: Float[Tensor, "B 10"], target: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:

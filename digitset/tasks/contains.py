@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from digitset.probability import log_complement, log_others
 from digitset.tasks import Kind
 
 VERSION = 1
@@ -14,6 +15,7 @@ ANCHORED = True
 NUMBERS = 1
 LOSS = "bce"
 DISCRETE = True
+NAMELESS = True
 
 
 def answers(longest: int) -> int:
@@ -23,6 +25,14 @@ def answers(longest: int) -> int:
 def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"]) -> Int64[Tensor, " B"]:
     """1 where a digit of the sequence equals the anchor's, else 0."""
     return ((digits == anchor[:, None]) & mask).any(dim=1).long()
+
+
+def infer(
+    digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B 10"]
+) -> Float[Tensor, "B 2"]:
+    """Log-probabilities of no and yes: for each digit that the anchor may be, no image, or at least one, shows it."""
+    none_is = log_others(digits).masked_fill(~mask[:, :, None], 0).sum(dim=1)
+    return torch.stack([none_is, log_complement(none_is)], dim=1).add(anchor[:, None]).logsumexp(dim=2)
 
 
 def loss(output: Float[Tensor, "B 1"], target: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:

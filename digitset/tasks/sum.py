@@ -1,9 +1,11 @@
 """sum: what is the sum of the digits of the sequence?"""
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from digitset.tasks import Kind
+from digitset.probability import distribution_of_sum
+from digitset.tasks import DIGITS, Kind
 
 VERSION = 1
 QUESTION = "What is the sum of the digits?"
@@ -12,6 +14,7 @@ ANCHORED = False
 NUMBERS = 1
 LOSS = "mse"
 DISCRETE = False
+NAMELESS = False
 
 
 def answers(longest: int) -> int:
@@ -21,6 +24,16 @@ def answers(longest: int) -> int:
 def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Int64[Tensor, " B"]:
     """The sum over the sequence; padding counts nothing."""
     return (digits * mask).sum(dim=1)
+
+
+def infer(digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Float[Tensor, "B A"]:
+    """The distribution of the sum of independent digits (PLIA, arXiv 2410.12389). Padding is a certain zero.
+
+    A chance too small for float32 is taken as its smallest normal number, 1e-38.
+    """
+    zero = torch.arange(DIGITS, device=digits.device) == 0
+    chances = digits.exp().where(mask[:, :, None], zero.to(digits.dtype))
+    return distribution_of_sum(chances).clamp(min=torch.finfo(digits.dtype).tiny).log()
 
 
 def loss(output: Float[Tensor, "B 1"], target: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:

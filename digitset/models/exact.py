@@ -1,0 +1,33 @@
+"""exact: a posterior over ten digits for each image, and the task's answer from them by probability alone."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from digitset.layers import multilayer_perceptron
+from digitset.tasks import DIGITS, Kind, Task
+
+
+class Exact(nn.Module):
+    """No attention and nothing learned beyond one image: the task's own rule carries the labels to the digits.
+
+    The likelihood of a sum of independent digits is that of PLIA (De Smet et al. 2024, arXiv 2410.12389).
+    """
+
+    output: Kind = "distribution"
+    extrapolates = True
+    symmetric = True
+    sees_images = True
+
+    def __init__(self, width: int, task: Task, longest: int, hidden: int = 256, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.task = task
+        self.head = multilayer_perceptron(width, hidden, DIGITS, dropout)
+
+    def forward(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
+    ) -> Float[Tensor, "B A"]:
+        return self.task.infer(self.posteriors(tokens), mask, None if anchor is None else self.posteriors(anchor))
+
+    def posteriors(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 10"]:
+        """Log-probabilities of the ten digits; the digits of a task that never names them come in any order."""
+        return self.head(tokens).log_softmax(dim=-1)

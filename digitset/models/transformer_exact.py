@@ -1,0 +1,51 @@
+"""transformer_exact: self-attention as in `transformer`, whose tokens are then read as digits as in `exact`."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from digitset.layers import Block, multilayer_perceptron
+from digitset.tasks import DIGITS, Kind, Task
+
+
+class TransformerExact(nn.Module):
+    """Self-attention over the sequence, the anchor among it where there is one; then the task's rule in probability.
+
+    It differs from `exact` by the attention alone and from `transformer` by the readout and the loss, so that each can
+    be judged by itself.
+    """
+
+    output: Kind = "distribution"
+    extrapolates = True
+    symmetric = True
+    sees_images = True
+
+    def __init__(
+        self,
+        width: int,
+        task: Task,
+        longest: int,
+        layers: int = 1,
+        heads: int = 4,
+        hidden: int = 256,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.task = task
+        self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = multilayer_perceptron(width, hidden, DIGITS, dropout)
+
+    def forward(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
+    ) -> Float[Tensor, "B A"]:
+        if anchor is None:
+            return self.task.infer(self._posteriors(tokens, mask), mask, None)
+        joined = self._posteriors(torch.cat([anchor[:, None], tokens], dim=1), F.pad(mask, (1, 0), value=True))
+        return self.task.infer(joined[:, 1:], mask, joined[:, 0])
+
+    def _posteriors(self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 10"]:
+        for block in self.blocks:
+            tokens = block(tokens, mask)
+        return self.head(self.norm(tokens)).log_softmax(dim=-1)

@@ -1,0 +1,61 @@
+"""Laws of chance for independent digits, exact and safe in float32: sums, complements, the chance of at least one."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+DIRECT = 64  # the longest kernel that is summed directly; beyond, a Fourier transform is faster
+
+
+def distribution_of_sum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B _"]:
+    """The distribution of the sum of L independent integers, each 0 .. V - 1: it has L (V - 1) + 1 values.
+
+    Neighbours are convolved in pairs, then pairs of pairs, in O(L log^2 L). PLIA (arXiv 2410.12389) takes one Fourier
+    transform of everything; here short kernels, which is all there is in training, are summed directly: sums of
+    positive numbers keep their relative precision, so that the logarithm of an improbable sum is right too.
+    """
+    left_over = []
+    while chances.shape[1] > 1:
+        if chances.shape[1] % 2:
+            left_over.append(chances[:, -1])
+            chances = chances[:, :-1]
+        chances = convolve(chances[:, ::2], chances[:, 1::2])
+    total = chances[:, 0]
+    for part in reversed(left_over):
+        total = convolve(total, part)
+    return total
+
+
+def convolve(long: Float[Tensor, "*B N"], short: Float[Tensor, "*B M"]) -> Float[Tensor, "*B _"]:
+    """The distribution [*B, N + M - 1] of the sum of two independent integers; N >= M >= 1."""
+    size = long.shape[-1] + short.shape[-1] - 1
+    if short.shape[-1] > DIRECT:
+        spectrum = torch.fft.rfft(long, n=size) * torch.fft.rfft(short, n=size)
+        return torch.fft.irfft(spectrum, n=size).clamp(min=0)  # rounding leaves some chances just below zero
+    reach = short.shape[-1] - 1
+    windows = torch.nn.functional.pad(long, (reach, reach)).unfold(-1, reach + 1, 1)
+    return (windows * short.flip(-1)[..., None, :]).sum(dim=-1)
+
+
+def log_complement(log_chance: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
+    """log(1 - p) from log p <= 0, precise for small and for large p (Maechler 2012, "Accurately computing log(1 - exp(-|a|))").
+
+    p = 1 is taken as the float32 just below, so that values and gradients stay finite.
+    """
+    log_chance = log_chance.clamp(max=-torch.finfo(log_chance.dtype).eps / 2)
+    small = log_chance < -0.6931
+    of_small = torch.log1p(-log_chance.where(small, -1.0).exp())
+    of_large = torch.log(-torch.expm1(log_chance.where(~small, -0.5)))
+    return of_small.where(small, of_large)
+
+
+def log_others(log_chances: Float[Tensor, "*B V"]) -> Float[Tensor, "*B V"]:
+    """log of the chance that it is not this value, for each value of a distribution; precise where log(1 - p) is not.
+
+    A chance next to 1 has lost what is missing to 1; the sum of the others has not.
+    """
+    values = log_chances.shape[-1]
+    own = torch.eye(values, dtype=torch.bool, device=log_chances.device)
+    others = log_chances[..., None, :].masked_fill(own, float("-inf")).logsumexp(dim=-1)
+    small = log_chances < -0.6931
+    return torch.log1p(-log_chances.where(small, -1.0).exp()).where(small, others)

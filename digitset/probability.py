@@ -38,7 +38,7 @@ def convolve(long: Float[Tensor, "*B N"], short: Float[Tensor, "*B M"]) -> Float
 
 
 def log_complement(log_chance: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
-    """log(1 - p) from log p <= 0, precise for small and for large p (Maechler 2012, "Accurately computing log(1 - exp(-|a|))").
+    """log(1 - p) from log p <= 0, precise for small and for large p (Maechler 2012).
 
     p = 1 is taken as the float32 just below, so that values and gradients stay finite.
     """

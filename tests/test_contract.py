@@ -76,7 +76,7 @@ class IgnoresTheMask(Toy):
 
 
 class AttendsToPadding(Toy):
-    """A Transformer whose self-attention forgets the mask; at its start, where layers are the identity, it shows nothing."""
+    """A self-attention that forgets the mask; where layers start as the identity, it shows nothing at first."""
 
     def __init__(self) -> None:
         super().__init__()

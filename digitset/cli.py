@@ -1,167 +1,27 @@
-"""The command. It imports what a subcommand needs when it runs, so that `--help` does not wait for torch."""
+"""The entry point: exit codes, and help that does not wait for the parser of arguments."""
 
-import contextlib
 import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
 
 from digitset import parts
 from digitset.errors import InputError, TrainingError
-from digitset.run import Run
 
-
-def train(
-    run: Annotated[Run, tyro.conf.arg(name="")],
-    out: Path | None = None,
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
-) -> None:
-    """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
-
-    Args:
-        run: The configuration.
-        out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
-        resume: Go on with an unfinished run, bit for bit as if it had not stopped.
-    """
-    from digitset.terminal import Watch, console
-    from digitset.training import train
-
-    folder = out or Path("runs") / run.name
-    try:
-        with Watch(run) as watch:
-            record = train(run, folder, resume, watch.listen)
-    except KeyboardInterrupt:
-        console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
-        raise
-    summary = record.summary()
-    console.print(f"{record.folder}: trained for {summary['train_seconds']:.0f} s", soft_wrap=True)
-    console.print(f"next: digitset evaluate {record.folder}", soft_wrap=True)
-
-
-def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
-    """Score a finished run on the test images and keep the scores in its folder.
-
-    Args:
-        folder: The run's folder.
-        device: auto, cpu, cuda, cuda:1, mps ...
-    """
-    from digitset import data
-    from digitset.evaluation import evaluate
-    from digitset.predict import load
-    from digitset.record import Record
-
-    record = Record(folder)
-    predictor = load(folder, device)
-    splits = data.load(predictor.run.data)
-    if splits.checksum != record.data_checksum():
-        raise InputError(f"{folder}: trained on other data than {predictor.run.data or 'the packaged MNIST'} holds now")
-    report = evaluate(predictor.network, predictor.run, splits.test.to(predictor.device))
-    record.save_scores(report)
-    _print_scores(report)
-
-
-def show(folder: tyro.conf.Positional[Path]) -> None:
-    """Show what a run is, its scores and its curves.
-
-    Args:
-        folder: The run's folder.
-    """
-    from digitset.record import Record
-    from digitset.terminal import console, curve
-
-    record = Record(folder)
-    run, machine, metrics = record.run(), record.machine(), record.metrics()
-    defaults = Run(task=run.task)
-    changed = [f"{name}={value}" for name, value in vars(run).items() if value != getattr(defaults, name)]
-    last = metrics[-1]["step"] if metrics else 0
-    state = f"finished, {record.summary()['train_seconds']:.0f} s" if record.finished else "not finished"
-    lines = {
-        "run": f"{run.task}, model {run.model}, encoder {run.encoder}, seed {run.seed}",
-        "settings": ", ".join(changed) or "the defaults",
-        "state": f"step {last} of {run.steps}, {state}",
-        "machine": ", ".join(str(machine[key]) for key in ("device_name", "device", "precision"))
-        + f", {machine['threads']} threads",
-        "versions": f"digitset {machine['digitset']}, torch {machine['torch']}, commit {machine['commit'] or '-'}",
-    }
-    for name, text in lines.items():
-        console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
-    for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):
-        values = [line[score] for line in metrics if line.get("split") == split]
-        if values:
-            ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
-            console.print(f"{split} {score:10}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
-    report = record.scores()
-    if report is None:
-        console.print(f"not evaluated yet: digitset evaluate {folder}", soft_wrap=True)
-    else:
-        _print_scores(report)
-
-
-def compare(
-    out: Path = Path("compare"),
-    tasks: tuple[str, ...] = ("classify", "sum", "contains"),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(parts.names("models")))] = (
-        *("constant", "mlp", "transformer"),
-    ),
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    data: Path | None = None,
-) -> None:
-    """Train the rows of the mission's tables, set them beside the published numbers, and write a report.
-
-    Args:
-        out: The folder of the report, the results and the runs. What it already holds is not made again.
-        tasks: Tasks to compare on; classify is always trained, for the ceiling.
-        models: Models to compare on sequences; any file in digitset/models.
-        quick: The same in about a minute, with training too short to mean anything.
-        seed: The seed of every run.
-        device: auto, cpu, cuda, cuda:1, mps ...
-        precision: auto, float32 or bfloat16.
-        data: A folder with four IDX files; None is MNIST as it is in the package.
-    """
-    from digitset.compare import EXPLANATION, compare, plan
-    from digitset.report import short_table, write
-    from digitset.terminal import Watch, console, print_table
-
-    runs = plan(tasks, models, quick, seed=seed, device=device, precision=precision, data=data)
-
-    @contextlib.contextmanager
-    def watch(run: Run, place: int) -> Iterator[Watch]:
-        with Watch(run, f"[{place + 1}/{len(runs)}] ") as shown:
-            yield shown
-
-    try:
-        entries = compare(runs, out, watch)
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on where it was", soft_wrap=True)
-        raise
-    page = write(out, entries)
-    for task, rows in entries.items():
-        print_table(task, *short_table(task, rows))
-    console.print(EXPLANATION, highlight=False, soft_wrap=True)
-    console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
-
-
-def _print_scores(report: dict[str, Any]) -> None:
-    from digitset.terminal import console
-
-    for name, found in report.items():
-        low, high = found["interval"]
-        scores = "  ".join(f"{score} {value:.4f}" for score, value in found["scores"].items())
-        console.print(f"{name:10}{scores}  (accuracy {low:.4f} to {high:.4f}, n {found['n']:,})", highlight=False)
+# Name of a function in `digitset.commands`, and the first line of its docstring.
+COMMANDS = {
+    "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
+    "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
+    "show": "Show what a run is, its scores and its curves.",
+    "compare": "Train the rows of the mission's tables, set them beside the published numbers, and write a report.",
+    "lengths": "Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.",
+}
 
 
 def main() -> None:
-    """The entry point: exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
+    """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        print(_help())
+        sys.exit(0 if sys.argv[1:] else 2)
     try:
-        app = tyro.extras.SubcommandApp()
-        for command in (train, evaluate, compare, show):
-            app.command(command)
-        app.cli(prog="digitset", description=_description())
+        _run()
     except InputError as error:
         print(f"digitset: {error}", file=sys.stderr)
         sys.exit(2)
@@ -178,6 +38,21 @@ def main() -> None:
         sys.exit(1)
 
 
-def _description() -> str:
-    known = "; ".join(f"{folder}: {', '.join(parts.names(folder))}" for folder in parts.FOLDERS)
-    return f"Train and compare models that read several handwritten digits at once.\n\n{known}"
+def _run() -> None:
+    import tyro
+
+    from digitset import commands
+
+    app = tyro.extras.SubcommandApp()
+    for name in COMMANDS:
+        app.command(getattr(commands, name))
+    app.cli(prog="digitset")
+
+
+def _help() -> str:
+    """Help on the command as a whole; tyro takes longer to import than this takes to read."""
+    lines = ["usage: digitset COMMAND [OPTIONS]   (digitset COMMAND --help tells its options)", ""]
+    lines += ["Train and compare models that read several handwritten digits at once.", ""]
+    lines += [f"  {name:10}{summary}" for name, summary in COMMANDS.items()]
+    lines += ["", *(f"  {folder:10}{', '.join(parts.names(folder))}" for folder in parts.FOLDERS)]
+    return "\n".join(lines)

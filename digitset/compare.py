@@ -9,14 +9,13 @@ from typing import Any, Protocol
 from digitset import data, machine, parts, results
 from digitset.data import Splits
 from digitset.errors import InputError
-from digitset.evaluation import ceiling, evaluate
+from digitset.evaluation import ceiling, evaluate, version
 from digitset.network import Network, lengths_of
 from digitset.predict import load
 from digitset.record import Record
 from digitset.run import Run
 from digitset.training import Listener, is_finished, train
 
-CLASSIFY_ENCODERS = ("cnn", "vit")
 # What differs from the defaults of Run, chosen on validation images (LOG.md): a sum says less of each image than the
 # other labels do, so it needs more steps. All models of a task that see images get the same images.
 RECIPES: dict[str, dict[str, Any]] = {
@@ -66,19 +65,23 @@ class Watcher(Protocol):
     def listen(self, event: dict[str, Any]) -> None: ...
 
 
-def plan(tasks: tuple[str, ...], models: tuple[str, ...], quick: bool, **settings: Any) -> list[Run]:
+def plan(
+    tasks: tuple[str, ...], models: tuple[str, ...], encoders: tuple[str, ...], quick: bool, **settings: Any
+) -> list[Run]:
     """The runs of a comparison, the classifiers first: one of them is the eye of every ceiling row.
 
-    Tasks on single images compare encoders, the others compare models on the default encoder. `settings` are fields of
+    Tasks on single images compare encoders, the others compare models on the first encoder. `settings` are fields of
     Run that hold for all. Raises InputError for unknown names.
     """
-    tasks, models = tuple(dict.fromkeys(tasks)), tuple(dict.fromkeys(models))
-    for folder, names in (("tasks", tasks), ("models", models)):
+    tasks, models, encoders = (tuple(dict.fromkeys(names)) for names in (("classify", *tasks), models, encoders))
+    for folder, names in (("tasks", tasks), ("models", models), ("encoders", encoders)):
         for name in names:
             parts.check(folder, name)
-    rows = [("classify", "mlp", encoder) for encoder in CLASSIFY_ENCODERS]
-    rows += [(task, model, "cnn") for task in tasks if task != "classify" for model in models]
-    return [Run(*row, **_recipe(*row[:2], quick), **settings) for row in rows]
+    rows: list[tuple[str, str, str]] = []
+    for task in tasks:
+        single = parts.load("tasks", task).LENGTHS[1] == 1
+        rows += [(task, "mlp", name) for name in encoders] if single else [(task, name, encoders[0]) for name in models]
+    return [Run(*row, **_recipe(row[0], row[1], quick), **settings) for row in rows]
 
 
 def _recipe(task: str, model: str, quick: bool) -> dict[str, Any]:
@@ -129,11 +132,12 @@ def _record(run: Run, out: Path) -> Record:
 
 
 def _evaluated(run: Run, record: Record, splits: Splits) -> dict[str, Any]:
-    report = record.scores()
+    task = parts.load("tasks", run.task)
+    report = record.scores(version(task))
     if report is None:
         predictor = load(record.folder, run.device)
-        report = evaluate(predictor.network, run, splits.test.to(predictor.device))
-        record.save_scores(report)
+        report = evaluate(predictor.network, run, splits.to(predictor.device))
+        record.save_scores(report, version(task))
     return report
 
 

@@ -6,15 +6,17 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from digitset import parts
-from digitset.data import Digits
+from digitset.data import Digits, Splits
 from digitset.network import Network, lengths_of, solve
 from digitset.run import Run
 from digitset.sequences import Batch, partitions, published
-from digitset.tasks import Task
+from digitset.tasks import DIGITS, Task
 
+VERSION = 2  # of the sets and what is reported on them; goes up with every change
 ROUNDS = 20  # partitions of the test images in the set `random`
 VALIDATION_ROUNDS = 4
 EVALUATION_SEED = 0  # the same sets for every run, whatever its seed
@@ -29,20 +31,27 @@ class Readings:
     target: Int64[Tensor, " B"]
 
 
+def version(task: Task) -> dict[str, int]:
+    """What decides, beside the weights, the scores that `evaluate` finds: others are not to be reused."""
+    return {"evaluation": VERSION, "task": task.VERSION}
+
+
 def evaluation_sets(
     digits: Digits, task: Task, lengths: tuple[int, int], longest: int | None = None
 ) -> dict[str, Batch]:
     """The sets that a table is made of, by name.
 
     `test`, every image once, for a task on single images. For sequences `published`, the windows of the repository that
-    posed the tasks (left out for a model that takes at most `longest` images, if they are longer), and `random`, 20
-    random partitions of the images into sequences of the given lengths.
+    posed the tasks (left out for a model that takes at most `longest` images, if they are longer); `random`, 20
+    random partitions of the images into sequences of the given lengths; and `single`, every image as a sequence of
+    its own (after the image before it as the anchor, where there is one): what was learned of one digit.
     """
     if task.LENGTHS == (1, 1) and not task.ANCHORED:
         return {"test": published(digits, (1, 1), False)}
     sets = {
         "published": published(digits, task.LENGTHS, task.ANCHORED),
         "random": partitions(digits, lengths, task.ANCHORED, ROUNDS, EVALUATION_SEED),
+        "single": published(digits, (1, 1), task.ANCHORED),
     }
     return {name: batch for name, batch in sets.items() if longest is None or batch.index.shape[1] <= longest}
 
@@ -92,29 +101,57 @@ def wilson(accuracy: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return (0.0 if accuracy == 0 else centre - half), (1.0 if accuracy == 1 else centre + half)
 
 
-def evaluate(network: Network, run: Run, digits: Digits) -> dict[str, Any]:
+def evaluate(network: Network, run: Run, splits: Splits) -> dict[str, Any]:
     """All scores of a run on the test images: by evaluation set, `n`, scores, Wilson interval, scores by length.
 
-    The interval takes the items for independent: on `published` they overlap, so the true one is somewhat wider.
+    A model that reads a posterior from each image also has the set `digits`: how often its most probable digit is the
+    true one, though no label ever told it a digit. Where the task never names the digits, their names are those that
+    fit the validation images best.
     """
     task = parts.load("tasks", run.task)
-    sets = evaluation_sets(digits, task, lengths_of(run), network.longest)
+    sets = evaluation_sets(splits.test, task, lengths_of(run), network.longest)
     report = {}
     for name, readings in zip(sets, read(network, task, list(sets.values())), strict=True):
-        report[name] = report_on(task, readings)
+        report[name] = report_on(task, readings, ROUNDS if name == "random" else 1)
+    if hasattr(network.model, "posteriors"):
+        report["digits"] = _digits(network, task, splits)
     return report
 
 
-def report_on(task: Task, readings: Readings) -> dict[str, Any]:
-    """What `evaluate` says of one set."""
+def report_on(task: Task, readings: Readings, rounds: int = 1) -> dict[str, Any]:
+    """What `evaluate` says of one set.
+
+    The interval takes the items of one round for independent, and further rounds over the same images for no news. On
+    `published`, items overlap, so that the true interval is somewhat wider.
+    """
     found = scores(task, readings)
-    interval = wilson(found["accuracy"], len(readings.target))
+    interval = wilson(found["accuracy"], len(readings.target) // rounds)
     return {
         "n": len(readings.target),
         "scores": found,
         "interval": list(interval),
         "by_length": scores_by_length(task, readings),
     }
+
+
+def _digits(network: Network, task: Task, splits: Splits) -> dict[str, Any]:
+    names = torch.arange(DIGITS)
+    if task.NAMELESS:
+        counts = torch.zeros(DIGITS, DIGITS, dtype=torch.int64)
+        counts.index_put_(
+            (_read_digits(network, splits.val), splits.val.labels.cpu()), torch.tensor(1), accumulate=True
+        )
+        names = torch.from_numpy(linear_sum_assignment(counts.numpy(), maximize=True)[1])
+    accuracy = float((names[_read_digits(network, splits.test)] == splits.test.labels.cpu()).double().mean())
+    n = len(splits.test)
+    return {"n": n, "scores": {"accuracy": accuracy}, "interval": list(wilson(accuracy, n)), "by_length": {}}
+
+
+@torch.inference_mode()
+def _read_digits(network: Network, digits: Digits) -> Int64[Tensor, " N"]:
+    """The most probable digit of each image, on the CPU, for a model with `posteriors`."""
+    network.eval()
+    return network.model.posteriors(network.embed_in_parts(digits.images)).argmax(dim=1).cpu()
 
 
 def ceiling(classifier: Network, task: Task, lengths: tuple[int, int], digits: Digits) -> dict[str, Any]:
@@ -131,6 +168,8 @@ def ceiling(classifier: Network, task: Task, lengths: tuple[int, int], digits: D
         answer = task.solve(seen[batch.index], batch.mask, anchor)
         certain = torch.nn.functional.one_hot(answer, task.answers(batch.index.shape[1])).float().log()
         report[name] = report_on(
-            task, Readings(batch, task.read(certain, "distribution").cpu(), solve(task, batch).cpu())
+            task,
+            Readings(batch, task.read(certain, "distribution").cpu(), solve(task, batch).cpu()),
+            ROUNDS if name == "random" else 1,
         )
     return report

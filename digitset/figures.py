@@ -1,5 +1,7 @@
 """Figures from records and readings: curves, predictions, accuracy by length, confusion, attention."""
 
+import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from digitset.evaluation import Readings
+from digitset.lengths import Point
 from digitset.tasks import Task
 
 # Paul Tol's "bright" scheme: told apart by people who are colour-blind, and in grey.
@@ -35,7 +38,7 @@ def curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for colour, (name, lines) in zip(COLOURS, metrics.items(), strict=False):
+        for colour, (name, lines) in zip(itertools.cycle(COLOURS), metrics.items(), strict=False):
             train = [line for line in lines if line.get("split") == "train"]
             val = [line for line in lines if line.get("split") == "val"]
             for axes, in_train, in_val in ((left, "loss", loss), (right, "accuracy", "accuracy")):
@@ -53,7 +56,7 @@ def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, floa
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-        for colour, (name, table) in zip(COLOURS, tables.items(), strict=False):
+        for colour, (name, table) in zip(itertools.cycle(COLOURS), tables.items(), strict=False):
             dashed = name in ("constant", "ceiling")
             accuracy = [scores["accuracy"] for scores in table.values()]
             axes.plot(
@@ -62,6 +65,31 @@ def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, floa
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")
+        figure.savefig(path)
+
+
+def length_curves(
+    path: Path, title: str, curves: dict[str, list[Point]], literature: dict[str, dict[int, float]]
+) -> None:
+    """Accuracy by length, and the accuracy per image that it implies; what others report is dashed."""
+    known = {
+        name: [Point(length, 0, accuracy) for length, accuracy in table.items()] for name, table in literature.items()
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 5.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for colour, (name, points) in zip(itertools.cycle(COLOURS), (curves | known).items(), strict=False):
+            style = {"color": colour, "lw": 2, "marker": "o", "ms": 4, "ls": "--" if name in known else "-"}
+            lengths = [point.length for point in points]
+            left.plot(lengths, [point.accuracy for point in points], label=name, **style)
+            right.plot(lengths, [point.per_image if point.accuracy else math.nan for point in points], **style)
+        for axes in (left, right):
+            axes.set(xscale="log", xlabel="images in the sequence")
+            axes.axvspan(1, 10, color=INK, alpha=0.06, lw=0)
+        left.set(ylim=(-0.02, 1.02), ylabel="accuracy")
+        right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")
+        figure.suptitle(f"{title} (grey: the lengths of training)")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=1)
         figure.savefig(path)
 
 

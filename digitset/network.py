@@ -35,7 +35,9 @@ class Network(nn.Module):
         self.precision = "float32"
 
     def embed(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
-        """The vectors of images, all at once."""
+        """The vectors of images, all at once; zeros for a model that never looks at them."""
+        if not self.model.sees_images:
+            return torch.zeros(len(images), 1, device=images.device)
         pixels = (images[:, None].float() / 255).contiguous(memory_format=torch.channels_last)
         mixed = self.training and self.precision == "bfloat16"
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
@@ -53,6 +55,11 @@ class Network(nn.Module):
                 f"expected sequences of at most {self.longest} images, got {found}; this model takes no more"
             )
         return self.model(*rows_of(vectors, batch))
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned; the encoder counts where the model looks at images."""
+        learned = self if self.model.sees_images else self.model
+        return sum(parameter.numel() for parameter in learned.parameters())
 
     def embed_in_parts(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
         """The vectors of any number of images in bounded memory. For evaluation."""

@@ -127,11 +127,16 @@ class Record:
             raise InputError(f"{self.folder}: the run is not finished; go on with `digitset train ... --resume`")
         return self._read_json("model.json")
 
-    def save_scores(self, scores: Values) -> None:
-        self._write_json("scores.json", scores)
+    def save_scores(self, scores: Values, version: Values) -> None:
+        """Keeps scores together with the version of what made them: see `digitset.evaluation.version`."""
+        self._write_json("scores.json", {"version": version | {"model": self.summary()["sha256"]}, "sets": scores})
 
-    def scores(self) -> Values | None:
-        return self._read_json("scores.json") if (self.folder / "scores.json").is_file() else None
+    def scores(self, version: Values) -> Values | None:
+        """What `save_scores` kept, if the version is the same and the weights are."""
+        if not (self.folder / "scores.json").is_file():
+            return None
+        kept = self._read_json("scores.json")
+        return kept["sets"] if kept.get("version") == version | {"model": self.summary()["sha256"]} else None
 
     def _run_json(self, key: str) -> Any:
         if not self.exists:

@@ -22,9 +22,14 @@ PUBLISHED_HEADINGS = ("published", "last epochs")
 
 def table(task: str, entries: list[Entry]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and cells of a task's table. The main columns are for `published`, or `test` for single images."""
-    compared = any((task, entry.model) in PUBLISHED for entry in entries)
+    compared = _compared(task, entries)
     headings = HEADINGS + (PUBLISHED_HEADINGS if compared else ())
     return headings, [_cells(task, entry) + (_published(task, entry) if compared else ()) for entry in entries]
+
+
+def _compared(task: str, entries: list[Entry]) -> bool:
+    """Whether there are published numbers to stand beside: on MNIST alone."""
+    return entries[0].run.data is None and any((task, entry.model) in PUBLISHED for entry in entries)
 
 
 def short_table(task: str, entries: list[Entry]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -52,7 +57,7 @@ def write(out: Path, entries: dict[str, list[Entry]]) -> Path:
     for task, rows in entries.items():
         module = parts.load("tasks", task)
         lines += [f"## {task}: {module.QUESTION}", "", *markdown(*table(task, rows)), ""]
-        lines += [EXPLANATION, ""] if task in {name for name, _ in PUBLISHED} else []
+        lines += [EXPLANATION, ""] if _compared(task, rows) else []
         for caption, figure in _figures(out / "figures", task, module, rows, splits):
             lines += [f"![{caption}](figures/{figure.name})", ""]
     lines += [_NOTES, ""]

@@ -33,7 +33,7 @@ def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str
             "accuracy": scores["accuracy"],
             "accuracy_low": found["interval"][0],
             "accuracy_high": found["interval"][1],
-            "loss": scores[loss],
+            "loss": scores.get(loss),
             "mae": scores.get("mae"),
             "auc": scores.get("auc"),
             "parameters": summary["parameters"],

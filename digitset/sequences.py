@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from digitset.data import Digits
+from digitset.errors import InputError
 from digitset.rng import generator
 
 
@@ -78,6 +79,7 @@ def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch
     has no published windows of its own; it gets one item an image.
     """
     shortest, longest = lengths
+    _check_size(digits, (longest if shortest == longest else 10) + anchored)
     if shortest == longest:
         items = len(digits) - (longest + anchored) + 1
         count = torch.full((items, 1), longest)
@@ -95,6 +97,7 @@ def partitions(digits: Digits, lengths: tuple[int, int], anchored: bool, rounds:
     With an anchor, each sequence takes one image more. What is left at a round's end is left out.
     """
     shortest, longest = lengths
+    _check_size(digits, longest + anchored)
     draw = generator(seed, "partitions", shortest, longest)
     rows, counts = [], []
     for _ in range(rounds):
@@ -108,6 +111,14 @@ def partitions(digits: Digits, lengths: tuple[int, int], anchored: bool, rounds:
         rows.append(order[place.clamp(max=len(digits) - 1)])  # what the clamp touches is padding
         counts.append(count)
     return _batch(digits, torch.cat(rows), torch.cat(counts)[:, None], anchored)
+
+
+def _check_size(digits: Digits, images: int) -> None:
+    if len(digits) < images:
+        raise InputError(
+            f"expected a set of at least {images} images, for the longest sequence and its anchor, got one of "
+            f"{len(digits)}; use more --data or shorter --lengths"
+        )
 
 
 def _batch(digits: Digits, rows: Int64[Tensor, "B W"], count: Int64[Tensor, "B 1"], anchored: bool) -> Batch:

@@ -48,6 +48,8 @@ class Watch:
         step = event["step"]
         if self.first_step is None:
             self.first_step = step  # 0, or where a resumed run goes on
+        if "note" in event:
+            console.print(event["note"], soft_wrap=True)
         if event.get("split") == "train":
             self.train = event
         if event.get("split") == "val":

@@ -77,25 +77,26 @@ def train(
     splits = data.load(run.data)
     if is_finished(record, run, splits.checksum, resume):
         return record
-    _check_pool(run, splits.train)
+    _check_pool(run, splits)
     machine.keep_freed_memory()
+    task, here = parts.load("tasks", run.task), machine.describe(on)
     precision = record.machine()["precision"] if record.exists else machine.precision(run.precision, on)
     state = _initial_state(run, on, precision)
     if not record.exists:
-        record.start(run, {**machine.describe(on), "precision": precision}, splits.checksum)
+        record.start(run, {**here, "precision": precision, "task_version": task.VERSION}, splits.checksum)
     if record.has_checkpoint:
-        state.load_checkpoint(record.load_checkpoint())
+        _restore(state, record)
     record.drop_metrics_after(state.step)
-    listener({"step": state.step})
+    listener({"step": state.step} | _changes(record, here, state.step))
     with torch.random.fork_rng():
-        _loop(run, parts.load("tasks", run.task), state, splits.to(on), record, listener)
+        _loop(run, task, state, splits.to(on), record, listener)
     images = run.steps * min(run.pool, len(splits.train))
     summary = {
         "steps": run.steps,
         "images": images,
         "train_seconds": state.seconds,
         "images_per_second": images / state.seconds,
-        "parameters": sum(parameter.numel() for parameter in state.network.parameters()),
+        "parameters": state.network.parameter_count(),
     }
     record.finish(state.evaluated().state_dict(), summary)
     return record
@@ -112,6 +113,9 @@ def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
         raise InputError(
             f"{record.folder} holds a different run ({'; '.join(differing) or 'other data'}): choose another --out"
         )
+    version = parts.load("tasks", run.task).VERSION
+    if record.machine()["task_version"] != version:
+        raise InputError(f"{record.folder} holds a run of another version of task '{run.task}': choose another --out")
     if record.finished:
         return True
     if not resume:
@@ -119,14 +123,40 @@ def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
     return False
 
 
-def _check_pool(run: Run, digits: Digits) -> None:
+def _restore(state: State, record: Record) -> None:
+    """Brings a state to where the checkpoint of a run is."""
+    try:
+        state.load_checkpoint(record.load_checkpoint())
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{record.folder}: the checkpoint is of another version of the model or the encoder ({reason}); "
+            "choose another --out"
+        ) from None
+
+
+def _changes(record: Record, here: dict[str, Any], step: int) -> dict[str, str]:
+    """A note, kept with the metrics, if a run goes on where the same bits are not promised; else nothing."""
+    there = record.machine()
+    names = [name for name in ("device", "device_name", "threads", "torch") if there[name] != here[name]]
+    if not step or not names:
+        return {}
+    changes = ", ".join(f"{name} {there[name]} -> {here[name]}" for name in names)
+    note = f"goes on from step {step} elsewhere than it began ({changes}): not bit for bit as if it had not stopped"
+    record.add_metrics({"step": step, "note": note})
+    return {"note": note}
+
+
+def _check_pool(run: Run, splits: Splits) -> None:
     if parts.load("tasks", run.task).LENGTHS == (1, 1) and lengths_of(run) != (1, 1):
         raise InputError(f"--lengths: expected 1 1, all that task '{run.task}' is about, got {run.lengths}")
     longest = lengths_of(run)[1] + int(parts.load("tasks", run.task).ANCHORED)
-    if min(run.pool, len(digits)) < longest:
+    if min(run.pool, len(splits.train)) < longest:
         raise InputError(
             f"--pool: expected at least {longest} images, for the longest sequence and its anchor, got {run.pool}"
         )
+    if len(splits.val) < longest:
+        raise InputError(f"--lengths: expected at most {len(splits.val)} images, all of validation, got {longest}")
 
 
 def _initial_state(run: Run, on: torch.device, precision: str) -> State:
@@ -225,7 +255,8 @@ def _log_line(run: Run, state: State, start: float) -> dict[str, Any]:
         if not math.isfinite(loss):
             step = state.step - len(losses) + place + 1
             raise TrainingError(
-                f"step {step}: the loss is {loss}; try a lower --learning-rate than {run.learning_rate}"
+                f"step {step}: the loss is {loss}; try a lower --learning-rate than {run.learning_rate} "
+                "and another --out"
             )
     state.window.clear()
     return {

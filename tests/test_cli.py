@@ -1,5 +1,6 @@
 """The command as a person runs it: real processes, one line and exit code 2 for a mistake, help without torch."""
 
+import csv
 import gzip
 import shutil
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from digitset import cli, data, parts
+from digitset import cli, commands, data, parts
 
 SHORT = ["--steps", "4", "--pool", "32", "--sequences", "16", "--encoder", "lenet"]
 
@@ -33,8 +34,9 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
     result = digitset("--help")
     assert result.returncode == 0
-    for command in ("train", "evaluate", "compare", "show"):
-        assert command in result.stdout
+    for command, summary in cli.COMMANDS.items():
+        assert f"{command} " in result.stdout
+        assert summary == (getattr(commands, command).__doc__ or "").splitlines()[0]
         assert digitset(command, "--help").returncode == 0
     for folder in parts.FOLDERS:
         for name in parts.names(folder):
@@ -53,6 +55,20 @@ def test_evaluate_and_show(run_folder: Path) -> None:
     shown = digitset("show", run_folder).stdout
     for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
         assert words in shown
+
+
+def test_lengths(run_folder: Path, tmp_path: Path) -> None:
+    result = digitset("lengths", run_folder, "--out", tmp_path / "lengths")
+    assert result.returncode == 0, result.stderr
+    with (tmp_path / "lengths/lengths.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["length"]) for row in rows] == [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000]
+    for row in rows:
+        assert int(row["n"]) >= 500
+        assert float(row["per_image"]) ** int(row["length"]) == pytest.approx(
+            float(row["accuracy"]), rel=0.05, abs=1e-9
+        )
+    assert (tmp_path / "lengths/lengths.png").stat().st_size > 10_000
 
 
 def in_process(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -83,7 +99,10 @@ def test_mistakes_are_one_line_and_exit_code_2(
     monkeypatch.chdir(tmp_path)
     cases = [
         (["train", "product"], "unknown task 'product': expected one of classify, contains, sum"),
-        (["train", "sum", "--model", "oracle"], "unknown model 'oracle': expected one of constant, mlp, transformer"),
+        (
+            ["train", "sum", "--model", "oracle"],
+            "unknown model 'oracle': expected one of constant, exact, mlp, transformer, transformer_exact",
+        ),
         (["train", "sum", "--encoder", "eye"], "unknown encoder 'eye': expected one of cnn, lenet, vit"),
         (["train", "sum", "--lengths", "0", "10"], "--lengths: expected 1 <= shortest <= longest, got 0 10"),
         (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
@@ -103,6 +122,9 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["evaluate", nothing], "expected the folder of a run, found no run.json"),
         (["show", nothing], "expected the folder of a run, found no run.json"),
         (["compare", "--models", "oracle"], "unknown model 'oracle'"),
+        (["compare", "--encoders", "eye"], "unknown encoder 'eye'"),
+        (["train", "sum", "--lengths", "1", "6000", "--pool", "6000"], "--lengths: expected at most 5000"),
+        (["lengths", nothing], "expected the folder of a run, found no run.json"),
     ]
     for arguments, message in cases:
         code, errors = in_process([*map(str, arguments)], monkeypatch, capsys)

@@ -43,19 +43,20 @@ def test_every_row_is_there(comparison: tuple[Path, str]) -> None:
     found = [(row["task"], row["model"], row["encoder"], row["evaluation"]) for row in table]
     expected = [("classify", "mlp", "cnn", "test"), ("classify", "mlp", "vit", "test")]
     for task in ("sum", "contains"):
-        for model in ("constant", "mlp", "transformer", "ceiling"):
-            expected += [(task, model, "cnn", "published"), (task, model, "cnn", "random")]
+        for model in ("constant", "mlp", "transformer", "exact", "ceiling"):
+            sets = ["published", "random", "single"] + ["digits"] * (model == "exact")
+            expected += [(task, model, "cnn", name) for name in sets]
     assert found == expected
     assert tuple(table[0]) == COLUMNS
-    sizes = {"test": "10000", "sum": "9990", "contains": "9989"}
+    sizes = {"test": "10000", "digits": "10000", "sum": "9990", "contains": "9989"}
     for row in table:
         assert 0 <= float(row["accuracy_low"]) <= float(row["accuracy"]) <= float(row["accuracy_high"]) <= 1
-        assert row["n"] == sizes.get(row["evaluation"]) or row["evaluation"] != "test"
+        assert row["n"] == sizes.get(row["evaluation"], row["n"])
         if row["evaluation"] == "published":
             assert row["n"] == sizes[row["task"]]
-        assert (row["auc"] != "") == (row["task"] == "contains")
-        assert (row["mae"] != "") == (row["task"] == "sum")
-        assert row["loss"] or row["model"] == "ceiling"
+        assert (row["auc"] != "") == (row["task"] == "contains" and row["evaluation"] != "digits")
+        assert (row["mae"] != "") == (row["task"] == "sum" and row["evaluation"] != "digits")
+        assert row["loss"] or row["model"] == "ceiling" or row["evaluation"] == "digits"
 
 
 def test_the_report_shows_its_figures(comparison: tuple[Path, str]) -> None:

@@ -40,7 +40,7 @@ def test_sum_scores_on_independent_windows(predictors: dict[str, Predictor], mni
     spans = [(i, i + zlib.crc32(str(i).encode()) % 10 + 1) for i in range(9_990)]
     answers = predictors["sum"].predict([images[a:b] for a, b in spans])
     truth = np.array([labels[a:b].sum() for a, b in spans])
-    report = digitset.evaluate(predictors["sum"].network, predictors["sum"].run, mnist.test)["published"]["scores"]
+    report = digitset.evaluate(predictors["sum"].network, predictors["sum"].run, mnist)["published"]["scores"]
     assert answers.dtype == np.float32
     assert np.mean(np.rint(answers) == truth) == pytest.approx(report["accuracy"], abs=1e-3)
     assert np.mean((answers - truth) ** 2) == pytest.approx(report["mse"], rel=1e-3)
@@ -51,7 +51,7 @@ def test_contains_scores_on_independent_windows(predictors: dict[str, Predictor]
     spans = [(i + 1, i + 2 + zlib.crc32(str(i).encode()) % 10) for i in range(9_989)]
     answers = predictors["contains"].predict([images[a:b] for a, b in spans], images[:9_989])
     truth = np.array([labels[i] in labels[a:b] for i, (a, b) in enumerate(spans)])
-    report = digitset.evaluate(predictors["contains"].network, predictors["contains"].run, mnist.test)
+    report = digitset.evaluate(predictors["contains"].network, predictors["contains"].run, mnist)
     scores = report["published"]["scores"]
     assert ((answers >= 0) & (answers <= 1)).all()
     assert np.mean((answers > 0.5) == truth) == pytest.approx(scores["accuracy"], abs=1e-3)
@@ -62,7 +62,7 @@ def test_contains_scores_on_independent_windows(predictors: dict[str, Predictor]
 def test_classify_says_digits(predictors: dict[str, Predictor], mnist: Splits) -> None:
     images, labels = raw_test()
     answers = predictors["classify"].predict([images[i : i + 1] for i in range(10_000)])
-    report = digitset.evaluate(predictors["classify"].network, predictors["classify"].run, mnist.test)["test"]
+    report = digitset.evaluate(predictors["classify"].network, predictors["classify"].run, mnist)["test"]
     assert set(answers.tolist()) <= set(range(10))
     assert np.mean(answers == labels) == pytest.approx(report["scores"]["accuracy"], abs=2e-4)
     assert report["n"] == 10_000

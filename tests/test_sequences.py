@@ -7,6 +7,7 @@ import torch
 
 from digitset.augment import affine
 from digitset.data import Digits, Splits
+from digitset.errors import InputError
 from digitset.rng import generator
 from digitset.sequences import Batch, partitions, published, sample
 
@@ -93,3 +94,11 @@ def test_augmentation_is_a_function_of_its_generator_and_never_a_flip(mnist: Spl
     difference = (first.float() - images.float()).abs().mean()
     mirrored = (images.flip(2).float() - images.float()).abs().mean()
     assert 0 < difference < mirrored * 1.5
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_a_set_too_small_for_its_sequences_is_refused(mnist: Splits, anchored: bool) -> None:
+    few = Digits(mnist.test.images[:9], mnist.test.labels[:9])
+    for make in (published, lambda *of: partitions(*of, rounds=2, seed=0)):
+        with pytest.raises(InputError, match=f"at least {10 + anchored} images"):
+            make(few, (1, 10), anchored)

@@ -187,3 +187,48 @@ def test_short_sequences_come_first() -> None:
     assert [longest for _, longest in lengths] == sorted(longest for _, longest in lengths)
     assert set(lengths[50:]) == {(1, 10)}
     assert lengths_at(replace(run, curriculum=0.0), 0) == (1, 10)
+
+
+def stopped(folder: Path, run: Run) -> Record:
+    """A run that ended with a checkpoint."""
+
+    def crash(event: dict[str, Any]) -> None:
+        if event["step"] == 8:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(run, folder, listener=crash)
+    return Record(folder)
+
+
+def test_going_on_elsewhere_is_noted(tmp_path: Path) -> None:
+    record = stopped(tmp_path / "run", RUN)
+    path = record.folder / "run.json"
+    values = json.loads(path.read_text())
+    values["machine"]["threads"] = 64
+    path.write_text(json.dumps(values))
+    notes = []
+    train(RUN, record.folder, resume=True, listener=lambda event: notes.append(event.get("note")))
+    assert "threads 64 -> 1" in notes[0]
+    assert notes[0] in [line.get("note") for line in record.metrics()]
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    record = stopped(tmp_path / "run", RUN)
+    saved = record.load_checkpoint()
+    saved["network"].popitem()
+    record.save_checkpoint(saved)
+    with pytest.raises(InputError, match="another version of the model"):
+        train(RUN, record.folder, resume=True)
+
+
+def test_a_run_of_another_version_of_a_task_is_refused(straight: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("digitset.tasks.contains.VERSION", 99)
+    with pytest.raises(InputError, match="another version of task 'contains'"):
+        train(RUN, straight.folder)
+
+
+def test_kept_scores_are_for_the_version_that_made_them(straight: Record) -> None:
+    straight.save_scores({"published": {}}, {"task": 1})
+    assert straight.scores({"task": 1}) == {"published": {}}
+    assert straight.scores({"task": 2}) is None

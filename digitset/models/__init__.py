@@ -23,6 +23,7 @@ class Model(Protocol):
 
     A model that attends may also have `attention`, with the arguments of `forward`: the weights [B, H, L] that each
     head gives to the images of the sequence, from the anchor or, without one, on average over the images that attend.
+    One that reads a posterior from each image alone may have `posteriors(tokens)`: log-probabilities [N, 10].
     """
 
     output: Kind

@@ -1,0 +1,74 @@
+"""Accuracy by length, far beyond the lengths of training: does what was learned of ten images hold for a thousand?"""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from digitset import data
+from digitset.evaluation import EVALUATION_SEED, read, scores
+from digitset.predict import Predictor
+from digitset.record import write_whole
+from digitset.sequences import partitions
+
+LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+SEQUENCES = 500  # at least, of each length
+
+# Accuracies by length that others report, read off their figures (about .005), after training on up to ten images.
+LITERATURE = {
+    "sum": {
+        "Deep Sets with a CNN (dpernes/deepsets-digitsum; warped training digits)": {
+            5: 0.987,
+            10: 0.978,
+            20: 0.962,
+            30: 0.950,
+            50: 0.918,
+            100: 0.789,
+        },
+        "Deep Sets (Zaheer et al. 2017)": {10: 0.964, 20: 0.926, 50: 0.79},
+        "LSTM, GRU (Zaheer et al. 2017): at zero by 20": {20: 0.0},
+    }
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """Accuracy on `n` sequences of `length` images each."""
+
+    length: int
+    n: int
+    accuracy: float
+
+    @property
+    def per_image(self) -> float:
+        """accuracy ** (1 / length): the accuracy on one image that explains it, if every image has to be right."""
+        return self.accuracy ** (1 / self.length)
+
+
+def curve(predictor: Predictor) -> list[Point]:
+    """Accuracy on random partitions of the test images into sequences of each length that the model takes.
+
+    Every image is encoded once. The longer the sequences, the more often each image is used.
+    """
+    digits = data.load(predictor.run.data).test.to(predictor.device)
+    most = min(predictor.network.longest or LENGTHS[-1], len(digits) - predictor.task.ANCHORED)
+    lengths = [length for length in LENGTHS if predictor.task.LENGTHS[0] <= length <= most]
+    if predictor.task.LENGTHS[1] == 1:
+        lengths = [1]
+    batches = []
+    for length in lengths:
+        rounds = -(-SEQUENCES * (length + predictor.task.ANCHORED) // len(digits))
+        batches.append(partitions(digits, (length, length), predictor.task.ANCHORED, rounds, EVALUATION_SEED))
+    points = []
+    for length, readings in zip(lengths, read(predictor.network, predictor.task, batches), strict=True):
+        points.append(Point(length, len(readings.target), scores(predictor.task, readings)["accuracy"]))
+    return points
+
+
+def write_csv(path: Path, curves: dict[str, list[Point]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("run", "length", "n", "accuracy", "per_image"))
+    for name, points in curves.items():
+        writer.writerows((name, p.length, p.n, f"{p.accuracy:.6g}", f"{p.per_image:.6g}") for p in points)
+    write_whole(path, text.getvalue().encode())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from digitset import data, machine, parts, results
+from digitset import data, machine, parts, recipes, results
 from digitset.data import Splits
 from digitset.errors import InputError
 from digitset.evaluation import ceiling, evaluate, version
@@ -16,14 +16,6 @@ from digitset.record import Record
 from digitset.run import Run
 from digitset.training import Listener, is_finished, train
 
-# What differs from the defaults of Run, chosen on validation images (LOG.md): a sum says less of each image than the
-# other labels do, so it needs more steps. All models of a task that see images get the same images.
-RECIPES: dict[str, dict[str, Any]] = {
-    "classify": {"steps": 600},
-    "sum": {"steps": 1_900},
-    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},
-}
-FLOOR = {"steps": 300, "learning_rate": 4e-3, "curriculum": 0.0}  # a handful of numbers to learn, of all lengths
 QUICK_STEPS = 20
 VALIDATIONS = 5
 
@@ -86,9 +78,7 @@ def plan(
 
 def _recipe(task: str, model: str, quick: bool) -> dict[str, Any]:
     """The fields of Run that a comparison sets for a row."""
-    recipe = RECIPES.get(task, {"steps": Run(task).steps})
-    if not parts.load("models", model).sees_images:
-        recipe = {**recipe, **FLOOR}
+    recipe = recipes.brief(task, parts.load("models", model).sees_images)
     if quick:
         recipe = {**recipe, "steps": QUICK_STEPS}
     return {**recipe, "validate_every": max(1, recipe["steps"] // VALIDATIONS)}

@@ -40,8 +40,8 @@ class Run:
     """Sequences a step, about; they share the images of the pool."""
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
-    curriculum: float = 0.6
-    """The part of the steps over which the longest sequence grows from the shortest to its full length."""
+    curriculum: float = 0.9
+    """The part of the steps over which the longest sequence grows to its full length, slowly at first (a parabola)."""
     learning_rate: float = 4e-3
     """The highest, reached after the warm-up; a cosine brings it to zero at the last step."""
     warmup: float = 0.1

@@ -81,7 +81,7 @@ def train(
     machine.keep_freed_memory()
     task, here = parts.load("tasks", run.task), machine.describe(on)
     precision = record.machine()["precision"] if record.exists else machine.precision(run.precision, on)
-    state = _initial_state(run, on, precision)
+    state = initial_state(run, on, precision)
     if not record.exists:
         record.start(run, {**here, "precision": precision, "task_version": task.VERSION}, splits.checksum)
     if record.has_checkpoint:
@@ -159,7 +159,7 @@ def _check_pool(run: Run, splits: Splits) -> None:
         raise InputError(f"--lengths: expected at most {len(splits.val)} images, all of validation, got {longest}")
 
 
-def _initial_state(run: Run, on: torch.device, precision: str) -> State:
+def initial_state(run: Run, on: torch.device, precision: str) -> State:
     network = build(run)
     network.precision = precision
     network.to(on)
@@ -187,7 +187,7 @@ def lengths_at(run: Run, step: int) -> tuple[int, int]:
     shortest, longest = lengths_of(run)
     if step >= run.curriculum * run.steps:
         return shortest, longest
-    return shortest, shortest + round((longest - shortest) * step / (run.curriculum * run.steps))
+    return shortest, shortest + round((longest - shortest) * (step / (run.curriculum * run.steps)) ** 2)
 
 
 def _loop(run: Run, task: Task, state: State, splits: Splits, record: Record, listener: Listener) -> None:
@@ -207,7 +207,7 @@ def _advance(
 ) -> None:
     """One step, its log line where one is due, and the validation where one is due."""
     start = time.perf_counter()
-    _step(run, task, state, train)
+    step(run, task, state, train)
     end = state.step == run.steps
     event: dict[str, Any] = {"step": state.step}
     if state.step % LOG_EVERY == 0 or end:
@@ -223,7 +223,7 @@ def _advance(
         listener(event)
 
 
-def _step(run: Run, task: Task, state: State, digits: Digits) -> None:
+def step(run: Run, task: Task, state: State, digits: Digits) -> None:
     """One optimiser step."""
     torch.manual_seed(derive(run.seed, "dropout", state.step))  # dropout draws from torch's global generator
     batch = sample(digits, run.pool, run.sequences, lengths_at(run, state.step), task.ANCHORED, run.seed, state.step)

@@ -1,0 +1,40 @@
+"""What the benchmarks share: medians of times, and a small table that also goes to a CSV file."""
+
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+Rows = list[tuple[str, float]]
+
+
+def median(work: Callable[[], object], repeats: int, warm: int = 3) -> float:
+    """Median seconds of a call, after some calls that do not count."""
+    times = []
+    for turn in range(repeats + warm):
+        start = time.perf_counter()
+        work()
+        if turn >= warm:
+            times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]
+
+
+def show(case: str, rows: Rows, out: Path) -> None:
+    """Prints the rows and writes them to `out`, in place of the rows that it holds of the same case."""
+    table = Table("measure", "value", title=case, title_justify="left")
+    for name, value in rows:
+        table.add_row(name, f"{value:,.3f}")
+    Console().print(table)
+    kept = []
+    if out.exists():
+        with out.open(newline="") as file:
+            kept = [row for row in csv.reader(file) if row[0] not in ("case", case)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("case", "measure", "value"))
+        writer.writerows(kept)
+        writer.writerows((case, name, f"{value:.6g}") for name, value in rows)

@@ -1,0 +1,53 @@
+"""Time to quality: seconds of training after which a model is as good as others are after hours.
+
+    uv run benchmarks/quality.py [--seeds 5] [--out results/quality.csv]
+
+Each run follows the quick recipe of its row, whose length was chosen on validation images, and is scored on the test
+images once, at its end. Seconds are those of the training steps; validation happens at the end only. The targets: what
+the transformer of kobybibas/vit_for_mnist has at the end of its 50 epochs (.82 and .96, read off its figures), and what
+pytorch/examples has for one digit after 14 epochs (.99185).
+"""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import tyro
+from measure import show
+
+from digitset import data, recipes
+from digitset.evaluation import evaluate
+from digitset.predict import load
+from digitset.training import train
+
+TARGETS = {"sum": 0.82, "contains": 0.96, "classify": 0.99185}
+
+
+def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path = Path("results/quality.csv")) -> None:
+    """Trains each row with each seed into a temporary folder.
+
+    Args:
+        rows: TASK/MODEL, any that has a quick recipe.
+        seeds: How many seeds, from 0.
+        out: The CSV to write.
+    """
+    splits = data.load()
+    for name in rows:
+        scores, seconds = [], []
+        for seed in range(seeds):
+            run = replace(recipes.QUICK[name], seed=seed)
+            with tempfile.TemporaryDirectory() as folder:
+                record = train(run, Path(folder) / "run")
+                seconds.append(record.summary()["train_seconds"])
+                predictor = load(record.folder, run.device)
+                report = evaluate(predictor.network, run, splits.to(predictor.device))
+            scores.append(next(iter(report.values()))["scores"]["accuracy"])
+        target = TARGETS[run.task]
+        table = [("seeds", seeds), ("target", target), ("seconds, mean", sum(seconds) / seeds)]
+        table += [("seconds, longest", max(seconds)), ("accuracy, mean", sum(scores) / seeds)]
+        table += [("accuracy, least", min(scores)), ("runs at or above the target", sum(s >= target for s in scores))]
+        show(name, table, out)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

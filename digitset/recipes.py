@@ -1,0 +1,49 @@
+"""How long and how each task and model is trained: the one place for settings that were chosen, on validation images.
+
+A recipe is a `Run`. LOG.md has what was tried. Seconds are of training on 2 cores of an Intel Xeon (Ice Lake, 2.8 GHz,
+float32); what the recipes reach on test images over seeds is in `results/`, with the commands.
+"""
+
+from typing import Any
+
+from digitset.run import Run
+
+Fields = dict[str, Any]
+
+# What `compare` trains: minutes for all. Models of a task that see images get the same images.
+BRIEF: dict[str, Fields] = {
+    "classify": {"steps": 600},  # 50 s
+    "sum": {"steps": 1_500, "sequences": 128},  # 150 s; a sum says less of each image than the other labels do
+    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},  # 65 s
+}
+FLOOR: Fields = {"steps": 300, "learning_rate": 4e-3, "curriculum": 0.0}  # a handful of numbers, for all lengths
+
+# Time to quality (benchmarks/quality.py): the shortest that is safely above what others reach after hours.
+QUICK = {
+    "sum/exact": Run("sum", "exact", steps=120, sequences=128, augmentation=0.2),  # 11 s
+    "contains/exact": Run("contains", "exact", steps=200, augmentation=0.2),  # 20 s
+    "contains/transformer": Run("contains", "transformer", steps=300, learning_rate=3e-3, augmentation=0.2),  # 30 s
+    "classify/mlp": Run("classify", "mlp", steps=500),  # 42 s
+}
+
+
+def _long(task: str, model: str, **changes: Any) -> Run:
+    """A run of about 25 passes. More passes want more variety, hence the strong augmentation."""
+    fields: Fields = {"steps": 3_000, "augmentation": 1.0, "sequences": 128, "validate_every": 1_000}
+    return Run(task, model, **(fields | changes))
+
+
+# The best that is known within ten minutes: benchmarks/accuracy.py.
+BEST = {
+    "sum/exact": _long("sum", "exact"),
+    "contains/exact": _long("contains", "exact"),
+    "contains/transformer": _long("contains", "transformer", learning_rate=3e-3),
+    "sum/transformer": _long("sum", "transformer"),
+    "classify/mlp": _long("classify", "mlp", steps=3_600),
+}
+
+
+def brief(task: str, sees_images: bool) -> Fields:
+    """The fields that `compare` sets for a model of a task; a floor, which sees no image, needs little of anything."""
+    fields = BRIEF.get(task, {"steps": Run.steps})
+    return fields if sees_images else fields | FLOOR

@@ -42,7 +42,7 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
                 predictor = load(record.folder, run.device)
                 report = evaluate(predictor.network, run, splits.to(predictor.device))
             scores.append(next(iter(report.values()))["scores"]["accuracy"])
-        target = TARGETS[run.task]
+        target = TARGETS[name.split("/")[0]]
         table = [("seeds", seeds), ("target", target), ("seconds, mean", sum(seconds) / seeds)]
         table += [("seconds, longest", max(seconds)), ("accuracy, mean", sum(scores) / seeds)]
         table += [("accuracy, least", min(scores)), ("runs at or above the target", sum(s >= target for s in scores))]

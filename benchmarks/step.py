@@ -21,8 +21,9 @@ from digitset.network import lengths_of, rows_of, solve
 from digitset.rng import generator
 from digitset.run import Run
 from digitset.sequences import sample
+from digitset.state import State, initial_state
 from digitset.tasks import training_loss
-from digitset.training import State, initial_state, step
+from digitset.training import step
 
 
 @dataclass(frozen=True)

@@ -149,12 +149,18 @@ def compare(
     console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
-def lengths(folders: tyro.conf.Positional[tuple[Path, ...]], out: Path = Path("lengths"), device: str = "auto") -> None:
+def lengths(
+    folders: tyro.conf.Positional[tuple[Path, ...]],
+    out: Path = Path("lengths"),
+    longest: int = 1_000,
+    device: str = "auto",
+) -> None:
     """Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.
 
     Args:
         folders: Folders of finished runs of one task.
         out: The folder of lengths.csv and lengths.png.
+        longest: The longest sequences to try.
         device: auto, cpu, cuda, cuda:1, mps ...
     """
     from digitset.figures import length_curves
@@ -171,7 +177,7 @@ def lengths(folders: tyro.conf.Positional[tuple[Path, ...]], out: Path = Path("l
     curves = {}
     for name, predictor in predictors.items():
         console.print(f"{name} ...", soft_wrap=True, highlight=False)
-        curves[name] = curve(predictor)
+        curves[name] = curve(predictor, longest)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "lengths.csv", curves)
     (task,) = tasks

@@ -17,7 +17,7 @@ from digitset.sequences import Batch, partitions, published
 from digitset.tasks import DIGITS, Task
 
 VERSION = 2  # of the sets and what is reported on them; goes up with every change
-ROUNDS = 20  # partitions of the test images in the set `random`
+ROUNDS = 10  # partitions of the test images in the set `random`
 VALIDATION_ROUNDS = 4
 EVALUATION_SEED = 0  # the same sets for every run, whatever its seed
 
@@ -42,7 +42,7 @@ def evaluation_sets(
     """The sets that a table is made of, by name.
 
     `test`, every image once, for a task on single images. For sequences `published`, the windows of the repository that
-    posed the tasks (left out for a model that takes at most `longest` images, if they are longer); `random`, 20
+    posed the tasks (left out for a model that takes at most `longest` images, if they are longer); `random`, 10
     random partitions of the images into sequences of the given lengths; and `single`, every image as a sequence of
     its own (after the image before it as the anchor, where there is one): what was learned of one digit.
     """

@@ -45,13 +45,13 @@ class Point:
         return self.accuracy ** (1 / self.length)
 
 
-def curve(predictor: Predictor) -> list[Point]:
+def curve(predictor: Predictor, longest: int = LENGTHS[-1]) -> list[Point]:
     """Accuracy on random partitions of the test images into sequences of each length that the model takes.
 
-    Every image is encoded once. The longer the sequences, the more often each image is used.
+    Lengths above `longest` are left out. Every image is encoded once, however many sequences it is in.
     """
     digits = data.load(predictor.run.data).test.to(predictor.device)
-    most = min(predictor.network.longest or LENGTHS[-1], len(digits) - predictor.task.ANCHORED)
+    most = min(predictor.network.longest or longest, longest, len(digits) - predictor.task.ANCHORED)
     lengths = [length for length in LENGTHS if predictor.task.LENGTHS[0] <= length <= most]
     if predictor.task.LENGTHS[1] == 1:
         lengths = [1]

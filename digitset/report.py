@@ -69,7 +69,7 @@ def write(out: Path, entries: dict[str, list[Entry]]) -> Path:
 _NOTES = (
     "Intervals are Wilson's for one trained model; they take items for independent and say nothing of other seeds. "
     "*constant* answers from the length alone, the floor; *ceiling* is the exact rule applied to the digits that the "
-    "first classifier above reads. *random sequences*: accuracy over 20 random partitions of the test images."
+    "first classifier above reads. *random sequences*: accuracy over 10 random partitions of the test images."
 )
 
 

@@ -3,13 +3,12 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import nn
 
 from digitset import data, machine, parts
 from digitset.augment import affine
@@ -17,48 +16,17 @@ from digitset.data import Digits, Splits
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation import read, scores, validation_set
 from digitset.interrupt import Interrupt
-from digitset.network import Network, build, lengths_of, solve
+from digitset.network import lengths_of, solve
 from digitset.record import Record
 from digitset.rng import derive, generator
 from digitset.run import Run
+from digitset.schedule import learning_rate, lengths_at
 from digitset.sequences import Batch, sample
+from digitset.state import State, initial_state, restore
 from digitset.tasks import Task, training_loss
 
 LOG_EVERY = 10  # steps
 Listener = Callable[[dict[str, Any]], None]
-
-
-@dataclass
-class State:
-    """All that changes while a run trains."""
-
-    network: Network
-    optimizer: torch.optim.Optimizer
-    average: AveragedModel | None
-    step: int = 0
-    seconds: float = 0.0  # of training steps, without validation and checkpoints
-    window: list[Tensor] = field(default_factory=list)  # (loss, accuracy) of each step since the last log line
-
-    def evaluated(self) -> Network:
-        """The network that is evaluated: the average of the weights where there is one."""
-        return self.network if self.average is None else cast(Network, self.average.module)
-
-    def to_checkpoint(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "window": self.window,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-        }
-
-    def load_checkpoint(self, saved: dict[str, Any]) -> None:
-        self.step, self.seconds, self.window = saved["step"], saved["seconds"], saved["window"]
-        self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(saved["average"])
 
 
 def train(
@@ -85,7 +53,7 @@ def train(
     if not record.exists:
         record.start(run, {**here, "precision": precision, "task_version": task.VERSION}, splits.checksum)
     if record.has_checkpoint:
-        _restore(state, record)
+        restore(state, record)
     record.drop_metrics_after(state.step)
     listener({"step": state.step} | _changes(record, here, state.step))
     with torch.random.fork_rng():
@@ -123,25 +91,13 @@ def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
     return False
 
 
-def _restore(state: State, record: Record) -> None:
-    """Brings a state to where the checkpoint of a run is."""
-    try:
-        state.load_checkpoint(record.load_checkpoint())
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{record.folder}: the checkpoint is of another version of the model or the encoder ({reason}); "
-            "choose another --out"
-        ) from None
-
-
 def _changes(record: Record, here: dict[str, Any], step: int) -> dict[str, str]:
     """A note, kept with the metrics, if a run goes on where the same bits are not promised; else nothing."""
     there = record.machine()
-    names = [name for name in ("device", "device_name", "threads", "torch") if there[name] != here[name]]
-    if not step or not names:
+    names = ("device", "device_name", "threads", "torch")
+    changes = ", ".join(f"{name} {there[name]} -> {here[name]}" for name in names if there[name] != here[name])
+    if not step or not changes:
         return {}
-    changes = ", ".join(f"{name} {there[name]} -> {here[name]}" for name in names)
     note = f"goes on from step {step} elsewhere than it began ({changes}): not bit for bit as if it had not stopped"
     record.add_metrics({"step": step, "note": note})
     return {"note": note}
@@ -157,37 +113,6 @@ def _check_pool(run: Run, splits: Splits) -> None:
         )
     if len(splits.val) < longest:
         raise InputError(f"--lengths: expected at most {len(splits.val)} images, all of validation, got {longest}")
-
-
-def initial_state(run: Run, on: torch.device, precision: str) -> State:
-    network = build(run)
-    network.precision = precision
-    network.to(on)
-    matrices = [parameter for parameter in network.parameters() if parameter.dim() >= 2]
-    others = [parameter for parameter in network.parameters() if parameter.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=on.type != "mps" or None)
-    average = None
-    if run.average:
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.average), use_buffers=True)
-    return State(network, optimizer, average)
-
-
-def learning_rate(run: Run, step: int) -> float:
-    """The rate of a step: a linear warm-up from zero, then a cosine to zero at the run's end."""
-    warm = max(1, round(run.warmup * run.steps))
-    if step < warm:
-        return run.learning_rate * (step + 1) / warm
-    progress = (step - warm) / max(1, run.steps - warm)
-    return run.learning_rate * (1 + math.cos(math.pi * progress)) / 2
-
-
-def lengths_at(run: Run, step: int) -> tuple[int, int]:
-    """Shortest and longest sequence of a step: short ones first, whose labels say more of each image."""
-    shortest, longest = lengths_of(run)
-    if step >= run.curriculum * run.steps:
-        return shortest, longest
-    return shortest, shortest + round((longest - shortest) * (step / (run.curriculum * run.steps)) ** 2)
 
 
 def _loop(run: Run, task: Task, state: State, splits: Splits, record: Record, listener: Listener) -> None:

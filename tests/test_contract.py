@@ -34,7 +34,8 @@ def stirred(network: Network) -> Network:
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_contract(task: str, encoder: str, model: str, check: Any, mnist: Splits) -> None:
     run = Run(task=task, encoder=encoder, model=model)
-    check(lambda: stirred(build(run)), parts.load("tasks", task), mnist.train)
+    learning = check is contract.eight_examples_are_memorised  # which is a promise about the initial weights
+    check(lambda: build(run) if learning else stirred(build(run)), parts.load("tasks", task), mnist.train)
 
 
 @pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))

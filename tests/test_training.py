@@ -17,7 +17,8 @@ from digitset import data, machine
 from digitset.errors import InputError, TrainingError
 from digitset.record import Record
 from digitset.run import Run
-from digitset.training import learning_rate, lengths_at, train
+from digitset.schedule import learning_rate, lengths_at
+from digitset.training import train
 
 RUN = Run(
     task="contains",

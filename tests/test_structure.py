@@ -27,9 +27,13 @@ def test_readme_maps_the_tree() -> None:
 
 
 def imported(file: Path) -> set[str]:
-    """The rooms that a file imports by `from digitset...`, at its top or inside a function."""
+    """The rooms that a file imports, at its top or inside a function."""
     rooms = set()
     for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            rooms |= {name[1] for name in names if name[0] == "digitset" and len(name) > 1}
+        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file.name}: a relative import"
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "digitset":
             inner = node.module.split(".")[1:]
             rooms |= {inner[0]} if inner else {alias.name for alias in node.names}

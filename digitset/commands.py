@@ -174,6 +174,9 @@ def lengths(
     tasks = {predictor.run.task for predictor in predictors.values()}
     if len(tasks) > 1:
         raise InputError(f"expected runs of one task, got {', '.join(sorted(tasks))}; ask for one task at a time")
+    short = [predictor.run.name for predictor in predictors.values()]
+    if len(set(short)) == len(short):
+        predictors = dict(zip(short, predictors.values(), strict=True))
     curves = {}
     for name, predictor in predictors.items():
         console.print(f"{name} ...", soft_wrap=True, highlight=False)

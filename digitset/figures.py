@@ -85,6 +85,7 @@ def length_curves(
             right.plot(lengths, [point.per_image if point.accuracy else math.nan for point in points], **style)
         for axes in (left, right):
             axes.set(xscale="log", xlabel="images in the sequence")
+            axes.xaxis.set_major_formatter("{x:g}")
             axes.axvspan(1, 10, color=INK, alpha=0.06, lw=0)
         left.set(ylim=(-0.02, 1.02), ylabel="accuracy")
         right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")

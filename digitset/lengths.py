@@ -41,7 +41,10 @@ class Point:
 
     @property
     def per_image(self) -> float:
-        """accuracy ** (1 / length): the accuracy on one image that explains it, if every image has to be right."""
+        """accuracy ** (1 / length): the accuracy on one image that explains it, if every image has to be right.
+
+        Beyond some hundred images it flatters: errors cancel one another, and a sum is right by chance.
+        """
         return self.accuracy ** (1 / self.length)
 
 

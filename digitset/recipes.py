@@ -28,7 +28,7 @@ QUICK = {
 
 
 def _long(task: str, model: str, **changes: Any) -> Run:
-    """A run of about 25 passes. More passes want more variety, hence the strong augmentation."""
+    """A run of about 14 passes. More passes want more variety, hence the strong augmentation."""
     fields: Fields = {"steps": 3_000, "augmentation": 1.0, "sequences": 128, "validate_every": 1_000}
     return Run(task, model, **(fields | changes))
 

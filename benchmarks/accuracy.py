@@ -11,16 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import tyro
+from measure import known, start
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
 
 from digitset import data, parts, recipes, results
-from digitset.evaluation import evaluate, version
-from digitset.predict import load
-from digitset.record import Record
-from digitset.run import Run
+from digitset.compare import evaluated
 from digitset.terminal import Watch
 from digitset.training import train
 
@@ -35,6 +32,7 @@ def main(rows: tuple[str, ...] = tuple(recipes.BEST), seeds: int = 5, out: Path 
         seeds: How many seeds, from 0.
         out: The CSV to write.
     """
+    known("--rows", rows, recipes.BEST)
     splits = data.load()
     found: list[results.Row] = []
     for seed in range(seeds):
@@ -42,20 +40,9 @@ def main(rows: tuple[str, ...] = tuple(recipes.BEST), seeds: int = 5, out: Path 
             run = replace(recipes.BEST[name], seed=seed)
             with Watch(run) as watch:
                 record = train(run, RUNS / run.name, resume=True, listener=watch.listen)
-            found += results.rows(run, record, parts.load("tasks", run.task).LOSS, scored(run, record, splits))
+            found += results.rows(run, record, parts.load("tasks", run.task).LOSS, evaluated(run, record, splits))
             results.write_csv(out, found)
             show(found)
-
-
-def scored(run: Run, record: Record, splits: data.Splits) -> dict[str, object]:
-    """The scores on the test images; kept ones where they are."""
-    task = parts.load("tasks", run.task)
-    report = record.scores(version(task))
-    if report is None:
-        predictor = load(record.folder, run.device)
-        report = evaluate(predictor.network, run, splits.to(predictor.device))
-        record.save_scores(report, version(task))
-    return report
 
 
 def show(found: list[results.Row]) -> None:
@@ -74,4 +61,4 @@ def show(found: list[results.Row]) -> None:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    start(main)

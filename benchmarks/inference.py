@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from measure import Rows, median, show
+from measure import Rows, median, show, start
 
 import digitset
 from digitset.predict import Predictor
@@ -40,11 +40,11 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.cs
     rows = throughput(predictor, answer, images)
     if longest is None and predictor.task.LENGTHS[1] > 1:
         answer(1, 10)()
+        before = peak_memory()
         for length in (100, 1_000):
-            before = peak_memory()
             seconds = median(answer(many, length), 1, warm=0)
             rows.append((f"{many:,} sequences of {length:,}: s", seconds))
-            rows.append((f"{many:,} sequences of {length:,}: MiB above", (peak_memory() - before) / 2**20))
+            rows.append((f"{many:,} sequences of {length:,}: MiB above, so far", (peak_memory() - before) / 2**20))
     show(f"{predictor.run.task} {predictor.run.model}-{predictor.run.encoder}", rows, out)
 
 
@@ -69,4 +69,4 @@ def peak_memory() -> int:
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    start(main)

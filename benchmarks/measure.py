@@ -1,12 +1,16 @@
 """What the benchmarks share: medians of times, and a small table that also goes to a CSV file."""
 
 import csv
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
+import tyro
 from rich.console import Console
 from rich.table import Table
+
+from digitset.errors import InputError
 
 Rows = list[tuple[str, float]]
 
@@ -38,3 +42,19 @@ def show(case: str, rows: Rows, out: Path) -> None:
         writer.writerow(("case", "measure", "value"))
         writer.writerows(kept)
         writer.writerows((case, name, f"{value:.6g}") for name, value in rows)
+
+
+def known(option: str, names: Collection[str], among: Collection[str]) -> None:
+    """Raises InputError for a name that is not among the known ones."""
+    for name in names:
+        if name not in among:
+            raise InputError(f"{option}: unknown '{name}': expected some of {', '.join(among)}")
+
+
+def start(main: Callable[..., None]) -> None:
+    """Runs a benchmark with the arguments of the command line; a mistake there is one line and exit code 2."""
+    try:
+        tyro.cli(main)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -2,8 +2,8 @@
 
     uv run benchmarks/quality.py [--seeds 5] [--out results/quality.csv]
 
-Each run follows the quick recipe of its row, whose length was chosen on validation images, and is scored on the test
-images once, at its end. Seconds are those of the training steps; validation happens at the end only. The targets: what
+Each run follows the quick recipe of its row (LOG.md tells how its length was chosen) and is scored on the test images
+at its end. Seconds are those of the training steps; validation happens at the end only. The targets: what
 the transformer of kobybibas/vit_for_mnist has at the end of its 50 epochs (.82 and .96, read off its figures), and what
 pytorch/examples has for one digit after 14 epochs (.99185).
 """
@@ -12,8 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import tyro
-from measure import show
+from measure import known, show, start
 
 from digitset import data, recipes
 from digitset.evaluation import evaluate
@@ -31,6 +30,7 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
         seeds: How many seeds, from 0.
         out: The CSV to write.
     """
+    known("--rows", rows, recipes.QUICK)
     splits = data.load()
     for name in rows:
         scores, seconds = [], []
@@ -50,4 +50,4 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    start(main)

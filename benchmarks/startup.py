@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import tyro
-from measure import median, show
+from measure import median, show, start
+
+from digitset.record import Record
 
 FIRST_PREDICTION = """
 import numpy, digitset
@@ -21,6 +23,7 @@ print(model.predict([images], images[:1] if model.task.ANCHORED else None))
 
 
 def main(run: tyro.conf.Positional[Path], out: Path = Path("results/startup.csv"), repeats: int = 9) -> None:
+    Record(run).summary()  # a clear error if it is no finished run
     command = Path(sys.executable).with_name("digitset")
     first = FIRST_PREDICTION.format(run=str(run))
     cases = {
@@ -31,12 +34,12 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/startup.csv"
         "first prediction: s": [sys.executable, "-c", first],
     }
 
-    def start(arguments: list[str]) -> None:
+    def launch(arguments: list[str]) -> None:
         subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
 
-    rows = [(name, median(lambda arguments=arguments: start(arguments), repeats)) for name, arguments in cases.items()]
+    rows = [(name, median(lambda arguments=arguments: launch(arguments), repeats)) for name, arguments in cases.items()]
     show("start-up", rows, out)
 
 
 if __name__ == "__main__":
-    tyro.cli(main)
+    start(main)

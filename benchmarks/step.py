@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 import tyro
-from measure import median, show
+from measure import median, show, start
 from torch.utils.flop_counter import FlopCounterMode
 
 from digitset import data, machine, parts
@@ -37,7 +37,7 @@ class Options:
     out: Path = Path("results/step.csv")
 
 
-def main(options: Options) -> None:
+def main(options: tyro.conf.OmitArgPrefixes[Options]) -> None:
     on = machine.device()
     machine.keep_freed_memory()
     run = Run(options.task, options.model, options.encoder, pool=options.pool, sequences=options.sequences)
@@ -106,4 +106,4 @@ def matrix_peak(on: torch.device, precision: str, repeats: int) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Options, description=__doc__))
+    start(main)

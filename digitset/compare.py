@@ -101,7 +101,7 @@ def compare(
     for place, run in enumerate(runs):
         with watch(run, place) as watcher:
             record = _trained(run, out, watcher.listen)
-        report = _evaluated(run, record, splits)
+        report = evaluated(run, record, splits)
         entries.setdefault(run.task, []).append(Entry(run, record, report, run.model))
     eye = entries["classify"][0]
     classifier = load(eye.record.folder, eye.run.device).network
@@ -121,7 +121,8 @@ def _record(run: Run, out: Path) -> Record:
     return Record(out / "runs" / run.name)
 
 
-def _evaluated(run: Run, record: Record, splits: Splits) -> dict[str, Any]:
+def evaluated(run: Run, record: Record, splits: Splits) -> dict[str, Any]:
+    """The scores of a finished run on the test images: kept ones where they are, else made and kept."""
     task = parts.load("tasks", run.task)
     report = record.scores(version(task))
     if report is None:

@@ -1,7 +1,8 @@
-"""How long and how each task and model is trained: the one place for settings that were chosen, on validation images.
+"""How long and how each task and model is trained: the one place for settings that were chosen.
 
-A recipe is a `Run`. LOG.md has what was tried. Seconds are of training on 2 cores of an Intel Xeon (Ice Lake, 2.8 GHz,
-float32); what the recipes reach on test images over seeds is in `results/`, with the commands.
+A recipe is a `Run`, or fields of one. Choices were made on validation images, with one exception that LOG.md names; it
+also has what was tried. Seconds are of training on 2 cores of an Intel Xeon (Ice Lake, 2.8 GHz, float32); what the
+recipes reach on test images is in `results/`, made by `benchmarks/`.
 """
 
 from typing import Any

@@ -12,8 +12,8 @@ from digitset.tasks import DIGITS, Kind, Task
 class TransformerExact(nn.Module):
     """Self-attention over the sequence, the anchor among it where there is one; then the task's rule in probability.
 
-    It differs from `exact` by the attention alone and from `transformer` by the readout and the loss, so that each can
-    be judged by itself.
+    It differs from `exact` by the attention layers and the normalisation after them, and from `transformer` on a
+    sequence without an anchor by the readout and the loss, so that each can be judged by itself.
     """
 
     output: Kind = "distribution"

@@ -2,8 +2,8 @@
 
     uv run benchmarks/inference.py RUN [--out results/inference.csv]
 
-RUN is the folder of a finished run. Times are medians. Memory is the most that the process had resident so far, above the
-most that it had before the long sequences; those are views of the test images, so that they cost nothing.
+RUN is the folder of a finished run. Times are medians. Memory is the most that the process had resident so far, above
+the most that it had before the long sequences; those are views of the test images, so that they cost nothing.
 """
 
 import resource

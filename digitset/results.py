@@ -1,7 +1,10 @@
 """Rows of results: one writer for every CSV, so that all of them have the same columns."""
 
 import csv
+import dataclasses
+import hashlib
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,12 +12,20 @@ from typing import Any
 from digitset.record import Record, write_whole
 from digitset.run import Run
 
+IDENTITY = ("task", "model", "encoder", "seed", "recipe")
 COLUMNS = (
-    *("task", "model", "encoder", "seed", "evaluation", "n", "accuracy", "accuracy_low", "accuracy_high", "loss"),
+    *(*IDENTITY, "evaluation", "n", "accuracy", "accuracy_low", "accuracy_high", "loss"),
     *("mae", "auc", "parameters", "train_steps", "train_images", "train_seconds", "images_per_second"),
     *("device", "precision", "threads", "commit"),
 )
 Row = dict[str, Any]
+
+
+def identity(run: Run) -> Row:
+    """The columns that say which run a row is of. `recipe` is a digest of all its settings but the seed."""
+    settings = json.dumps(dataclasses.replace(run, seed=0).to_json(), sort_keys=True)
+    recipe = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    return {"task": run.task, "model": run.model, "encoder": run.encoder, "seed": run.seed, "recipe": recipe}
 
 
 def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str | None = None) -> list[Row]:
@@ -24,10 +35,8 @@ def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str
     for evaluation, found in report.items():
         scores = found["scores"]
         row = {
-            "task": run.task,
+            **identity(run),
             "model": model or run.model,
-            "encoder": run.encoder,
-            "seed": run.seed,
             "evaluation": evaluation,
             "n": found["n"],
             "accuracy": scores["accuracy"],

@@ -10,9 +10,11 @@ class Cnn(nn.Module):
     """Four convolutions with batch normalisation, 28x28 -> 14x14 -> 7x7 by strides of 2, then one linear layer.
 
     Strides instead of pooling, because normalising and pooling large maps takes a processor longer than multiplying.
+    The last map is flattened with its channels last, as it lies in memory: flattened channels first, its gradient comes
+    back in another layout than the map, and activation and normalisation take many times as long (LOG.md).
     """
 
-    def __init__(self, width: int = 128, channels: int = 64, dropout: float = 0.0) -> None:
+    def __init__(self, width: int = 128, channels: int = 64) -> None:
         super().__init__()
         self.layers = nn.Sequential(
             OrderedDict(
@@ -20,13 +22,12 @@ class Cnn(nn.Module):
                 wide=_convolution(channels // 2, channels, 3, stride=2),
                 deep=_convolution(channels, channels, 3),
                 deeper=_convolution(channels, channels, 3),
-                flat=nn.Flatten(),
-                embedding=nn.Linear(channels * 7 * 7, width),
             )
         )
+        self.embedding = nn.Linear(channels * 7 * 7, width)
 
     def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
-        return self.layers(images)
+        return self.embedding(self.layers(images).permute(0, 2, 3, 1).flatten(1))
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:

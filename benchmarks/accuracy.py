@@ -4,7 +4,7 @@
 
 The cores are divided among the jobs: two runs of one thread each get more done than one of two. A run whose rows are in
 `--out`, made by the same recipe, is not made again; those under `runs/accuracy`, finished or stopped, are gone on with.
-The table is written after each run. Seeds go round: every row has seed 0 before any has 1. To make all anew, remove both.
+The table is written after each run. Seeds go round: all rows have seed 0 before 1. To make all anew, remove both.
 """
 
 import csv

@@ -1,8 +1,11 @@
 """Laws of chance for independent digits, exact and safe in float32: sums, complements, the chance of at least one."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 DIRECT = 64  # the longest kernel that is summed directly; beyond, a Fourier transform is faster
 
@@ -32,9 +35,28 @@ def convolve(long: Float[Tensor, "*B N"], short: Float[Tensor, "*B M"]) -> Float
     if short.shape[-1] > DIRECT:
         spectrum = torch.fft.rfft(long, n=size) * torch.fft.rfft(short, n=size)
         return torch.fft.irfft(spectrum, n=size).clamp(min=0)  # rounding leaves some chances just below zero
-    reach = short.shape[-1] - 1
-    windows = torch.nn.functional.pad(long, (reach, reach)).unfold(-1, reach + 1, 1)
-    return (windows * short.flip(-1)[..., None, :]).sum(dim=-1)
+    return _DirectConvolution.apply(long, short)  # pyright: ignore[reportReturnType]
+
+
+class _DirectConvolution(torch.autograd.Function):
+    """Sums of products. Gradients are correlations; torch's own, through `unfold`, took half as long again."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, long: Tensor, short: Tensor) -> Tensor:
+        ctx.save_for_backward(long, short)
+        reach = short.shape[-1] - 1
+        return _correlate(torch.nn.functional.pad(long, (reach, reach)), short.flip(-1))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        long, short = ctx.saved_tensors
+        return _correlate(gradient, short), _correlate(gradient, long)
+
+
+def _correlate(signal: Tensor, kernel: Tensor) -> Tensor:
+    """The product sum of the kernel with each of its places on the signal."""
+    return (signal.unfold(-1, kernel.shape[-1], 1) @ kernel[..., None])[..., 0]
 
 
 def log_complement(log_chance: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:

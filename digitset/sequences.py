@@ -4,6 +4,7 @@ Each image of the pool is encoded once, however many sequences it is in, and no 
 `tokens = encoder(images)[index]`.
 """
 
+import functools
 import zlib
 from dataclasses import dataclass
 
@@ -59,8 +60,7 @@ def sample(
     shortest, longest = lengths
     pool = min(pool, len(digits))
     turn, place = divmod(step, len(digits) // pool)
-    order = torch.randperm(len(digits), generator=generator(seed, "pass", turn))
-    chosen = order[place * pool : (place + 1) * pool].to(digits.labels.device)
+    chosen = _order(len(digits), seed, turn)[place * pool : (place + 1) * pool].to(digits.labels.device)
 
     draw = generator(seed, "sequences", step)
     width = longest + anchored
@@ -69,6 +69,12 @@ def sample(
     rows = torch.rand(shuffles, pool, generator=draw).argsort(dim=1)[:, : per_shuffle * width].reshape(-1, width)
     count = torch.randint(shortest, longest + 1, (len(rows), 1), generator=draw)
     return _batch(Digits(digits.images[chosen], digits.labels[chosen]), rows, count, anchored)
+
+
+@functools.lru_cache(maxsize=1)
+def _order(images: int, seed: int, turn: int) -> Int64[Tensor, " N"]:
+    """The permutation of a pass; kept, since drawing it takes longer than all the other draws of a step."""
+    return torch.randperm(images, generator=generator(seed, "pass", turn))
 
 
 def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch:

@@ -44,6 +44,11 @@ def test_convolution_by_fourier_transform_is_the_direct_one() -> None:
     np.testing.assert_allclose(convolve(long, short).numpy(), expected, atol=1e-7)
 
 
+def test_the_gradient_of_a_convolution_is_that_of_finite_differences() -> None:
+    long, short = (uneven(2, 3, size).double().requires_grad_() for size in (7, 4))
+    assert torch.autograd.gradcheck(convolve, (long, short))
+
+
 @pytest.mark.parametrize("chance", [1e-30, 1e-9, 1e-3, 0.3, 0.5, 0.7, 0.999])
 def test_log_complement(chance: float) -> None:
     value = torch.tensor(chance).log().requires_grad_()

@@ -82,8 +82,14 @@ class Cell:
     steps: "Queue[int]"
 
     def __call__(self) -> list[results.Row]:
-        run = self.run
-        record = train(run, RUNS / run.name, resume=True, listener=lambda event: self.steps.put(1))
+        run, seen = self.run, 0
+
+        def listen(event: dict[str, Any]) -> None:
+            nonlocal seen
+            self.steps.put(event["step"] - seen)  # 0 for a validation, more than 1 where a run goes on
+            seen = event["step"]
+
+        record = train(run, RUNS / run.name, resume=True, listener=listen)
         report = evaluated(run, record, data.load())
         return results.rows(run, record, parts.load("tasks", run.task).LOSS, report)
 

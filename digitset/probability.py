@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 DIRECT = 64  # the longest kernel that is summed directly; beyond, a Fourier transform is faster
 
@@ -48,9 +48,8 @@ class _DirectConvolution(torch.autograd.Function):
         return _correlate(torch.nn.functional.pad(long, (reach, reach)), short.flip(-1))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        long, short = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        (gradient,), (long, short) = gradients, ctx.saved_tensors
         return _correlate(gradient, short), _correlate(gradient, long)
 
 

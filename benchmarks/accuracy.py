@@ -4,7 +4,8 @@
 
 The cores are divided among the jobs: two runs of one thread each get more done than one of two. A run whose rows are in
 `--out`, made by the same recipe, is not made again; those under `runs/accuracy`, finished or stopped, are gone on with.
-The table is written after each run. Seeds go round: all rows have seed 0 before 1. To make all anew, remove both.
+The table is written after each run. Seeds go round: all rows have seed 0 before 1. To make all anew, as
+after a change of the code that moves numbers, remove both.
 """
 
 import csv
@@ -12,11 +13,9 @@ import multiprocessing
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, replace
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
-from queue import Queue
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +27,8 @@ from scipy import stats
 
 from digitset import data, parts, recipes, results
 from digitset.compare import evaluated
+from digitset.errors import InputError
+from digitset.record import Record
 from digitset.run import Run
 from digitset.training import train
 
@@ -47,69 +48,63 @@ def main(
         out: The CSV to write.
     """
     known("--rows", rows, recipes.BEST)
+    if jobs < 1:
+        raise InputError(f"--jobs: expected at least 1, got {jobs}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found = kept(out)
+    done = [[str(row[name]) for name in results.IDENTITY] for row in found]
     cells = [replace(recipes.BEST[name], seed=seed) for seed in range(seeds) for name in rows]
-    found = kept(out, [replace(run, seed=seed) for run in recipes.BEST.values() for seed in range(100)])
-    done = {identity(row) for row in found}
-    missing = [run for run in cells if identity(results.identity(run)) not in done]
-    for made in train_all(missing, jobs):
+    missing = [run for run in cells if [str(value) for value in results.identity(run).values()] not in done]
+    for made in make_all(missing, jobs):
         found += made
         results.write_csv(out, found)
         show(found)
-    show(found)
+    if not missing:
+        show(found)
 
 
-def identity(row: results.Row) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in results.IDENTITY)
-
-
-def kept(out: Path, runs: list[Run]) -> list[results.Row]:
-    """The rows of a CSV that recipes of today would make again."""
+def kept(out: Path) -> list[results.Row]:
+    """The rows of a CSV whose recipes are those of today; says how many others there are, which will be lost."""
     if not out.exists():
         return []
-    wanted = {identity(results.identity(run)) for run in runs}
+    today = [results.identity(run)["recipe"] for run in recipes.BEST.values()]
     with out.open(newline="") as file:
-        table = csv.DictReader(file)
-        if tuple(table.fieldnames or ()) != results.COLUMNS:
-            return []
-        return [row for row in table if identity(row) in wanted]
+        table = list(csv.DictReader(file))
+    rows = [row for row in table if row.get("recipe") in today]
+    if len(rows) < len(table):
+        console.print(f"{out}: {len(table) - len(rows)} rows of other recipes will be replaced")
+    return rows
 
 
-@dataclass
-class Cell:
-    """Trains and evaluates one run in a process of its own; reports each finished step."""
-
-    run: Run
-    steps: "Queue[int]"
-
-    def __call__(self) -> list[results.Row]:
-        run, seen = self.run, 0
-
-        def listen(event: dict[str, Any]) -> None:
-            nonlocal seen
-            self.steps.put(event["step"] - seen)  # 0 for a validation, more than 1 where a run goes on
-            seen = event["step"]
-
-        record = train(run, RUNS / run.name, resume=True, listener=listen)
-        report = evaluated(run, record, data.load())
-        return results.rows(run, record, parts.load("tasks", run.task).LOSS, report)
+def make(run: Run) -> list[results.Row]:
+    """Trains and evaluates one run, in a process of its own."""
+    record = train(run, RUNS / run.name, resume=True)
+    return results.rows(run, record, parts.load("tasks", run.task).LOSS, evaluated(run, record, data.load()))
 
 
-def train_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
-    """The rows of each run, as it ends; a bar of all steps, with an estimate, meanwhile."""
+def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
+    """The rows of each run, as it ends; meanwhile a bar of all steps, read off the records, with an estimate."""
     context = multiprocessing.get_context("spawn")
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    with (
-        context.Manager() as manager,
-        ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,)) as pool,
-        Progress("steps", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True)) as bar,
-    ):
-        steps: Queue[int] = manager.Queue()
-        shown = bar.add_task("steps", total=sum(run.steps for run in runs))
-        pending: set[Future[Any]] = {pool.submit(Cell(run, steps)) for run in runs}
-        while pending:
-            ended, pending = wait(pending, timeout=1)
-            bar.update(shown, advance=sum(steps.get() for _ in range(steps.qsize())))
-            yield from (future.result() for future in ended)
+    pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,))
+    pending = {pool.submit(make, run): run for run in runs}
+    columns = ("steps", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    try:
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task("steps", total=sum(run.steps for run in runs))
+            while pending:
+                for future in wait(pending, timeout=5, return_when=FIRST_COMPLETED).done:
+                    del pending[future]
+                    yield future.result()
+                left = sum(run.steps - steps_made(run) for run in pending.values())
+                progress.update(bar, completed=sum(run.steps for run in runs) - left)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def steps_made(run: Run) -> int:
+    lines = Record(RUNS / run.name).metrics()
+    return lines[-1]["step"] if lines else 0
 
 
 def show(found: list[results.Row]) -> None:

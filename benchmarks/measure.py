@@ -58,3 +58,5 @@ def start(main: Callable[..., None]) -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

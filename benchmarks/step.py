@@ -4,7 +4,8 @@
 
 The peak is that of a 2048 x 2048 matrix product in the precision of the encoder, measured in this very process before
 and after. Work is counted by torch's own counter, forward and backward. Times are medians. Parts are timed apart, each
-with its inputs ready, so that they need not add up to the whole exactly.
+with its inputs ready, so that they need not add up to the whole exactly; the share of all but
+the encoder is of the sum of the parts.
 """
 
 from dataclasses import dataclass, replace
@@ -63,7 +64,10 @@ def main(options: tyro.conf.OmitArgPrefixes[Options]) -> None:
     rows = [("whole step, ms", seconds * 1e3), *((f"{name}, ms", value * 1e3) for name, value in times.items())]
     rows += [("images a second", run.pool / seconds), ("GFLOP a step", flops / 1e9)]
     rows += [("GFLOP/s", flops / seconds / 1e9), (f"matrix peak, {precision}, GFLOP/s", peak / 1e9)]
-    rows += [("share of the peak", flops / seconds / peak), ("share of all but the encoder", 1 - encoder / seconds)]
+    rows += [
+        ("share of the peak", flops / seconds / peak),
+        ("share of all but the encoder", 1 - encoder / sum(times.values())),
+    ]
     show(f"{run.task} {run.model}-{run.encoder}, pool {run.pool}, sequences {run.sequences}", rows, options.out)
 
 

@@ -29,7 +29,7 @@ QUICK = {
 
 
 def _long(task: str, model: str, steps: int, **changes: Any) -> Run:
-    """A run of 30 to 40 passes. So many want much variety, hence the strong augmentation."""
+    """A run of 33 to 42 passes. So many want much variety, hence the strong augmentation."""
     fields: Fields = {"augmentation": 1.0, "sequences": 128, "curriculum": 0.5, "validate_every": 1_000}
     return Run(task, model, steps=steps, **(fields | changes))
 

@@ -16,7 +16,7 @@ from digitset.compare import EXPLANATION
 from digitset.data import Splits
 from digitset.evaluation import ceiling, evaluation_sets, wilson
 from digitset.network import build, solve
-from digitset.results import COLUMNS
+from digitset.results import COLUMNS, identity
 from digitset.run import Run
 
 SUM = parts.load("tasks", "sum")
@@ -119,3 +119,10 @@ def test_wilson_interval() -> None:
     assert wilson(1.0, 50)[1] == 1.0
     assert wilson(0.0, 50)[0] == 0.0
     assert math.isclose(wilson(0.5, 10**8)[1], 0.5, abs_tol=1e-3)
+
+
+def test_rows_of_one_recipe_differ_by_the_seed_alone() -> None:
+    run, other = identity(Run("sum", seed=1)), identity(Run("sum", seed=2))
+    assert run["recipe"] == other["recipe"]
+    assert run != other
+    assert identity(Run("sum", augmentation=0.4))["recipe"] != run["recipe"]

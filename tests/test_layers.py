@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from digitset.layers import Attention, Block, masked_sum
+from digitset.layers import Attention, Block, Packing, masked_sum
 
 
 def pair() -> tuple[Attention, nn.MultiheadAttention]:
@@ -27,9 +27,11 @@ def test_attention_is_torchs(queries: int) -> None:
     context = torch.randn(6, 9, 24, dtype=torch.float64)
     mask = torch.arange(9) < torch.tensor([1, 2, 4, 6, 8, 9])[:, None]
     expected, weights = theirs(query, context, context, key_padding_mask=~mask, average_attn_weights=False)
-    torch.testing.assert_close(ours(query, context, mask), expected)
-    torch.testing.assert_close(ours.weights(query, context, mask), weights)
-    assert (ours.weights(query, context, mask)[~mask[:, None, None].expand(-1, 4, queries, -1)] == 0).all()
+    packing = Packing.of(mask)
+    packed = packing.pack(context)
+    torch.testing.assert_close(ours(query, packed, packing), expected)
+    torch.testing.assert_close(ours.weights(query, packed, packing), weights)
+    assert (ours.weights(query, packed, packing)[~mask[:, None, None].expand(-1, 4, queries, -1)] == 0).all()
 
 
 def test_block_is_torchs_layer() -> None:
@@ -49,7 +51,18 @@ def test_block_is_torchs_layer() -> None:
     mask = torch.arange(7) < torch.tensor([1, 3, 5, 6, 7])[:, None]
     theirs.train()  # in evaluation it takes a path of its own that drops fully masked columns
     expected = theirs(tokens, src_key_padding_mask=~mask)
-    torch.testing.assert_close(ours(tokens, mask)[mask], expected[mask])
+    packing = Packing.of(mask)
+    torch.testing.assert_close(ours(packing.pack(tokens), packing), expected[mask])
+    torch.testing.assert_close(ours(tokens), theirs(tokens))
+
+
+def test_packing_leaves_padding_out_and_puts_zeros_back() -> None:
+    mask = torch.tensor([[True, False, True], [False, False, True]])
+    tokens = torch.arange(12, dtype=torch.float32).view(2, 3, 2)
+    tokens[~mask] = float("nan")
+    packing = Packing.of(mask)
+    assert packing.pack(tokens).tolist() == [[0, 1], [4, 5], [10, 11]]
+    assert packing.unpack(packing.pack(tokens)).equal(tokens.nan_to_num(0))
 
 
 def test_masked_sum_does_not_look_at_padding() -> None:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.errors import InputError
-from digitset.layers import Attention, Block, Levels, masked_sum, multilayer_perceptron
+from digitset.layers import Attention, Block, Levels, Packing, multilayer_perceptron
 from digitset.tasks import Kind, Task
 
 
@@ -54,28 +54,32 @@ class Transformer(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B K"]:
-        tokens = self._contextual(tokens, mask)
+        packing = Packing.of(mask)
+        packed = self._contextual(packing.pack(tokens), packing)
         if anchor is None or self.cross is None:
-            return masked_sum(self.head(tokens), mask)
+            return packing.unpack(self.head(packed)).sum(dim=1)
         asked = self.norm(anchor)
-        found = self.cross(asked[:, None], tokens, mask)[:, 0]
+        found = self.cross(asked[:, None], packed, packing)[:, 0]
         return self.head(torch.cat([asked, found, asked * found, (asked - found).square()], dim=1))
 
     def attention(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B H L"]:
+        packing = Packing.of(mask)
+        packed = packing.pack(tokens)
         if anchor is not None and self.cross is not None:
-            return self.cross.weights(self.norm(anchor)[:, None], self._contextual(tokens, mask), mask)[:, :, 0]
+            asked = self.norm(anchor)[:, None]
+            return self.cross.weights(asked, self._contextual(packed, packing), packing)[:, :, 0]
         if not self.blocks:
             raise InputError("a transformer with no self-attention layer and no anchor has no attention to show")
         *early, last = (cast(Block, block) for block in self.blocks)
         for block in early:
-            tokens = block(tokens, mask)
-        normed = last.attention_norm(tokens)
-        received = last.attention.weights(normed, normed, mask) * mask[:, None, :, None]
+            packed = block(packed, packing)
+        normed = last.attention_norm(packed)
+        received = last.attention.weights(normed, normed, packing) * mask[:, None, :, None]
         return received.sum(dim=2) / mask.sum(dim=1)[:, None, None]
 
-    def _contextual(self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L D"]:
+    def _contextual(self, packed: Float[Tensor, "T D"], packing: Packing) -> Float[Tensor, "T D"]:
         for block in self.blocks:
-            tokens = block(tokens, mask)
-        return self.norm(tokens)
+            packed = block(packed, packing)
+        return self.norm(packed)

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from digitset.layers import Block, multilayer_perceptron
+from digitset.layers import Block, Packing, multilayer_perceptron
 from digitset.tasks import DIGITS, Kind, Task
 
 
@@ -46,6 +46,8 @@ class TransformerExact(nn.Module):
         return self.task.infer(joined[:, 1:], mask, joined[:, 0])
 
     def _posteriors(self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 10"]:
+        packing = Packing.of(mask)
+        packed = packing.pack(tokens)
         for block in self.blocks:
-            tokens = block(tokens, mask)
-        return self.head(self.norm(tokens)).log_softmax(dim=-1)
+            packed = block(packed, packing)
+        return packing.unpack(self.head(self.norm(packed)).log_softmax(dim=-1))

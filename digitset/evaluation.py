@@ -1,5 +1,6 @@
 """Scores of a network on sets of sequences, with intervals and by length."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor
 from digitset import parts
 from digitset.data import Digits, Splits
 from digitset.network import Network, lengths_of, solve
+from digitset.rng import generator
 from digitset.run import Run
 from digitset.sequences import Batch, partitions, published
 from digitset.tasks import DIGITS, Task
@@ -42,17 +44,18 @@ def evaluation_sets(
     """The sets that a table is made of, by name.
 
     `test`, every image once, for a task on single images. For sequences `published`, the windows of the repository that
-    posed the tasks (left out for a model that takes at most `longest` images, if they are longer); `random`, 10
-    random partitions of the images into sequences of the given lengths; and `single`, every image as a sequence of
-    its own (after the image before it as the anchor, where there is one): what was learned of one digit.
+    posed the tasks (left out for a task of other lengths, and for a model that takes only shorter ones);
+    `random`, 10 random partitions of the images into sequences of the given lengths; and `single`, every image as a
+    sequence of its own (after the image before it as the anchor, where there is one): what was learned of one digit.
     """
     if task.LENGTHS == (1, 1) and not task.ANCHORED:
         return {"test": published(digits, (1, 1), False)}
     sets = {
-        "published": published(digits, task.LENGTHS, task.ANCHORED),
         "random": partitions(digits, lengths, task.ANCHORED, ROUNDS, EVALUATION_SEED),
         "single": published(digits, (1, 1), task.ANCHORED),
     }
+    if task.LENGTHS == (1, 10):
+        sets = {"published": published(digits, task.LENGTHS, task.ANCHORED)} | sets
     return {name: batch for name, batch in sets.items() if longest is None or batch.index.shape[1] <= longest}
 
 
@@ -106,14 +109,14 @@ def evaluate(network: Network, run: Run, splits: Splits) -> dict[str, Any]:
 
     A model that reads a posterior from each image also has the set `digits`: how often its most probable digit is the
     true one, though no label ever told it a digit. Where the task never names the digits, their names are those that
-    fit the validation images best.
+    fit the validation images best; where it does not tell all of them apart, there is no such set.
     """
     task = parts.load("tasks", run.task)
     sets = evaluation_sets(splits.test, task, lengths_of(run), network.longest)
     report = {}
     for name, readings in zip(sets, read(network, task, list(sets.values())), strict=True):
         report[name] = report_on(task, readings, ROUNDS if name == "random" else 1)
-    if hasattr(network.model, "posteriors"):
+    if hasattr(network.model, "posteriors") and tells_apart(task):
         report["digits"] = _digits(network, task, splits)
     return report
 
@@ -132,6 +135,22 @@ def report_on(task: Task, readings: Readings, rounds: int = 1) -> dict[str, Any]
         "interval": list(interval),
         "by_length": scores_by_length(task, readings),
     }
+
+
+def tells_apart(task: Task) -> bool:
+    """Whether no two digits could be taken for one another: then some answer among many would change."""
+    draw = generator(EVALUATION_SEED, "tells apart")
+    shortest, longest = task.LENGTHS
+    digits = torch.randint(DIGITS, (2_000, longest), generator=draw)
+    anchor = torch.randint(DIGITS, (2_000,), generator=draw) if task.ANCHORED else None
+    mask = torch.arange(longest) < torch.randint(shortest, longest + 1, (2_000, 1), generator=draw)
+
+    def answers(names: Tensor) -> Tensor:
+        return task.solve(names[digits], mask, None if anchor is None else names[anchor])
+
+    pairs = itertools.combinations(range(DIGITS), 2)
+    own = torch.arange(DIGITS)
+    return not any(torch.equal(answers(own), answers(own.where(own != one, other))) for one, other in pairs)
 
 
 def _digits(network: Network, task: Task, splits: Splits) -> dict[str, Any]:

@@ -17,6 +17,19 @@ def masked_sum(tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Flo
     return tokens.masked_fill(~mask[:, :, None], 0).sum(dim=1)
 
 
+def compared(vectors: Float[Tensor, "*B D"], other: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 4*D"]:
+    """Two vectors side by side, with their product and their squared difference: what tells like from unlike."""
+    return torch.cat([vectors, other, vectors * other, (vectors - other).square()], dim=-1)
+
+
+def beside_anchor(tokens: Float[Tensor, "B L D"], anchor: Float[Tensor, "B D"] | None) -> Float[Tensor, "B L E"]:
+    """Each token compared with the anchor (E = 4 D), or as it is (E = D) where there is none.
+
+    So any model of a sequence can use an anchor: it reads comparisons instead of images.
+    """
+    return tokens if anchor is None else compared(tokens, anchor[:, None].expand_as(tokens))
+
+
 @dataclass(frozen=True)
 class Packing:
     """Where the T tokens that count lie among those of B padded rows of L.

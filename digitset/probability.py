@@ -1,11 +1,12 @@
-"""Laws of chance for independent digits, exact and safe in float32: sums, complements, the chance of at least one."""
+"""Laws of chance for independent digits, exact and safe in float32: their sum, their maximum, which of them occur."""
 
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional as F
 
 DIRECT = 64  # the longest kernel that is summed directly; beyond, a Fourier transform is faster
 
@@ -45,7 +46,7 @@ class _DirectConvolution(torch.autograd.Function):
     def forward(ctx: FunctionCtx, long: Tensor, short: Tensor) -> Tensor:
         ctx.save_for_backward(long, short)
         reach = short.shape[-1] - 1
-        return _correlate(torch.nn.functional.pad(long, (reach, reach)), short.flip(-1))
+        return _correlate(F.pad(long, (reach, reach)), short.flip(-1))
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,3 +81,41 @@ def log_others(log_chances: Float[Tensor, "*B V"]) -> Float[Tensor, "*B V"]:
     others = log_chances[..., None, :].masked_fill(own, float("-inf")).logsumexp(dim=-1)
     small = log_chances < -0.6931
     return torch.log1p(-log_chances.where(small, -1.0).exp()).where(small, others)
+
+
+def log_at_least_one(log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B 2 V"]:
+    """For each value, log of the chances that none of the independent integers is it, and that at least one is."""
+    none_is = log_others(log_chances).masked_fill(~mask[:, :, None], 0).sum(dim=1)
+    return torch.stack([none_is, log_complement(none_is)], dim=1)
+
+
+def distribution_of_maximum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B V"]:
+    """The distribution of the greatest of L independent integers, by pairs, then pairs of pairs.
+
+    Differences of cumulative chances would lose small ones; here only positive numbers are added.
+    """
+    while chances.shape[1] > 1:
+        pairs = chances.shape[1] // 2
+        a, b = chances[:, : 2 * pairs : 2], chances[:, 1 : 2 * pairs : 2]
+        a_below = F.pad(a[..., :-1], (1, 0)).cumsum(dim=-1)
+        chances = torch.cat([a * b.cumsum(dim=-1) + a_below * b, chances[:, 2 * pairs :]], dim=1)
+    return chances[:, 0]
+
+
+def distribution_of_distinct(chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B _"]:
+    """The distribution [B, V + 1] of how many different values L independent integers take.
+
+    The chance of each of the 2^V sets of values seen so far is carried from image to image; only positive numbers are
+    added. Where the mask is False, nothing is seen.
+    """
+    values = chances.shape[2]
+    seen = F.pad(chances.new_ones(len(chances), 1), (0, 2**values - 1))
+    for image in range(chances.shape[1]):
+        after = torch.zeros_like(seen)
+        for value in range(values):
+            halves = seen.view(len(seen), -1, 2, 2**value)  # sets without this value, sets with it
+            reached = halves.sum(dim=2) * chances[:, image, value, None, None]
+            after = after + torch.stack([torch.zeros_like(reached), reached], dim=2).view_as(seen)
+        seen = after.where(mask[:, image, None], seen)
+    sizes = torch.tensor([subset.bit_count() for subset in range(2**values)], device=chances.device)
+    return seen.new_zeros(len(seen), values + 1).index_add(1, sizes, seen)

@@ -1,4 +1,7 @@
-"""Every task x encoder x model that the folders hold keeps the contract; broken toys do not."""
+"""Every part that the folders hold keeps the contract; broken toys do not.
+
+A model meets an encoder in nothing but vectors, so each model is held with one encoder, each encoder with two models.
+"""
 
 import itertools
 from pathlib import Path
@@ -18,7 +21,11 @@ from digitset.rng import generator
 from digitset.run import Run
 from digitset.tasks import Kind
 
-TRIPLES = list(itertools.product(*(parts.names(folder) for folder in ("tasks", "encoders", "models"))))
+SMALLEST = "lenet"
+TRIPLES = [
+    *itertools.product(parts.names("tasks"), [SMALLEST], parts.names("models")),
+    *itertools.product(["sum"], [name for name in parts.names("encoders") if name != SMALLEST], ["transformer", "mlp"]),
+]
 
 
 def stirred(network: Network) -> Network:

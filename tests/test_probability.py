@@ -1,10 +1,19 @@
 """Laws of chance against brute force in double precision."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 
-from digitset.probability import convolve, distribution_of_sum, log_complement, log_others
+from digitset.probability import (
+    convolve,
+    distribution_of_distinct,
+    distribution_of_maximum,
+    distribution_of_sum,
+    log_complement,
+    log_others,
+)
 from digitset.rng import generator
 
 
@@ -42,6 +51,31 @@ def test_convolution_by_fourier_transform_is_the_direct_one() -> None:
     long, short = uneven(3, 500), uneven(3, 90)
     expected = [np.convolve(a, b) for a, b in zip(long.double().numpy(), short.double().numpy(), strict=True)]
     np.testing.assert_allclose(convolve(long, short).numpy(), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 30, 1000])
+def test_maximum_is_a_difference_of_cumulative_chances(length: int) -> None:
+    chances = uneven(3, length, 10)
+    below = chances.double().cumsum(dim=2).prod(dim=1)
+    torch.testing.assert_close(
+        distribution_of_maximum(chances).double(), below.diff(dim=1, prepend=torch.zeros(3, 1)), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("length", [1, 4, 30])
+def test_distinct_is_inclusion_and_exclusion(length: int) -> None:
+    chances, values = uneven(3, length, 6), range(6)
+    within = {
+        s: chances[:, :, list(s)].double().sum(dim=2).prod(dim=1) for n in range(7) for s in combinations(values, n)
+    }
+    expected = torch.zeros(3, 7, dtype=torch.float64)
+    for seen in within:
+        for part in within:
+            if set(part) <= set(seen):
+                expected[:, len(seen)] += (-1) ** (len(seen) - len(part)) * within[part]
+    mask = torch.arange(length + 2) < torch.full((3, 1), length)
+    padded = torch.cat([chances, torch.ones(3, 2, 6)], dim=1)
+    torch.testing.assert_close(distribution_of_distinct(padded, mask).double(), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_the_gradient_of_a_convolution_is_that_of_finite_differences() -> None:

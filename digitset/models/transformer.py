@@ -2,12 +2,11 @@
 
 from typing import cast
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.errors import InputError
-from digitset.layers import Attention, Block, Levels, Packing, multilayer_perceptron
+from digitset.layers import Attention, Block, Levels, Packing, compared, multilayer_perceptron
 from digitset.tasks import Kind, Task
 
 
@@ -60,7 +59,7 @@ class Transformer(nn.Module):
             return packing.unpack(self.head(packed)).sum(dim=1)
         asked = self.norm(anchor)
         found = self.cross(asked[:, None], packed, packing)[:, 0]
-        return self.head(torch.cat([asked, found, asked * found, (asked - found).square()], dim=1))
+        return self.head(compared(asked, found))
 
     def attention(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None

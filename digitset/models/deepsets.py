@@ -1,0 +1,50 @@
+"""deepsets: a function of each image, their sum or mean, a function of that (Zaheer et al. 2017, arXiv 1703.06114)."""
+
+from typing import Literal
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from digitset.layers import Packing, beside_anchor, multilayer_perceptron
+from digitset.tasks import Kind, Task
+
+
+class DeepSets(nn.Module):
+    """rho(sum of phi(x)): phi and rho are perceptrons; where the answer is a quantity, rho is linear, as in the paper.
+
+    Where there is an anchor, phi reads each image compared with it. Differs from the paper in the encoder, and in a
+    perceptron for phi where the paper's digits have one layer.
+    """
+
+    output: Kind = "numbers"
+    extrapolates = True
+    symmetric = True
+    sees_images = True
+
+    def __init__(
+        self,
+        width: int,
+        task: Task,
+        longest: int,
+        hidden: int = 256,
+        pool: Literal["sum", "mean"] = "sum",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if pool not in ("sum", "mean"):
+            raise ValueError(f"deepsets: expected pool 'sum' or 'mean', got '{pool}'")
+        self.pool = pool
+        self.phi = multilayer_perceptron((4 if task.ANCHORED else 1) * width, hidden, hidden, dropout)
+        if task.DISCRETE:
+            self.rho = nn.Sequential(nn.LayerNorm(hidden), multilayer_perceptron(hidden, hidden, task.NUMBERS, dropout))
+        else:
+            self.rho = nn.Linear(hidden, task.NUMBERS)
+
+    def forward(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
+    ) -> Float[Tensor, "B K"]:
+        packing = Packing.of(mask)
+        pooled = packing.unpack(self.phi(packing.pack(beside_anchor(tokens, anchor)))).sum(dim=1)
+        if self.pool == "mean":
+            pooled = pooled / mask.sum(dim=1, keepdim=True)
+        return self.rho(pooled)

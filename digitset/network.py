@@ -56,6 +56,26 @@ class Network(nn.Module):
             )
         return self.model(*rows_of(vectors, batch))
 
+    @torch.no_grad()
+    def settle(self, images: UInt8[Tensor, "N 28 28"]) -> None:
+        """Takes the statistics of batch normalisation anew, from images as they are.
+
+        Those kept in training are of augmented images, which differ from what a trained network is asked about. Leaves
+        a network without batch normalisation, and the mode it was in, as they were.
+        """
+        norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        modes, momenta = [norm.training for norm in norms], [norm.momentum for norm in norms]
+        if not norms:
+            return
+        for norm in norms:
+            norm.train()
+            norm.reset_running_stats()
+            norm.momentum = None  # a plain mean over the parts
+        self.embed_in_parts(images)
+        for norm, mode, momentum in zip(norms, modes, momenta, strict=True):
+            norm.train(mode)
+            norm.momentum = momentum
+
     def parameter_count(self) -> int:
         """How many numbers are learned; the encoder counts where the model looks at images."""
         learned = self if self.model.sees_images else self.model

@@ -26,6 +26,7 @@ from digitset.state import State, initial_state, restore
 from digitset.tasks import Task, training_loss
 
 LOG_EVERY = 10  # steps
+SETTLING = 5_000  # images that the statistics of batch normalisation are taken from at the end
 Listener = Callable[[dict[str, Any]], None]
 
 
@@ -134,6 +135,8 @@ def _advance(
     start = time.perf_counter()
     step(run, task, state, train)
     end = state.step == run.steps
+    if end:
+        state.evaluated().settle(train.images[:SETTLING])
     event: dict[str, Any] = {"step": state.step}
     if state.step % LOG_EVERY == 0 or end:
         event |= _log_line(run, state, start)

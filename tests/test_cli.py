@@ -98,10 +98,10 @@ def test_mistakes_are_one_line_and_exit_code_2(
 
     monkeypatch.chdir(tmp_path)
     cases = [
-        (["train", "product"], "unknown task 'product': expected one of classify, contains, sum"),
+        (["train", "product"], "unknown task 'product': expected one of bags, classify"),
         (
             ["train", "sum", "--model", "oracle"],
-            "unknown model 'oracle': expected one of constant, exact, mlp, transformer, transformer_exact",
+            "unknown model 'oracle': expected one of attention_pool, constant, deepsets",
         ),
         (["train", "sum", "--encoder", "eye"], "unknown encoder 'eye': expected one of cnn, lenet, vit"),
         (["train", "sum", "--lengths", "0", "10"], "--lengths: expected 1 <= shortest <= longest, got 0 10"),

@@ -24,7 +24,9 @@ from digitset.tasks import Kind
 SMALLEST = "lenet"
 TRIPLES = [
     *itertools.product(parts.names("tasks"), [SMALLEST], parts.names("models")),
-    *itertools.product(["sum"], [name for name in parts.names("encoders") if name != SMALLEST], ["transformer", "mlp"]),
+    *itertools.product(
+        ["classify"], [name for name in parts.names("encoders") if name != SMALLEST], ["transformer", "mlp"]
+    ),
 ]
 
 

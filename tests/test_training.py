@@ -8,13 +8,15 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
+from torch import nn
 
 from digitset import data, machine
 from digitset.errors import InputError, TrainingError
+from digitset.network import build
 from digitset.record import Record
 from digitset.run import Run
 from digitset.schedule import learning_rate, lengths_at
@@ -233,3 +235,14 @@ def test_kept_scores_are_for_the_version_that_made_them(straight: Record) -> Non
     straight.save_scores({"published": {}}, {"task": 1})
     assert straight.scores({"task": 1}) == {"published": {}}
     assert straight.scores({"task": 2}) is None
+
+
+def test_a_run_ends_with_statistics_of_images_as_they_are(straight: Record) -> None:
+    network = build(RUN)
+    network.load_state_dict(straight.weights())
+    stem = cast(nn.Sequential, cast(nn.Module, network.encoder.layers).stem)
+    with torch.no_grad():
+        maps = stem[0](data.load().train.images[:5_000, None].float() / 255)
+    torch.testing.assert_close(stem[1].running_mean, maps.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4)
+    deviation = cast(torch.Tensor, stem[1].running_var).sqrt()
+    torch.testing.assert_close(deviation, maps.std(dim=(0, 2, 3)), rtol=1e-2, atol=1e-4)

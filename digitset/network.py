@@ -60,20 +60,21 @@ class Network(nn.Module):
     def settle(self, images: UInt8[Tensor, "N 28 28"]) -> None:
         """Takes the statistics of batch normalisation anew, from images as they are.
 
-        Those kept in training are of augmented images, which differ from what a trained network is asked about. Leaves
-        a network without batch normalisation, and the mode it was in, as they were.
+        Those kept in training are of augmented images, which differ from what a trained network is asked about. In
+        float32 and without dropout, as in evaluation; a network without batch normalisation is left as it was.
         """
         norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-        modes, momenta = [norm.training for norm in norms], [norm.momentum for norm in norms]
         if not norms:
             return
+        was_training, momenta = self.training, [norm.momentum for norm in norms]
+        self.eval()
         for norm in norms:
             norm.train()
             norm.reset_running_stats()
             norm.momentum = None  # a plain mean over the parts
         self.embed_in_parts(images)
-        for norm, mode, momentum in zip(norms, modes, momenta, strict=True):
-            norm.train(mode)
+        self.train(was_training)
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
     def parameter_count(self) -> int:

@@ -149,6 +149,76 @@ def compare(
     console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
+def bench(
+    grid: Path | None = None,
+    tasks: tuple[str, ...] = (),
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(parts.names("models")))] = (),
+    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(parts.names("encoders")))] = ("cnn",),
+    seeds: int = 5,
+    steps: int | None = None,
+    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3),
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    out: Path = Path("bench"),
+    jobs: int = 2,
+    cluster: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0.0,
+    longest: int = 1_000,
+) -> None:
+    """Train a grid of tasks, models, encoders and seeds; tables with tests, and a page. Goes on where it was stopped.
+
+    Args:
+        grid: A TOML file of tables [[grid]] with the options below and any field of a run; or, instead, these options.
+        tasks: Tasks of the grid.
+        models: Models of the grid.
+        encoders: Encoders of the grid.
+        seeds: How many seeds, from 0.
+        steps: Optimiser steps of each cell; by default those of `compare`.
+        learning_rates: Rates to choose from, for each row, on validation images, in runs of a quarter of the steps.
+        quick: A tiny grid in about two minutes, trained too briefly to mean anything.
+        out: The folder of the tables, the page and the runs. What it already holds is not made again.
+        jobs: How many runs at a time on this machine; its cores are divided among them.
+        cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
+        cpus: Cores of a cell on a cluster.
+        gpus: GPUs of a cell on a cluster.
+        longest: The longest sequences of the table of accuracy by length.
+    """
+    from digitset.bench import bench
+    from digitset.grid import QUICK, Grid, read_grids
+    from digitset.page import write
+    from digitset.terminal import GridWatch, console
+    from digitset.workers import nodes, processes
+
+    if sum((grid is not None, bool(tasks or models), quick)) != 1:
+        raise InputError("expected either --grid FILE, or --tasks and --models, or --quick")
+    if grid is not None:
+        grids = read_grids(grid)
+    elif quick:
+        grids = QUICK
+    else:
+        settings = {} if steps is None else {"steps": steps}
+        grids = [Grid(tasks, models, encoders, seeds, learning_rates, settings=settings)]
+    try:
+        with nodes(cluster, cpus, gpus) if cluster else processes(jobs) as workers, GridWatch() as watch:
+            bench(grids, out, workers, watch.show, longest)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where it was", soft_wrap=True)
+        raise
+    console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)
+
+
+def report(folder: tyro.conf.Positional[Path]) -> None:
+    """Write the page of a benchmark anew, from its tables and the runs that are there: report.html and report.md.
+
+    Args:
+        folder: The folder that `bench` wrote.
+    """
+    from digitset.page import write
+    from digitset.terminal import console
+
+    console.print(f"page: {write(folder)}", soft_wrap=True)
+
+
 def lengths(
     folders: tyro.conf.Positional[tuple[Path, ...]],
     out: Path = Path("lengths"),

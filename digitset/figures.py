@@ -28,9 +28,15 @@ STYLE: dict[Any, Any] = {
     "figure.dpi": 150,
     "savefig.bbox": "tight",
     "svg.hashsalt": "digitset",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False}
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Without a date in an SVG: the same results are to give the same bytes."""
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
@@ -48,7 +54,7 @@ def curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, 
         right.set(ylim=(0, 1.02), xlabel="step", ylabel="accuracy")
         right.legend(title="bold: validation; thin: training", loc="best")
         figure.suptitle(title)
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, float]]]) -> None:
@@ -65,7 +71,7 @@ def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, floa
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def length_curves(
@@ -91,7 +97,7 @@ def length_curves(
         right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")
         figure.suptitle(f"{title} (grey: the lengths of training)")
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=1)
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
@@ -112,7 +118,7 @@ def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
                 if value:
                     axes.text(column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color=INK)
         axes.set(xlabel="read as", ylabel="digit", title=title, xticks=range(count), yticks=range(count))
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def predictions(path: Path, title: str, task: Task, readings: Readings, rows: list[int]) -> None:
@@ -148,7 +154,7 @@ def _sheet(path: Path, title: str, task: Task, readings: Readings, rows: list[in
             end = first + 1.08 * batch.index.shape[1] + 0.15
             axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
         axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
-        figure.savefig(path)
+        _save(figure, path)
 
 
 def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:

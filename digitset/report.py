@@ -127,12 +127,14 @@ def _figures(folder: Path, task: str, module: Task, entries: list[Entry], splits
     for name, entry in zip(names, trained, strict=True):
         predictor = load(entry.record.folder, entry.run.device)
         if predictor.network.model.sees_images:
-            made += _readings_figures(folder, name, predictor, splits)
+            made += readings_figures(folder, name, predictor, splits)
     return made
 
 
-def _readings_figures(folder: Path, name: str, predictor: Predictor, splits: Splits) -> list[tuple[str, Path]]:
-    """The figures of one model that show sequences: a confusion matrix, predictions, attention."""
+def readings_figures(
+    folder: Path, name: str, predictor: Predictor, splits: Splits, suffix: str = ".png"
+) -> list[tuple[str, Path]]:
+    """The figures of one model that show sequences: a confusion matrix, predictions, attention. Captions and paths."""
     task, label = predictor.run.task, f"{predictor.run.task}_{name}"
     sets = evaluation_sets(
         splits.test.to(predictor.device), predictor.task, lengths_of(predictor.run), predictor.network.longest
@@ -140,16 +142,16 @@ def _readings_figures(folder: Path, name: str, predictor: Predictor, splits: Spl
     (readings,) = read(predictor.network, predictor.task, [next(iter(sets.values()))])
     made = []
     if predictor.task.DISCRETE and predictor.task.answers(1) > 2:
-        path = folder / f"{label}_confusion.png"
+        path = folder / f"{label}_confusion{suffix}"
         figures.confusion(path, f"{task}, {name}: what is read as what", readings, predictor.task)
         made.append((f"{name}: confusion matrix", path))
-    path = folder / f"{label}_predictions.png"
+    path = folder / f"{label}_predictions{suffix}"
     rows = _telling_rows(predictor.task, readings)
     title = f"{task}, {name}: the first of the test set, then its worst errors"
     figures.predictions(path, title, predictor.task, readings, rows)
     made.append((f"{name}: predictions", path))
     if readings.batch.anchor is not None and hasattr(predictor.network.model, "attention"):
-        path = folder / f"{label}_attention.png"
+        path = folder / f"{label}_attention{suffix}"
         weights = _attention(predictor, readings, rows)
         figures.attention(
             path, f"{task}, {name}: attention from the anchor to the sequence", predictor.task, readings, rows, weights

@@ -16,8 +16,12 @@ IDENTITY = ("task", "model", "encoder", "seed", "recipe")
 COLUMNS = (
     *(*IDENTITY, "evaluation", "n", "accuracy", "accuracy_low", "accuracy_high", "loss"),
     *("mae", "auc", "parameters", "train_steps", "train_images", "train_seconds", "images_per_second"),
-    *("device", "precision", "threads", "commit"),
+    *("device", "precision", "threads", "commit", "learning_rate", "train_flops"),
 )
+# Of a benchmark: validation over training, accuracy by length, the search for a learning rate.
+CURVES = (*IDENTITY, "step", "loss", "accuracy")
+LENGTHS = (*IDENTITY, "length", "n", "accuracy", "per_image")
+SEARCH = (*IDENTITY, "learning_rate", "steps", "accuracy", "loss")
 Row = dict[str, Any]
 
 
@@ -51,15 +55,24 @@ def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str
             "train_seconds": summary["train_seconds"],
             "images_per_second": summary["images_per_second"],
             **{key: machine[key] for key in ("device", "precision", "threads", "commit")},
+            "learning_rate": run.learning_rate,
         }
         made.append(row)
     return made
 
 
-def write_csv(path: Path, table: list[Row]) -> None:
+def read_csv(path: Path) -> list[Row]:
+    """The rows of a CSV, all values as they are written; none if there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_csv(path: Path, table: list[Row], columns: tuple[str, ...] = COLUMNS) -> None:
     """Writes rows; a value that does not apply or is not finite (the loss of a rule that is certain) is left empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for row in table:
         writer.writerow({name: _cell(value) for name, value in row.items()})

@@ -5,10 +5,12 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from digitset import bench
 from digitset.run import Run
 
 console = Console()
@@ -78,6 +80,66 @@ class Watch:
         if self.train:
             parts.append(f"{self.train['images_per_second']:,.0f} images/s")
         return "  ".join(parts)
+
+
+class GridWatch:
+    """Shows a benchmark: a context whose `show` is told of its progress. A row for each model."""
+
+    def __init__(self) -> None:
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self.clock: dict[str, tuple[float, int]] = {}  # by stage: when it began, and the steps there were then
+        self.told: set[tuple[str, int]] = set()
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, progress: bench.Progress) -> None:
+        line = self._line(progress)
+        if self.live:
+            self.live.update(Group(_grid_table(progress), line), refresh=True)
+            return
+        news = {(progress.stage, place) for place in progress.done} - self.told
+        self.told |= news
+        if news:
+            console.print(line, highlight=False, soft_wrap=True)
+
+    def _line(self, progress: bench.Progress) -> str:
+        total = sum(run.steps for run in progress.runs)
+        made = sum(progress.runs[place].steps for place in progress.done) + sum(progress.steps.values())
+        began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
+        rate = (made - before) / max(1e-9, time.monotonic() - began)
+        left = f", about {_duration((total - made) / rate)} left" if rate and made < total else ""
+        part = made / total if total else 1.0
+        return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
+
+
+def _grid_table(progress: bench.Progress) -> Table:
+    """A row for each task, model and encoder: how many of its runs are done, under way, and left."""
+    table = Table("task", "model", "encoder", "done", "under way", "left", title=progress.stage, title_justify="left")
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for place, run in enumerate(progress.runs):
+        rows.setdefault((run.task, run.model, run.encoder), []).append(place)
+    for name, places in rows.items():
+        under_way = [place for place in places if place in progress.steps]
+        done = sum(place in progress.done for place in places)
+        shares = ", ".join(f"{progress.steps[place] / progress.runs[place].steps:.0%}" for place in under_way)
+        table.add_row(*name, str(done), shares, str(len(places) - done - len(under_way)))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def curve(values: list[float], width: int = 48) -> str:

@@ -1,0 +1,234 @@
+"""bench: tasks x models x encoders x seeds. A cell is a run's folder; what is made already is not made again.
+
+    OUT/search.csv    the learning rates that were tried before, and what validation said of them
+    OUT/curves.csv    loss and accuracy on validation images over training
+    OUT/lengths.csv   accuracy on sequences of up to 1,000 images, of each row's first seed
+    OUT/results.csv   a row for each cell and evaluation set
+    OUT/runs          the folders of the runs
+
+The tables are enough to go on: a cell whose rows are in results.csv is done, though its folder may be gone. They are
+written after every cell, each as a whole and results.csv last, in the order of the grid whatever the order of making.
+So a kill at any moment costs the steps since the last checkpoints, and no row is lost or there twice.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from digitset import data, machine, parts, results
+from digitset.compare import evaluated
+from digitset.data import Splits
+from digitset.errors import InputError, TrainingError
+from digitset.evaluation import ceiling
+from digitset.grid import TRIAL_SEED, Grid, RowName, check_cells, chosen_rates, row_name
+from digitset.lengths import curve
+from digitset.predict import load
+from digitset.record import Record
+from digitset.results import Row
+from digitset.run import Run
+from digitset.state import initial_state
+from digitset.training import is_finished, step, train
+from digitset.workers import Workers
+
+LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
+TABLES = {"search": results.SEARCH, "curves": results.CURVES, "lengths": results.LENGTHS, "results": results.COLUMNS}
+Tables = dict[str, list[Row]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a benchmark is: its runs, the places of those that are done, and the step of those under way by place."""
+
+    stage: str
+    runs: list[Run]
+    done: set[int] = field(default_factory=set)
+    steps: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, its folder, and the function that makes its rows, called with both and `arguments`."""
+
+    run: Run
+    folder: Path
+    function: Callable[..., "Tables"]
+    arguments: tuple[Any, ...] = ()
+
+
+Watch = Callable[[Progress], None]
+
+
+class Board:
+    """The tables of a folder, by cell. The only writer of their files."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+        self.cells: dict[str, Tables] = {}
+        for name in TABLES:
+            for row in results.read_csv(out / f"{name}.csv"):
+                self.cells.setdefault(_key(row), {}).setdefault(name, []).append(row)
+        # Curves and lengths are written before results: without those, they are of a cell that a kill cut short.
+        self.cells = {key: tables for key, tables in self.cells.items() if tables.keys() & {"search", "results"}}
+
+    def __contains__(self, run: Run) -> bool:
+        return _key(results.identity(run)) in self.cells
+
+    def add(self, run: Run, tables: Tables, order: list[Run]) -> None:
+        """Takes in the rows of a cell and writes all tables, in this order of cells, others that are there after it."""
+        self.cells[_key(results.identity(run))] = tables
+        place = {_key(results.identity(run)): place for place, run in enumerate(order)}
+        keys = sorted(self.cells, key=lambda key: (place.get(key, len(place)), key))
+        for name, columns in TABLES.items():
+            table = [row for key in keys for row in self.cells[key].get(name, [])]
+            results.write_csv(self.out / f"{name}.csv", table, columns)
+
+    def rows(self, name: str, runs: list[Run]) -> list[Row]:
+        """The rows that a table has of these runs, in their order."""
+        return [row for run in runs for row in self.cells.get(_key(results.identity(run)), {}).get(name, [])]
+
+    def others(self, cells: list[Run]) -> set[RowName]:
+        """Which rows of results there are of the same tasks, models and encoders, made with other settings."""
+        ours = {results.identity(run)["recipe"] for run in cells}
+        names = {row_name(run) for run in cells}
+        rows = [row for tables in self.cells.values() for row in tables.get("results", [])]
+        return {row_name(row) for row in rows if row["recipe"] not in ours} & names
+
+
+def _key(row: Row) -> str:
+    return f"{row['recipe']}/{row['seed']}"
+
+
+def bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest: int = 1_000) -> list[Run]:
+    """Makes the cells of the grids that are missing under `out`; returns all of them, with the learning rates chosen.
+
+    `watch` is told of progress every few seconds. Raises InputError if `out` holds cells of other settings;
+    TrainingError, when all others are done, if some cells did not train: those are tried again next time.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
+    check_cells([run for grid in grids for run in grid.cells()])
+    out.mkdir(parents=True, exist_ok=True)
+    board = Board(out)
+    trials = [run for grid in grids for run in grid.trials()]
+    _make_all(
+        board, "learning rates", [Job(run, _folder(out, run), make_trial) for run in trials], workers, watch, trials
+    )
+    rates = chosen_rates(board.rows("search", trials))
+    found = [run for grid in grids for run in grid.cells()]
+    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
+    _check(board, cells, out)
+    jobs = [Job(run, _folder(out, run), make_cell, (longest,)) for run in cells]
+    failures = _make_all(board, "cells", jobs, workers, watch, trials + cells)
+    if failures:
+        raise TrainingError("; ".join(failures))
+    return cells
+
+
+def _check(board: Board, cells: list[Run], out: Path) -> None:
+    """Raises InputError if anything under `out` is of other settings than the cells."""
+    if others := board.others(cells):
+        names = ", ".join("/".join(name) for name in sorted(others))
+        raise InputError(f"{out / 'results.csv'} holds {names} with other settings: choose another --out")
+    checksums = {run.data: data.load(run.data).checksum for run in cells}
+    for run in cells:
+        is_finished(Record(_folder(out, run)), run, checksums[run.data], resume=True)
+
+
+def _folder(out: Path, run: Run) -> Path:
+    return out / "runs" / (f"{run.name}-rate{run.learning_rate:g}" if run.seed == TRIAL_SEED else run.name)
+
+
+def _make_all(board: Board, stage: str, jobs: list[Job], workers: Workers, watch: Watch, order: list[Run]) -> list[str]:
+    """Makes what the board has not; the errors of runs that did not train."""
+    runs, failures = [job.run for job in jobs], []
+    missing = [place for place, run in enumerate(runs) if run not in board]
+    done = set(range(len(runs))) - set(missing)
+    pending: dict[Future[Tables], int] = {}
+    for place in missing:
+        job = jobs[place]
+        pending[workers.submit(job.function, job.run, job.folder, *job.arguments)] = place
+    while pending:
+        steps = {place: made for place in pending.values() if (made := _steps(Record(jobs[place].folder)))}
+        watch(Progress(stage, runs, done, steps))
+        for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
+            place = pending.pop(future)
+            try:
+                board.add(runs[place], future.result(), order)
+                done.add(place)
+            except TrainingError as error:
+                failures.append(f"{runs[place].name}: {error}")
+    watch(Progress(stage, runs, done))
+    return failures
+
+
+def _steps(record: Record) -> int:
+    lines = record.metrics()
+    return lines[-1]["step"] if lines else 0
+
+
+def make_trial(run: Run, folder: Path) -> Tables:
+    """Trains a short run; what validation says of its learning rate, nothing if it does not train."""
+    row = {**results.identity(run), "learning_rate": run.learning_rate, "steps": run.steps}
+    try:
+        last = validations(run, train(run, folder, resume=True))[-1]
+    except TrainingError:
+        return {"search": [row]}
+    return {"search": [row | {"accuracy": last["accuracy"], "loss": last["loss"]}]}
+
+
+def make_cell(run: Run, folder: Path, longest: int) -> Tables:
+    """Trains and scores a cell. A classifier also gives the ceilings of all tasks on sequences."""
+    task = parts.load("tasks", run.task)
+    record = train(run, folder, resume=True)
+    splits = data.load(run.data)
+    rows = results.rows(run, record, task.LOSS, evaluated(run, record, splits))
+    work = flops(run, splits) * run.steps
+    tables = {"results": [row | {"train_flops": work} for row in rows], "curves": validations(run, record)}
+    if run.task == "classify":
+        tables["results"] += ceilings(run, record, splits)
+    elif run.seed == 0:
+        points = curve(load(folder, run.device), longest)
+        values = [{name: getattr(point, name) for name in ("length", "n", "accuracy", "per_image")} for point in points]
+        tables["lengths"] = [results.identity(run) | value for value in values]
+    return tables
+
+
+def validations(run: Run, record: Record) -> list[Row]:
+    """The rows of a run's learning curve."""
+    loss = parts.load("tasks", run.task).LOSS
+    lines = [line for line in record.metrics() if line.get("split") == "val"]
+    return [
+        results.identity(run) | {"step": line["step"], "loss": line[loss], "accuracy": line["accuracy"]}
+        for line in lines
+    ]
+
+
+def ceilings(run: Run, record: Record, splits: Splits) -> list[Row]:
+    """For each task on sequences, what its exact rule makes of the digits that this classifier reads."""
+    on = machine.device(run.device)
+    classifier, rows = load(record.folder, run.device).network, []
+    for name in parts.names("tasks"):
+        task = parts.load("tasks", name)
+        if task.LENGTHS[1] > 1:
+            report = ceiling(classifier, task, task.LENGTHS, splits.test.to(on))
+            rows += [row | {"task": name} for row in results.rows(run, record, task.LOSS, report, "ceiling")]
+    return rows
+
+
+def flops(run: Run, splits: Splits) -> int:
+    """Floating point operations of a training step with sequences of all lengths, as torch's own counter has them.
+
+    Matrix products and convolutions, forward and backward; a multiplication with its addition is two.
+    """
+    if not parts.load("models", run.model).sees_images:
+        return 0
+    run = replace(run, curriculum=0.0)
+    task, on = parts.load("tasks", run.task), machine.device(run.device)
+    state = initial_state(run, on, "float32")
+    with FlopCounterMode(display=False) as counter:
+        step(run, task, state, splits.train.to(on))
+    return counter.get_total_flops()

@@ -1,0 +1,123 @@
+"""Charts of a benchmark's page, as SVG text: the same bytes for the same results, in the page's own ink.
+
+Each is one narrow pair of axes, so that a phone shows it as it is. What is drawn in INK takes the colour of the page's
+text, light or dark.
+"""
+
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from digitset.figures import COLOURS, INK, STYLE
+from digitset.standings import CEILING, FLOOR, Standing
+
+Line = Sequence[tuple[float, float]]
+WIDTH = 5.0  # inches: 360 pixels of a page
+PAGE_STYLE: dict[Any, Any] = STYLE | {
+    "font.size": 10,
+    "legend.fontsize": 9,
+    "svg.fonttype": "none",
+    "savefig.transparent": True,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+}
+
+
+def svg(draw: Callable[[Axes], None], height: float = 3.4) -> str:
+    """One pair of axes as an `<svg>` element."""
+    with mpl.rc_context(PAGE_STYLE):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        draw(figure.subplots())
+        handle = io.StringIO()
+        figure.savefig(handle, format="svg", metadata={"Date": None, "Creator": None})
+    return inline(handle.getvalue())
+
+
+def inline(text: str) -> str:
+    """The `<svg>` element of an SVG file, in the ink of the page around it."""
+    return text[text.index("<svg") :].replace(INK, "currentColor").replace("'DejaVu Sans', ", "")
+
+
+def seeds(standing: Standing) -> str:
+    """The accuracy of each seed as a dot, the mean as a bar across its t-interval; the best entrant on top."""
+    entrants = list(standing.names.items())
+
+    def draw(axes: Axes) -> None:
+        for place, (name, one) in enumerate(entrants):
+            style, mean = _style(standing, name), one.mean("accuracy")
+            axes.plot(list(one.scores.values()), [place] * len(one.scores), "o", ms=5, alpha=0.6, color=style["color"])
+            if mean and not math.isnan(mean.half):
+                axes.plot([mean.mean - mean.half, mean.mean + mean.half], [place, place], lw=1.5, color=style["color"])
+            if mean:
+                axes.plot([mean.mean], [place], "|", ms=15, mew=2, color=style["color"])
+        axes.set_yticks(range(len(entrants)), [name for name, _ in entrants])
+        axes.set(ylim=(len(entrants) - 0.5, -0.5), xlabel=f"accuracy ({standing.evaluation})")
+
+    return svg(draw, 0.9 + 0.32 * len(entrants))
+
+
+def lines(
+    standing: Standing,
+    curves: Mapping[str, Sequence[Line]],
+    horizontal: str,
+    vertical: str,
+    known: Mapping[str, Line] | None = None,
+    **axes_settings: Any,
+) -> str:
+    """Curves by entrant, one for each seed; what others published, `known`, in ink and dashed."""
+
+    def draw(axes: Axes) -> None:
+        for name, all_seeds in curves.items():
+            for place, line in enumerate(all_seeds):
+                style = _style(standing, name) | ({"label": name} if place == 0 else {})
+                axes.plot(*zip(*line, strict=True), lw=1.6, alpha=0.85, **style)
+        for (name, line), marker in zip((known or {}).items(), "xs^dv", strict=False):
+            axes.plot(*zip(*line, strict=True), color=INK, lw=1, ls=":", marker=marker, ms=5, label=name)
+        axes.set(xlabel=horizontal, ylabel=vertical, **axes_settings)
+        if axes.get_xscale() == "log":
+            axes.xaxis.set_major_formatter("{x:g}")
+        figure = axes.get_figure()
+        assert figure is not None
+        columns = 1 if known else 3
+        figure.legend(loc="outside lower center", ncols=columns, handlelength=2.2)
+
+    legend = (len(curves) + 2) // 3 if not known else len(curves) + len(known)
+    return svg(draw, 2.9 + 0.2 * legend)
+
+
+def frontier(standing: Standing, column: str, label: str) -> str:
+    """Accuracy against a cost; the line goes through those that nobody beats at their cost or less."""
+    points = {}
+    for name, one in standing.names.items():
+        cost, accuracy = one.mean(column), one.mean("accuracy")
+        if one.learned and cost and accuracy and cost.mean > 0:
+            points[name] = (cost.mean, accuracy.mean)
+    best, on_it = -math.inf, []
+    for cost, accuracy in sorted(points.values(), key=lambda point: (point[0], -point[1])):
+        if accuracy > best:
+            best = accuracy
+            on_it.append((cost, accuracy))
+
+    def draw(axes: Axes) -> None:
+        if len(on_it) > 1:
+            axes.plot(*zip(*on_it, strict=True), drawstyle="steps-post", color=INK, lw=1, alpha=0.4)
+        for name, (cost, accuracy) in points.items():
+            axes.plot([cost], [accuracy], "o", ms=8, label=name, color=_style(standing, name)["color"])
+            axes.annotate(name, (cost, accuracy), textcoords="offset points", xytext=(0, 8), ha="center", fontsize=9)
+        axes.margins(x=0.2, y=0.15)
+        axes.set(xlabel=label, ylabel=f"accuracy ({standing.evaluation})")
+
+    return svg(draw)
+
+
+def _style(standing: Standing, name: str) -> dict[str, Any]:
+    """The same colour and dash for an entrant in all charts of a task: by its name's place, not by its rank."""
+    if name in (FLOOR, CEILING):
+        return {"color": INK, "ls": ":" if name == FLOOR else "--"}
+    place = sorted(other for other, one in standing.names.items() if one.learned).index(name)
+    return {"color": COLOURS[place % len(COLOURS)], "ls": ("-", "--", "-.", ":")[place // len(COLOURS) % 4]}

@@ -1,0 +1,158 @@
+"""Grid: which cells a benchmark is made of, from the command line or a file."""
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from digitset import parts, recipes
+from digitset.errors import InputError
+from digitset.results import Row
+from digitset.run import Run
+
+TRIAL_SEED = 1_000  # of the search for a learning rate: no published row has it
+VALIDATIONS = 10
+OWN = ("task", "model", "encoder", "seed", "learning_rate", "validate_every")  # fields of Run that a grid sets itself
+RowName = tuple[str, str, str]  # task, model, encoder
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tasks x models x encoders x seeds, all with the same settings, but for the learning rate.
+
+    That is chosen for each task, model and encoder among `learning_rates`: the one with the highest accuracy on
+    validation images at the end of a run of `search_steps` with a seed that no cell has. One rate is taken as it is.
+
+    `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task.
+    """
+
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    encoders: tuple[str, ...] = ("cnn",)
+    seeds: int = 5
+    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3)
+    search_steps: int | None = None  # None is a quarter of a cell's
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for folder in parts.FOLDERS:
+            for name in getattr(self, folder):
+                parts.check(folder, name)
+        for name in ("tasks", "models", "encoders", "learning_rates"):
+            if not getattr(self, name):
+                raise InputError(f"a grid's {name}: expected one or more, got none")
+        if self.seeds < 1:
+            raise InputError(f"a grid's seeds: expected at least 1, got {self.seeds}")
+        known = [field.name for field in dataclasses.fields(Run) if field.name not in OWN]
+        for name in self.settings:
+            if name not in known:
+                raise InputError(f"a grid's settings: unknown '{name}': expected some of {', '.join(known)}")
+        self.cells()  # so that a wrong value is said now
+
+    def cells(self) -> list[Run]:
+        """All runs, the seeds going round: every row has its first seed before any has its second."""
+        rows = [self._run(row) for row in self._rows()]
+        return [replace(run, seed=seed) for seed in range(self.seeds) for run in rows]
+
+    def trials(self) -> list[Run]:
+        """The short runs that a learning rate is chosen by; none where there is one rate only."""
+        if len(self.learning_rates) == 1:
+            return []
+        runs = []
+        for row in self._rows():
+            run = self._run(row)
+            steps = self.search_steps or max(1, run.steps // 4)
+            changes = {"seed": TRIAL_SEED, "steps": steps, "validate_every": steps}
+            runs += [replace(run, learning_rate=rate, **changes) for rate in self.learning_rates]
+        return runs
+
+    def _rows(self) -> list[RowName]:
+        return [(task, model, encoder) for task in self.tasks for model in self.models for encoder in self.encoders]
+
+    def _run(self, row: RowName) -> Run:
+        settings = {**Run(*row).to_json(), **recipes.brief(row[0], sees_images=True), **self.settings}
+        settings["learning_rate"] = self.learning_rates[0]
+        run = Run.from_json(settings, "a grid's settings")
+        return replace(run, validate_every=max(1, run.steps // VALIDATIONS))
+
+
+# In about two minutes a page with everything on it, from training too short to mean anything.
+QUICK = [
+    Grid(("classify",), ("mlp",), seeds=2, learning_rates=(4e-3,), settings={"steps": 20}),
+    Grid(("sum",), ("constant", "mlp", "exact"), seeds=2, learning_rates=(2e-3, 8e-3), settings={"steps": 20}),
+    Grid(("contains",), ("constant", "transformer"), seeds=2, learning_rates=(4e-3,), settings={"steps": 20}),
+]
+
+
+def read_grids(path: Path) -> list[Grid]:
+    """The grids of a TOML file: tables `[[grid]]`, whose keys are fields of Grid, or fields of Run (its settings).
+
+    Raises InputError for a file that is not there or not TOML, for unknown keys and for values of the wrong type.
+    """
+    try:
+        found = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"--grid: there is no file {path}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable as TOML: {error}") from None
+    tables = found.get("grid")
+    if set(found) != {"grid"} or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise InputError(
+            f"{path}: expected tables [[grid]] and nothing else, got {', '.join(found) or 'an empty file'}"
+        )
+    return [_grid(table, f"{path}, grid {place + 1}") for place, table in enumerate(tables)]
+
+
+def _grid(table: dict[str, Any], where: str) -> Grid:
+    own = {name: table[name] for name in table if name in {field.name for field in dataclasses.fields(Grid)}}
+    settings = {name: value for name, value in table.items() if name not in own}
+    for name, kinds in (("tasks", str), ("models", str), ("encoders", str), ("learning_rates", int | float)):
+        value = own.get(name, [])
+        if not isinstance(value, list) or not all(isinstance(item, kinds) for item in value):
+            raise InputError(f"{where}: {name}: expected a list, such as {name} = [...], got {value!r}")
+        own |= {name: tuple(value)} if name in own else {}
+    for name in ("seeds", "search_steps"):
+        if type(own.get(name, 1)) is not int:
+            raise InputError(f"{where}: {name}: expected a whole number, got {own[name]!r}")
+    for name in ("tasks", "models"):
+        if name not in own:
+            raise InputError(f"{where}: expected {name} = [...], found none")
+    if "settings" in own:
+        raise InputError(f"{where}: expected fields of a run beside the others, got a table 'settings'")
+    try:
+        return Grid(**own, settings=settings)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def check_cells(cells: Iterable[Run]) -> None:
+    """Raises InputError where two cells have one name."""
+    seen: set[str] = set()
+    for run in cells:
+        if run.name in seen:
+            raise InputError(f"the grid has {run.name} twice; leave one out")
+        seen.add(run.name)
+
+
+def row_name(values: Run | Row) -> RowName:
+    """Which row of a table a run, or a row of a CSV, belongs to."""
+    of = vars(values) if isinstance(values, Run) else values
+    return of["task"], of["model"], of["encoder"]
+
+
+def chosen_rates(trials: list[Row]) -> dict[RowName, float]:
+    """The learning rate of each row with the highest accuracy on validation images; the lower one where two are equal.
+
+    Raises InputError for a row that trained with none of its rates.
+    """
+    best: dict[RowName, tuple[float, float]] = {}
+    for trial in trials:
+        accuracy = float(trial["accuracy"] or "-inf")
+        candidate = (accuracy, -float(trial["learning_rate"]))
+        best[row_name(trial)] = max(best.get(row_name(trial), candidate), candidate)
+    for name, (accuracy, _) in best.items():
+        if accuracy == float("-inf"):
+            raise InputError(f"{'/'.join(name)} trains with none of the learning rates given; try lower ones")
+    return {name: -rate for name, (_, rate) in best.items()}

@@ -1,0 +1,106 @@
+"""Where the cells of a grid are made: processes of this machine, or the nodes of a Ray cluster.
+
+Both are a context whose value has `submit(function, *arguments)`, which gives a future, as in `concurrent.futures`.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from digitset.errors import InputError
+from digitset.record import write_whole
+
+
+class Workers(Protocol):
+    """What makes cells."""
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]": ...
+
+
+@contextlib.contextmanager
+def processes(jobs: int) -> Iterator[Workers]:
+    """Processes of this machine, with its cores divided among them: two runs of one thread do more than one of two.
+
+    On leaving, what has not begun is dropped and what runs is waited for; after Ctrl-C, which reaches the processes as
+    well, that is the end of a step and a checkpoint.
+    """
+    if jobs < 1:
+        raise InputError(f"--jobs: expected at least 1, got {jobs}")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def nodes(address: str, cpus: int, gpus: float) -> Iterator[Workers]:
+    """The nodes of a Ray cluster ("local" starts one of this machine), each cell with so many cores and GPUs.
+
+    A cell whose node is lost is made again on another, up to three times. Its folder comes home with its result.
+    """
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--cluster needs Ray: install digitset[ray]") from None
+    try:
+        ray.init(None if address == "local" else address, logging_level="warning", log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"--cluster: no Ray cluster answers at {address} ({str(error).splitlines()[0]})") from None
+    try:
+        yield _Nodes(ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_away))
+    finally:
+        ray.shutdown()
+
+
+class _Nodes:
+    """Submits cells to a Ray cluster. The second argument of every function is a folder, which comes home."""
+
+    def __init__(self, remote: Any) -> None:
+        self.remote = remote
+
+    def submit(self, function: Callable[..., Any], run: Any, folder: Path, /, *arguments: Any) -> "Future[Any]":
+        home: Future[Any] = Future()
+
+        def arrive(away: "Future[Any]") -> None:
+            try:
+                result, files = away.result()
+                folder.mkdir(parents=True, exist_ok=True)
+                for name, content in sorted(files.items(), key=lambda item: item[0] == "model.json"):
+                    write_whole(folder / name, content)  # what says that the run is finished comes last
+                home.set_result(result)
+            except BaseException as error:
+                home.set_exception(getattr(error, "cause", None) or error)
+
+        self.remote.remote(function, run, arguments).future().add_done_callback(arrive)
+        return home
+
+
+def _away(function: Callable[..., Any], run: Any, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, bytes]]:
+    """Makes a cell in a folder of this node; its result and the files of the folder."""
+    with tempfile.TemporaryDirectory() as name:
+        result = function(run, Path(name) / "run", *arguments)
+        files = {file.name: file.read_bytes() for file in (Path(name) / "run").iterdir()}
+    return result, files
+
+
+def _begin(threads: int) -> None:
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent must not leave processes that write to the folders of whoever starts it again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

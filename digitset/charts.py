@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from digitset.figures import COLOURS, INK, STYLE
 from digitset.standings import CEILING, FLOOR, Standing
@@ -74,8 +75,8 @@ def lines(
     def draw(axes: Axes) -> None:
         for name, all_seeds in curves.items():
             for place, line in enumerate(all_seeds):
-                style = _style(standing, name) | ({"label": name} if place == 0 else {})
-                axes.plot(*zip(*line, strict=True), lw=1.6, alpha=0.85, **style)
+                label = name if place == 0 else None
+                axes.plot(*zip(*line, strict=True), lw=1.6, alpha=0.85, label=label, **_style(standing, name))
         for (name, line), marker in zip((known or {}).items(), "xs^dv", strict=False):
             axes.plot(*zip(*line, strict=True), color=INK, lw=1, ls=":", marker=marker, ms=5, label=name)
         axes.set(xlabel=horizontal, ylabel=vertical, **axes_settings)
@@ -110,6 +111,8 @@ def frontier(standing: Standing, column: str, label: str) -> str:
             axes.plot([cost], [accuracy], "o", ms=8, label=name, color=_style(standing, name)["color"])
             axes.annotate(name, (cost, accuracy), textcoords="offset points", xytext=(0, 8), ha="center", fontsize=9)
         axes.margins(x=0.2, y=0.15)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel=label, ylabel=f"accuracy ({standing.evaluation})")
 
     return svg(draw)

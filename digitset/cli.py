@@ -11,8 +11,8 @@ COMMANDS = {
     "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
     "show": "Show what a run is, its scores and its curves.",
     "compare": "Train the rows of the mission's tables, set them beside the published numbers, and write a report.",
-    "bench": "Train a grid of tasks, models, encoders and seeds; tables with tests, and a page. Goes on where it was stopped.",
-    "report": "Write the page of a benchmark anew, from its tables and the runs that are there: report.html and report.md.",
+    "bench": "Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.",
+    "report": "Write the page of a benchmark anew, from its tables and runs.",
     "lengths": "Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.",
 }
 

@@ -165,7 +165,9 @@ def bench(
     gpus: float = 0.0,
     longest: int = 1_000,
 ) -> None:
-    """Train a grid of tasks, models, encoders and seeds; tables with tests, and a page. Goes on where it was stopped.
+    """Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.
+
+    What is made already is not made again: a stopped grid goes on with the same command.
 
     Args:
         grid: A TOML file of tables [[grid]] with the options below and any field of a run; or, instead, these options.
@@ -208,7 +210,7 @@ def bench(
 
 
 def report(folder: tyro.conf.Positional[Path]) -> None:
-    """Write the page of a benchmark anew, from its tables and the runs that are there: report.html and report.md.
+    """Write the page of a benchmark anew, from its tables and runs.
 
     Args:
         folder: The folder that `bench` wrote.

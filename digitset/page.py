@@ -13,7 +13,6 @@ from typing import Any
 import jinja2
 
 from digitset import charts, data, lengths, parts
-from digitset.errors import InputError
 from digitset.grid import row_name
 from digitset.predict import load
 from digitset.record import Record, write_whole
@@ -54,10 +53,10 @@ def _section(standing: Standing, folder: Path, curves: list[Row], by_length: lis
         "task": standing.task,
         "question": parts.load("tasks", standing.task).QUESTION,
         "verdict": verdict(standing),
-        "headings": HEADINGS,
-        "table": table(standing),
-        "pairs": [(name, pairs) for name in _compared(standing) if (pairs := pair_table(standing, name))],
-        "pair_headings": PAIR_HEADINGS,
+        "table": _without_empty(HEADINGS, table(standing)),
+        "pairs": [
+            (name, (PAIR_HEADINGS, pairs)) for name in _compared(standing) if (pairs := pair_table(standing, name))
+        ],
         "bounds": standing.bounds(),
         "charts": _charts(standing, curves, by_length),
         "sheets": _sheets(standing, folder),
@@ -134,52 +133,42 @@ def _pair(name: str, pair: Difference) -> tuple[str, ...]:
 def _charts(standing: Standing, curves: list[Row], by_length: list[Row]) -> list[tuple[str, str]]:
     """Captions and SVG elements."""
     made = [("Each seed is a dot, the bar its mean, the line the 95 % interval of the mean.", charts.seeds(standing))]
-    training = _lines(standing, curves, lambda row: (float(row["step"]), float(row["accuracy"])))
-    made.append(
-        (
-            "Accuracy on validation images over training, a line a seed.",
-            charts.lines(standing, training, "step", "accuracy"),
-        )
-    )
-    long = _lines(standing, by_length, lambda row: (float(row["length"]), float(row["accuracy"])))
-    if long and max(len(line) for all_seeds in long.values() for line in all_seeds) > 1:
-        known = {name: list(found.items()) for name, found in lengths.LITERATURE.get(standing.task, {}).items()}
-        axes = {"xscale": "log", "horizontal": "images in the sequence"}
-        made.append(
-            (
-                f"Accuracy by length, first seed; trained on {_trained_on(standing)} images."
-                + (" Dotted: published by others." if known else ""),
-                charts.lines(standing, long, vertical="accuracy", known=known, ylim=(-0.02, 1.02), **axes),
-            )
-        )
-        implied = _lines(standing, by_length, lambda row: (float(row["length"]), float(row["per_image"])))
-        per_image = {name: [(n, a ** (1 / n)) for n, a in line if a] for name, line in known.items()}
-        made.append(
-            (
-                "The accuracy on one image that the accuracy by length implies: flat means that length costs nothing. "
-                "Beyond some hundred images it flatters, because errors cancel.",
-                charts.lines(
-                    standing, implied, vertical="accuracy ** (1 / images)", known=per_image, ylim=(0.9, 1.003), **axes
-                ),
-            )
-        )
+    training = _lines(standing, curves, lambda row: (float(row["step"]), 1 - float(row["accuracy"])))
+    caption = "Errors on validation images over training, a line a seed."
+    made.append((caption, charts.lines(standing, training, "step", "1 - accuracy", yscale="log")))
+    made += _length_charts(standing, by_length)
     if len(standing.ranks) > 1:
-        made += [
-            (
-                "Accuracy against seconds of training.",
-                charts.frontier(standing, "train_seconds", "seconds of training"),
-            ),
-            (
-                "Accuracy against parameters, the encoder's included.",
-                charts.frontier(standing, "parameters", "parameters"),
-            ),
-        ]
+        costs = (("train_seconds", "seconds of training"), ("parameters", "parameters, with the encoder's"))
+        made += [(f"Accuracy against {label}.", charts.frontier(standing, column, label)) for column, label in costs]
     return made
 
 
-def _trained_on(standing: Standing) -> str:
-    shortest, longest = parts.load("tasks", standing.task).LENGTHS
-    return f"{shortest} to {longest}"
+def _length_charts(standing: Standing, by_length: list[Row]) -> list[tuple[str, str]]:
+    """Accuracy by length and, where all images must be read for an answer, the accuracy on one image it implies."""
+    task = parts.load("tasks", standing.task)
+    long = _lines(standing, by_length, lambda row: (float(row["length"]), float(row["accuracy"])))
+    if task.LENGTHS[1] == 1 or not long:
+        return []
+    known = {name: list(found.items()) for name, found in lengths.LITERATURE.get(standing.task, {}).items()}
+    dotted = " Dotted: published by others." if known else ""
+    caption = f"Accuracy by length, first seed; trained on {task.LENGTHS[0]} to {task.LENGTHS[1]} images.{dotted}"
+    axes = {"xscale": "log", "horizontal": "images in the sequence"}
+    made = [(caption, charts.lines(standing, long, vertical="accuracy", known=known, ylim=(-0.02, 1.02), **axes))]
+    if task.answers(1) == 2:
+        return made
+    implied = _lines(standing, by_length, lambda row: (float(row["length"]), float(row["per_image"]) or math.nan))
+    implied = {name: found for name, found in implied.items() if standing.names[name].learned}
+    known = {
+        name: [(length, accuracy ** (1 / length)) for length, accuracy in found if accuracy]
+        for name, found in known.items()
+    }
+    caption = (
+        "The accuracy on one image that the accuracy by length implies: flat means that length costs nothing. Beyond "
+        "some hundred images it flatters, because errors cancel."
+    )
+    vertical = "accuracy ** (1 / images)"
+    made.append((caption, charts.lines(standing, implied, vertical=vertical, known=known, **axes)))
+    return made
 
 
 def _lines(
@@ -224,9 +213,9 @@ def _markdown(values: dict[str, Any]) -> str:
     lines = []
     for section in values["sections"]:
         lines += [f"## {section['task']}: {section['question']}", "", section["verdict"], ""]
-        lines += [*markdown(*_without_empty(section["headings"], section["table"])), ""]
+        lines += [*markdown(*section["table"]), ""]
         for name, pairs in section["pairs"]:
-            lines += [f"**{name}** against the others:", "", *markdown(section["pair_headings"], pairs), ""]
+            lines += [f"**{name}** against the others:", "", *markdown(*pairs), ""]
         lines += [f"{sentence}." for sentence in section["bounds"]]
         lines += [""] * bool(section["bounds"])
     return "\n".join(lines)

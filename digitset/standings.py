@@ -17,7 +17,7 @@ FLOOR, CEILING = "constant", "ceiling"
 
 @dataclass(frozen=True)
 class Entrant:
-    """One row of a table: a model with an encoder, over its seeds. `rows` are those of results.csv by evaluation set."""
+    """One row of a table: a model with an encoder, over its seeds; its rows of results.csv by evaluation set."""
 
     task: str
     model: str

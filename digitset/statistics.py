@@ -103,7 +103,7 @@ def error_of_test_set(low: float, high: float) -> float:
 
     It does not shrink with more seeds: all of them are scored on the same images.
     """
-    return (high - low) / (2 * stats.norm.ppf(0.975))
+    return (high - low) / (2 * float(stats.norm.ppf(0.975)))
 
 
 def _half(deviation: float, n: int) -> float:

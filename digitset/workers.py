@@ -1,9 +1,11 @@
 """Where the cells of a grid are made: processes of this machine, or the nodes of a Ray cluster.
 
-Both are a context whose value has `submit(function, *arguments)`, which gives a future, as in `concurrent.futures`.
+Both are a context whose value has `submit(function, run, folder, *arguments)`, which gives a future of what the
+function returns, as in `concurrent.futures`.
 """
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import tempfile
@@ -11,18 +13,19 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 
 from digitset.errors import InputError
 from digitset.record import write_whole
+from digitset.run import Run
 
 
 class Workers(Protocol):
     """What makes cells."""
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> "Future[Any]": ...
+    def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]": ...
 
 
 @contextlib.contextmanager
@@ -37,7 +40,7 @@ def processes(jobs: int) -> Iterator[Workers]:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,))
     try:
-        yield pool
+        yield cast(Workers, pool)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -53,7 +56,7 @@ def nodes(address: str, cpus: int, gpus: float) -> Iterator[Workers]:
     except ImportError:
         raise InputError("--cluster needs Ray: install digitset[ray]") from None
     try:
-        ray.init(None if address == "local" else address, logging_level="warning", log_to_driver=False)
+        ray.init(None if address == "local" else address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"--cluster: no Ray cluster answers at {address} ({str(error).splitlines()[0]})") from None
     try:
@@ -68,7 +71,7 @@ class _Nodes:
     def __init__(self, remote: Any) -> None:
         self.remote = remote
 
-    def submit(self, function: Callable[..., Any], run: Any, folder: Path, /, *arguments: Any) -> "Future[Any]":
+    def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
         home: Future[Any] = Future()
 
         def arrive(away: "Future[Any]") -> None:
@@ -85,7 +88,7 @@ class _Nodes:
         return home
 
 
-def _away(function: Callable[..., Any], run: Any, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, bytes]]:
+def _away(function: Callable[..., Any], run: Run, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, bytes]]:
     """Makes a cell in a folder of this node; its result and the files of the folder."""
     with tempfile.TemporaryDirectory() as name:
         result = function(run, Path(name) / "run", *arguments)

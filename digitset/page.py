@@ -135,7 +135,8 @@ def _charts(standing: Standing, curves: list[Row], by_length: list[Row]) -> list
     made = [("Each seed is a dot, the bar its mean, the line the 95 % interval of the mean.", charts.seeds(standing))]
     training = _lines(standing, curves, lambda row: (float(row["step"]), 1 - float(row["accuracy"])))
     caption = "Errors on validation images over training, a line a seed."
-    made.append((caption, charts.lines(standing, training, "step", "1 - accuracy", yscale="log")))
+    if training:
+        made.append((caption, charts.lines(standing, training, "step", "1 - accuracy", yscale="log")))
     made += _length_charts(standing, by_length)
     if len(standing.ranks) > 1:
         costs = (("train_seconds", "seconds of training"), ("parameters", "parameters, with the encoder's"))

@@ -115,8 +115,8 @@ class Standing:
 
 _WHY = {
     FLOOR: "below the floor ({:.4f}), which answers from the length alone: it has not learned to read the images yet",
-    CEILING: "above the ceiling ({:.4f}), which is no bound but the exact rule on the digits that this benchmark's own "
-    "classifier reads: a model that reads digits better than this classifier passes it",
+    CEILING: "above the ceiling ({:.4f}), which is no bound but the exact rule on the digits that the classifier "
+    "of this benchmark reads: a model that reads digits better than this classifier passes it",
 }
 
 

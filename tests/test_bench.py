@@ -1,0 +1,225 @@
+"""`digitset bench` as it is used: rows, resume, kill -9, and the page; on a grid of seconds."""
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from digitset.errors import InputError
+from digitset.grid import Grid, check_cells, chosen_rates, read_grids
+from digitset.results import COLUMNS
+
+SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
+SMALL = (*SMALL, "--learning-rates", "2e-3", "8e-3", "--longest", "20")
+TIMING = {"train_seconds", "images_per_second"}
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "digitset", *map(str, arguments)]
+
+
+def run(*arguments: str | Path, code: int = 0) -> str:
+    result = subprocess.run(command(*arguments), capture_output=True, text=True, check=False)
+    assert result.returncode == code, result.stderr
+    return result.stdout + result.stderr
+
+
+def table(out: Path, name: str = "results", without: set[str] = TIMING) -> list[dict[str, str]]:
+    with (out / f"{name}.csv").open() as file:
+        return [{key: value for key, value in row.items() if key not in without} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bench") / "out"
+    run("bench", *SMALL, "--out", out)
+    return out
+
+
+def test_a_row_for_each_cell_and_set(made: Path) -> None:
+    rows = table(made, without=set())
+    assert tuple(rows[0]) == COLUMNS
+    found = [(row["model"], row["seed"], row["evaluation"]) for row in rows]
+    expected = []
+    for seed in "01":  # seeds go round
+        for model in ("constant", "exact"):
+            sets = ["published", "random", "single"] + ["digits"] * (model == "exact")
+            expected += [(model, seed, name) for name in sets]
+    assert found == expected
+    assert all(int(row["train_flops"]) > 0 for row in rows if row["model"] == "exact")
+    lengths = [(row["model"], row["seed"], row["length"]) for row in table(made, "lengths")]
+    assert lengths == [
+        (model, "0", length) for model in ("constant", "exact") for length in ("1", "2", "5", "10", "20")
+    ]
+    assert {row["step"] for row in table(made, "curves")} == {str(step) for step in range(1, 9)}
+
+
+def test_the_learning_rate_is_the_best_on_validation(made: Path) -> None:
+    search = table(made, "search")
+    assert len(search) == 4
+    for model in ("constant", "exact"):
+        tried = {row["learning_rate"]: float(row["accuracy"]) for row in search if row["model"] == model}
+        (chosen,) = {row["learning_rate"] for row in table(made) if row["model"] == model}
+        assert tried[chosen] == max(tried.values())
+
+
+def test_run_again_it_makes_nothing(made: Path) -> None:
+    files = [path for path in made.rglob("*") if path.is_file() and path.name not in ("report.html", "report.md")]
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    run("bench", *SMALL, "--out", made)
+    assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+def test_the_page_is_complete_and_the_same_each_time(made: Path) -> None:
+    page = (made / "report.html").read_bytes()
+    text = page.decode()
+    assert text.count("<svg") >= 5
+    for words in ("exact has the highest mean accuracy", "± ", "Holm", "prefers-color-scheme: dark"):
+        assert words in text
+    outside = [link for link in re.findall(r'(?:src|href)="([^"]+)"', text) if not link.startswith(("#", "data:"))]
+    assert not outside
+    assert "| exact | lenet | 2 |" in (made / "report.md").read_text()
+    run("report", made)
+    assert (made / "report.html").read_bytes() == page
+
+
+def test_the_tables_are_enough_to_go_on(made: Path, tmp_path: Path) -> None:
+    for name in ("results", "search", "curves", "lengths"):
+        shutil.copy(made / f"{name}.csv", tmp_path)
+    more = ("--seeds", "3")
+    run("bench", *SMALL, *more, "--out", tmp_path)
+    assert {path.name for path in tmp_path.glob("runs/**/seed*")} == {"seed2"}
+    assert [row for row in table(tmp_path, without=set()) if row["seed"] != "2"] == table(made, without=set())
+    assert len(table(tmp_path, "search")) == 4
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(made: Path, tmp_path: Path) -> None:
+    for seconds in (3.0, 4.5, 6.0, 7.5, 9.0):
+        process = subprocess.Popen(command("bench", *SMALL, "--out", tmp_path), stdout=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        rows = table(tmp_path) if (tmp_path / "results.csv").exists() else []
+        assert all(row in table(made) for row in rows)
+    run("bench", *SMALL, "--out", tmp_path)
+    for name in ("results", "search", "curves", "lengths"):
+        assert table(tmp_path, name) == table(made, name)
+
+
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    steps = ("--tasks", "sum", "--models", "exact", "--steps", "100000", "--learning-rates", "2e-3")
+    process = subprocess.Popen(command("bench", *steps, "--out", tmp_path), stdout=subprocess.DEVNULL)
+    (metrics,) = wait_for(lambda: list(tmp_path.glob("runs/sum/exact-cnn/seed0/metrics.jsonl")))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    time.sleep(3)
+    size = metrics.stat().st_size
+    time.sleep(3)
+    assert metrics.stat().st_size == size
+
+
+def wait_for(look: Callable[[], list[Path]], seconds: float = 60.0) -> list[Path]:
+    for _ in range(int(seconds * 10)):
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
+def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
+    steps = ("--tasks", "sum", "--models", "exact", "--steps", "100000", "--learning-rates", "2e-3")
+    process = subprocess.Popen(
+        command("bench", *steps, "--out", tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_for(lambda: list(tmp_path.glob("runs/sum/exact-cnn/seed0/metrics.jsonl")))
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "the same command goes on" in output
+    assert "Traceback" not in errors
+    assert list(tmp_path.glob("runs/sum/exact-cnn/seed0/checkpoint"))
+
+
+def test_mistakes_are_one_line(made: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "grid.toml"
+    wrong.write_text('[[grid]]\ntasks = ["sum"]\nmodels = ["exact"]\nstep = 5\n')
+    for arguments, words in (
+        ((), "--grid FILE"),
+        (("--tasks", "sum"), "models: expected one or more"),
+        (("--tasks", "sun", "--models", "exact"), "unknown task 'sun'"),
+        (("--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected at least 1"),
+        (("--grid", tmp_path / "none.toml"), "there is no file"),
+        (("--grid", wrong), "unknown 'step'"),
+        ((*SMALL[:-6], "--steps", "9", "--learning-rates", "2e-3", "--out", made), "choose another --out"),
+    ):
+        said = run("bench", *arguments, code=2).strip()
+        assert words in said
+        assert len(said.splitlines()) == 1
+    assert "expected a table that `digitset bench` wrote" in run("report", tmp_path, code=2)
+
+
+def test_a_grid_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(
+        '[[grid]]\ntasks = ["sum"]\nmodels = ["exact", "mlp"]\nseeds = 3\nsteps = 80\naugmentation = 1\n'
+        '[[grid]]\ntasks = ["classify"]\nmodels = ["mlp"]\nencoders = ["cnn", "vit"]\nlearning_rates = [0.002]\n'
+    )
+    first, second = read_grids(path)
+    cells = first.cells()
+    assert [(run.model, run.seed) for run in cells] == [(m, s) for s in range(3) for m in ("exact", "mlp")]
+    assert {(run.steps, run.augmentation, run.validate_every) for run in cells} == {(80, 1.0, 8)}
+    assert {(run.seed, run.steps) for run in first.trials()} == {(1_000, 20)}
+    assert len(first.trials()) == 8
+    assert second.trials() == []
+    assert {run.learning_rate for run in second.cells()} == {0.002}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "an empty file"),
+        ("tasks = 3", "expected tables"),
+        ("[[grid]]\nmodels = ['exact']", "expected tasks"),
+        ("[[grid]]\ntasks = 'sum'\nmodels = ['exact']", "expected a list"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseeds = '5'", "expected a whole number"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseeds = 0", "expected at least 1"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = 'many'", "steps"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = 0", "expected at least 1"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseed = 7", "unknown 'seed'"),
+        ("[[grid]\n", "not readable as TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "grid.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_grids(path)
+
+
+def test_one_cell_twice_is_refused() -> None:
+    grid = Grid(("sum",), ("exact",), seeds=1)
+    with pytest.raises(InputError, match="twice"):
+        check_cells(grid.cells() + grid.cells())
+
+
+def test_a_rate_that_does_not_train_is_never_chosen() -> None:
+    row = {"task": "sum", "model": "exact", "encoder": "cnn"}
+    trials = [row | {"learning_rate": "0.008", "accuracy": ""}, row | {"learning_rate": "0.001", "accuracy": "0.2"}]
+    assert chosen_rates(trials) == {("sum", "exact", "cnn"): 0.001}
+    with pytest.raises(InputError, match="none of the learning rates"):
+        chosen_rates(trials[:1])
+    tie = [row | {"learning_rate": rate, "accuracy": "0.2"} for rate in ("0.004", "0.002")]
+    assert chosen_rates(tie) == {("sum", "exact", "cnn"): 0.002}

@@ -8,17 +8,13 @@ The table is written after each run. Seeds go round: all rows have seed 0 before
 after a change of the code that moves numbers, remove both.
 """
 
-import csv
-import multiprocessing
-import os
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from measure import known, start
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -27,10 +23,10 @@ from scipy import stats
 
 from digitset import data, parts, recipes, results
 from digitset.compare import evaluated
-from digitset.errors import InputError
 from digitset.record import Record
 from digitset.run import Run
 from digitset.training import train
+from digitset.workers import processes
 
 RUNS = Path("runs/accuracy")
 console = Console()
@@ -48,8 +44,6 @@ def main(
         out: The CSV to write.
     """
     known("--rows", rows, recipes.BEST)
-    if jobs < 1:
-        raise InputError(f"--jobs: expected at least 1, got {jobs}")
     out.parent.mkdir(parents=True, exist_ok=True)
     found = kept(out)
     done = [[str(row[name]) for name in results.IDENTITY] for row in found]
@@ -65,46 +59,32 @@ def main(
 
 def kept(out: Path) -> list[results.Row]:
     """The rows of a CSV whose recipes are those of today; says how many others there are, which will be lost."""
-    if not out.exists():
-        return []
     today = [results.identity(run)["recipe"] for run in recipes.BEST.values()]
-    with out.open(newline="") as file:
-        table = list(csv.DictReader(file))
+    table = results.read_csv(out)
     rows = [row for row in table if row.get("recipe") in today]
     if len(rows) < len(table):
         console.print(f"{out}: {len(table) - len(rows)} rows of other recipes will be replaced")
     return rows
 
 
-def make(run: Run) -> list[results.Row]:
+def make(run: Run, folder: Path) -> list[results.Row]:
     """Trains and evaluates one run, in a process of its own."""
-    record = train(run, RUNS / run.name, resume=True)
+    record = train(run, folder, resume=True)
     return results.rows(run, record, parts.load("tasks", run.task).LOSS, evaluated(run, record, data.load()))
 
 
 def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
     """The rows of each run, as it ends; meanwhile a bar of all steps, read off the records, with an estimate."""
-    context = multiprocessing.get_context("spawn")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(jobs, context, initializer=torch.set_num_threads, initargs=(threads,))
-    pending = {pool.submit(make, run): run for run in runs}
     columns = ("steps", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-    try:
-        with Progress(*columns, console=console) as progress:
-            bar = progress.add_task("steps", total=sum(run.steps for run in runs))
-            while pending:
-                for future in wait(pending, timeout=5, return_when=FIRST_COMPLETED).done:
-                    del pending[future]
-                    yield future.result()
-                left = sum(run.steps - steps_made(run) for run in pending.values())
-                progress.update(bar, completed=sum(run.steps for run in runs) - left)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def steps_made(run: Run) -> int:
-    lines = Record(RUNS / run.name).metrics()
-    return lines[-1]["step"] if lines else 0
+    with processes(jobs) as workers, Progress(*columns, console=console) as progress:
+        pending = {workers.submit(make, run, RUNS / run.name): run for run in runs}
+        bar = progress.add_task("steps", total=sum(run.steps for run in runs))
+        while pending:
+            for future in wait(pending, timeout=5, return_when=FIRST_COMPLETED).done:
+                del pending[future]
+                yield future.result()
+            left = sum(run.steps - Record(RUNS / run.name).last_step() for run in pending.values())
+            progress.update(bar, completed=sum(run.steps for run in runs) - left)
 
 
 def show(found: list[results.Row]) -> None:

@@ -152,7 +152,7 @@ def _make_all(board: Board, stage: str, jobs: list[Job], workers: Workers, watch
         job = jobs[place]
         pending[workers.submit(job.function, job.run, job.folder, *job.arguments)] = place
     while pending:
-        steps = {place: made for place in pending.values() if (made := _steps(Record(jobs[place].folder)))}
+        steps = {place: made for place in pending.values() if (made := Record(jobs[place].folder).last_step())}
         watch(Progress(stage, runs, done, steps))
         for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
             place = pending.pop(future)
@@ -163,11 +163,6 @@ def _make_all(board: Board, stage: str, jobs: list[Job], workers: Workers, watch
                 failures.append(f"{runs[place].name}: {error}")
     watch(Progress(stage, runs, done))
     return failures
-
-
-def _steps(record: Record) -> int:
-    lines = record.metrics()
-    return lines[-1]["step"] if lines else 0
 
 
 def make_trial(run: Run, folder: Path) -> Tables:

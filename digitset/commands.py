@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
@@ -50,6 +50,7 @@ def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
     from digitset.evaluation import evaluate, version
     from digitset.predict import load
     from digitset.record import Record
+    from digitset.terminal import print_scores
 
     record = Record(folder)
     predictor = load(folder, device)
@@ -58,7 +59,7 @@ def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
         raise InputError(f"{folder}: trained on other data than {predictor.run.data or 'the packaged MNIST'} holds now")
     report = evaluate(predictor.network, predictor.run, splits.to(predictor.device))
     record.save_scores(report, version(predictor.task))
-    _print_scores(report)
+    print_scores(report)
 
 
 def show(folder: tyro.conf.Positional[Path]) -> None:
@@ -67,36 +68,10 @@ def show(folder: tyro.conf.Positional[Path]) -> None:
     Args:
         folder: The run's folder.
     """
-    from digitset.evaluation import version
     from digitset.record import Record
-    from digitset.terminal import console, curve
+    from digitset.terminal import print_run
 
-    record = Record(folder)
-    run, machine, metrics = record.run(), record.machine(), record.metrics()
-    defaults = Run(task=run.task)
-    changed = [f"{name}={value}" for name, value in vars(run).items() if value != getattr(defaults, name)]
-    last = metrics[-1]["step"] if metrics else 0
-    state = f"finished, {record.summary()['train_seconds']:.0f} s" if record.finished else "not finished"
-    lines = {
-        "run": f"{run.task}, model {run.model}, encoder {run.encoder}, seed {run.seed}",
-        "settings": ", ".join(changed) or "the defaults",
-        "state": f"step {last} of {run.steps}, {state}",
-        "machine": ", ".join(str(machine[key]) for key in ("device_name", "device", "precision"))
-        + f", {machine['threads']} threads",
-        "versions": f"digitset {machine['digitset']}, torch {machine['torch']}, commit {machine['commit'] or '-'}",
-    }
-    for name, text in lines.items():
-        console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
-    for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):
-        values = [line[score] for line in metrics if line.get("split") == split]
-        if values:
-            ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
-            console.print(f"{split} {score:10}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
-    report = record.scores(version(parts.load("tasks", run.task))) if record.finished else None
-    if report is None:
-        console.print(f"not evaluated yet: digitset evaluate {folder}", soft_wrap=True)
-    else:
-        _print_scores(report)
+    print_run(Record(folder))
 
 
 def compare(
@@ -186,20 +161,12 @@ def bench(
         longest: The longest sequences of the table of accuracy by length.
     """
     from digitset.bench import bench
-    from digitset.grid import QUICK, Grid, read_grids
+    from digitset.grid import described
     from digitset.page import write
     from digitset.terminal import GridWatch, console
     from digitset.workers import nodes, processes
 
-    if sum((grid is not None, bool(tasks or models), quick)) != 1:
-        raise InputError("expected either --grid FILE, or --tasks and --models, or --quick")
-    if grid is not None:
-        grids = read_grids(grid)
-    elif quick:
-        grids = QUICK
-    else:
-        settings = {} if steps is None else {"steps": steps}
-        grids = [Grid(tasks, models, encoders, seeds, learning_rates, settings=settings)]
+    grids = described(grid, quick, tasks, models, encoders, seeds, steps, learning_rates)
     try:
         with nodes(cluster, cpus, gpus) if cluster else processes(jobs) as workers, GridWatch() as watch:
             bench(grids, out, workers, watch.show, longest)
@@ -261,12 +228,3 @@ def lengths(
         rows = [(f"{p.length}", f"{p.n}", f"{p.accuracy:.4f}", f"{p.per_image:.5f}") for p in points]
         print_table(name, ("images", "sequences", "accuracy", "per image"), rows)
     console.print(f"numbers: {out / 'lengths.csv'}   figure: {out / 'lengths.png'}", soft_wrap=True)
-
-
-def _print_scores(report: dict[str, Any]) -> None:
-    from digitset.terminal import console
-
-    for name, found in report.items():
-        low, high = found["interval"]
-        scores = "  ".join(f"{score} {value:.4f}" for score, value in found["scores"].items())
-        console.print(f"{name:10}{scores}  (accuracy {low:.4f} to {high:.4f}, n {found['n']:,})", highlight=False)

@@ -86,6 +86,27 @@ QUICK = [
 ]
 
 
+def described(
+    file: Path | None,
+    quick: bool,
+    tasks: tuple[str, ...],
+    models: tuple[str, ...],
+    encoders: tuple[str, ...],
+    seeds: int,
+    steps: int | None,
+    learning_rates: tuple[float, ...],
+) -> list[Grid]:
+    """The grids that a command line asks for, in one of three ways. Raises InputError if it is none or several."""
+    if sum((file is not None, bool(tasks or models), quick)) != 1:
+        raise InputError("expected either --grid FILE, or --tasks and --models, or --quick")
+    if file is not None:
+        return read_grids(file)
+    if quick:
+        return QUICK
+    settings = {} if steps is None else {"steps": steps}
+    return [Grid(tasks, models, encoders, seeds, learning_rates, settings=settings)]
+
+
 def read_grids(path: Path) -> list[Grid]:
     """The grids of a TOML file: tables `[[grid]]`, whose keys are fields of Grid, or fields of Run (its settings).
 

@@ -84,6 +84,11 @@ class Record:
                 break
         return parsed
 
+    def last_step(self) -> int:
+        """The step of the last line of metrics; 0 where there is none."""
+        lines = self.metrics()
+        return lines[-1]["step"] if lines else 0
+
     def drop_metrics_after(self, step: int) -> None:
         """Forgets what was logged after a checkpoint: those steps will be made again."""
         kept = [line for line in self.metrics() if line["step"] <= step]

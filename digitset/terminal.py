@@ -10,7 +10,9 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from digitset import bench
+from digitset import bench, parts
+from digitset.evaluation import version
+from digitset.record import Record
 from digitset.run import Run
 
 console = Console()
@@ -160,3 +162,38 @@ def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...
     for row in rows:
         table.add_row(*row)
     console.print(table)
+
+
+def print_run(record: Record) -> None:
+    """What a run is, its scores and its curves."""
+    run, machine, metrics = record.run(), record.machine(), record.metrics()
+    defaults = Run(task=run.task)
+    changed = [f"{name}={value}" for name, value in vars(run).items() if value != getattr(defaults, name)]
+    state = f"finished, {record.summary()['train_seconds']:.0f} s" if record.finished else "not finished"
+    lines = {
+        "run": f"{run.task}, model {run.model}, encoder {run.encoder}, seed {run.seed}",
+        "settings": ", ".join(changed) or "the defaults",
+        "state": f"step {record.last_step()} of {run.steps}, {state}",
+        "machine": ", ".join(str(machine[key]) for key in ("device_name", "device", "precision"))
+        + f", {machine['threads']} threads",
+        "versions": f"digitset {machine['digitset']}, torch {machine['torch']}, commit {machine['commit'] or '-'}",
+    }
+    for name, text in lines.items():
+        console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
+    for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):
+        values = [line[score] for line in metrics if line.get("split") == split]
+        if values:
+            ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
+            console.print(f"{split} {score:10}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
+    report = record.scores(version(parts.load("tasks", run.task))) if record.finished else None
+    if report is None:
+        console.print(f"not evaluated yet: digitset evaluate {record.folder}", soft_wrap=True)
+    else:
+        print_scores(report)
+
+
+def print_scores(report: dict[str, Any]) -> None:
+    for name, found in report.items():
+        low, high = found["interval"]
+        scores = "  ".join(f"{score} {value:.4f}" for score, value in found["scores"].items())
+        console.print(f"{name:10}{scores}  (accuracy {low:.4f} to {high:.4f}, n {found['n']:,})", highlight=False)

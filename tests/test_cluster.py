@@ -34,7 +34,7 @@ def test_a_lost_node_changes_no_score(tmp_path: Path) -> None:
             killed.append(len(progress.done))
 
     try:
-        with nodes(cluster.address, cpus=1, gpus=0.0) as workers:
+        with nodes(str(cluster.address), cpus=1, gpus=0.0) as workers:
             bench([GRID], tmp_path / "cluster", workers, watch, longest=5)
     finally:
         cluster.shutdown()

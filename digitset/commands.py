@@ -24,10 +24,21 @@ def train(
         out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
         resume: Go on with an unfinished run, bit for bit as if it had not stopped.
     """
-    from digitset.terminal import Watch, console
+    from digitset import distributed
     from digitset.training import train
 
     folder = out or Path("runs") / run.name
+    with distributed.joined() as share:
+        if share.first:
+            _train_and_tell(run, folder, resume)
+        else:
+            train(run, folder, resume)
+
+
+def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
+    from digitset.terminal import Watch, console
+    from digitset.training import train
+
     try:
         with Watch(run) as watch:
             record = train(run, folder, resume, watch.listen)
@@ -82,7 +93,8 @@ def show(folder: tyro.conf.Positional[Path]) -> None:
         "settings": ", ".join(changed) or "the defaults",
         "state": f"step {last} of {run.steps}, {state}",
         "machine": ", ".join(str(machine[key]) for key in ("device_name", "device", "precision"))
-        + f", {machine['threads']} threads",
+        + f", {machine['threads']} threads"
+        + (f" in each of {machine['processes']} processes" if machine.get("processes", 1) > 1 else ""),
         "versions": f"digitset {machine['digitset']}, torch {machine['torch']}, commit {machine['commit'] or '-'}",
     }
     for name, text in lines.items():

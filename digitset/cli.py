@@ -1,6 +1,10 @@
 """The entry point: exit codes, and help that does not wait for the parser of arguments."""
 
+import os
+import signal
 import sys
+import time
+from typing import Any, NoReturn
 
 from digitset import parts
 from digitset.errors import InputError, TrainingError
@@ -24,20 +28,39 @@ def main() -> None:
         sys.exit(0 if sys.argv[1:] else 2)
     try:
         _run()
+    except SystemExit as stop:  # arguments that do not parse
+        _end(stop.code)
     except InputError as error:
-        print(f"digitset: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, error)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:  # a folder that may not be written, a full disk
-        print(f"digitset: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(2, error)
     except TrainingError as error:
-        print(f"digitset: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(1, error)
+
+
+def _speaks() -> bool:
+    """Whether this process is the one that a person hears: of those that torchrun starts on a machine, the first."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["LOCAL_RANK"] == "0"
+
+
+def _end(code: Any, error: Exception | None = None) -> NoReturn:
+    """Says an error in one line, once, and exits.
+
+    When one process ends with an error, torchrun asks the others to end. A silent one therefore waits to be asked, so
+    that it does not cut short the one that speaks.
+    """
+    if _speaks():
+        if error is not None:
+            print(f"digitset: {error}", file=sys.stderr)
+    elif code:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+        time.sleep(10)
+    sys.exit(code)
 
 
 def _run() -> None:
@@ -48,7 +71,7 @@ def _run() -> None:
     app = tyro.extras.SubcommandApp()
     for name in COMMANDS:
         app.command(getattr(commands, name))
-    app.cli(prog="digitset")
+    app.cli(prog="digitset", console_outputs=_speaks())
 
 
 def _help() -> str:

@@ -24,10 +24,21 @@ def train(
         out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
         resume: Go on with an unfinished run, bit for bit as if it had not stopped.
     """
-    from digitset.terminal import Watch, console
+    from digitset import distributed
     from digitset.training import train
 
     folder = out or Path("runs") / run.name
+    with distributed.joined() as share:
+        if share.first:
+            _train_and_tell(run, folder, resume)
+        else:
+            train(run, folder, resume)
+
+
+def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
+    from digitset.terminal import Watch, console
+    from digitset.training import train
+
     try:
         with Watch(run) as watch:
             record = train(run, folder, resume, watch.listen)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from digitset import distributed
 from digitset.errors import InputError
 
 
@@ -70,6 +71,7 @@ def describe(on: torch.device) -> dict[str, str | int | None]:
         "device": str(on),
         "device_name": torch.cuda.get_device_name(on) if on.type == "cuda" else _processor(),
         "threads": torch.get_num_threads(),
+        "processes": distributed.share().ranks,
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),

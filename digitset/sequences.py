@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
 from digitset.data import Digits
+from digitset.distributed import ALONE, Share
 from digitset.errors import InputError
 from digitset.rng import generator
 
@@ -49,23 +50,34 @@ class Batch:
 
 
 def sample(
-    digits: Digits, pool: int, sequences: int, lengths: tuple[int, int], anchored: bool, seed: int, step: int
+    digits: Digits,
+    pool: int,
+    sequences: int,
+    lengths: tuple[int, int],
+    anchored: bool,
+    seed: int,
+    step: int,
+    share: Share = ALONE,
 ) -> Batch:
-    """The training batch of a step: a function of (seed, step) and nothing else.
+    """The training batch of a step: a function of (seed, step), and of which process this is, and nothing else.
 
     The pool is the step's share of a permutation of all images, a new one each pass. It is shuffled several times and
     each shuffle is cut into rows (an anchor first, where there is one), so that the images of a row are distinct, every
     image is used about equally often, and there are about `sequences` rows. Lengths are uniform over `lengths`.
+
+    Of several processes, each takes its own part of the pool that one alone would take, and its part of the sequences.
     """
     shortest, longest = lengths
     pool = min(pool, len(digits))
     turn, place = divmod(step, len(digits) // pool)
     chosen = _order(len(digits), seed, turn)[place * pool : (place + 1) * pool].to(digits.labels.device)
+    pool //= share.ranks
+    chosen = chosen[share.rank * pool : (share.rank + 1) * pool]
 
-    draw = generator(seed, "sequences", step)
+    draw = generator(seed, "sequences", step, *share.purpose)
     width = longest + anchored
     per_shuffle = pool // width
-    shuffles = max(1, round(sequences / per_shuffle))
+    shuffles = max(1, round(sequences / share.ranks / per_shuffle))
     rows = torch.rand(shuffles, pool, generator=draw).argsort(dim=1)[:, : per_shuffle * width].reshape(-1, width)
     count = torch.randint(shortest, longest + 1, (len(rows), 1), generator=draw)
     return _batch(Digits(digits.images[chosen], digits.labels[chosen]), rows, count, anchored)

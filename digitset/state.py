@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from digitset import distributed
 from digitset.errors import InputError
 from digitset.network import Network, build
 from digitset.record import Record
@@ -18,6 +19,7 @@ class State:
     """All that changes while a run trains."""
 
     network: Network
+    replica: nn.Module  # what a step calls: the network, or what shares its gradients with other processes
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
     step: int = 0
@@ -57,13 +59,16 @@ def initial_state(run: Run, on: torch.device, precision: str) -> State:
     average = None
     if run.average:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.average), use_buffers=True)
-    return State(network, optimizer, average)
+    return State(network, distributed.replicate(network, all_learn=network.model.sees_images), optimizer, average)
 
 
 def restore(state: State, record: Record) -> None:
-    """Brings a state to where the checkpoint of a run is."""
+    """Brings a state to where the checkpoint of a run is, if there is one; the first process reads it for all."""
+    saved = distributed.from_first(lambda: record.load_checkpoint() if record.has_checkpoint else None)
+    if saved is None:
+        return
     try:
-        state.load_checkpoint(record.load_checkpoint())
+        state.load_checkpoint(saved)
     except (RuntimeError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(

@@ -175,7 +175,8 @@ def print_run(record: Record) -> None:
         "settings": ", ".join(changed) or "the defaults",
         "state": f"step {record.last_step()} of {run.steps}, {state}",
         "machine": ", ".join(str(machine[key]) for key in ("device_name", "device", "precision"))
-        + f", {machine['threads']} threads",
+        + f", {machine['threads']} threads"
+        + (f" in each of {machine['processes']} processes" if machine.get("processes", 1) > 1 else ""),
         "versions": f"digitset {machine['digitset']}, torch {machine['torch']}, commit {machine['commit'] or '-'}",
     }
     for name, text in lines.items():

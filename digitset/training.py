@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from digitset import data, machine, parts
+from digitset import data, distributed, machine, parts
 from digitset.augment import affine
 from digitset.data import Digits, Splits
 from digitset.errors import InputError, TrainingError
@@ -38,37 +38,47 @@ def train(
     A finished run of the same configuration is returned as it is. `listener` is called with each line of metrics, and
     with `{"step": ...}` alone after every other step.
 
+    In a process group, its processes train one run together: each takes its share of every step, and the first alone
+    keeps the record, validates and calls its listener. Errors and Ctrl-C in one end all.
+
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
     the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
     """
     record = Record(out or Path("runs") / run.name)
-    on = machine.device(run.device)
-    splits = data.load(run.data)
-    if is_finished(record, run, splits.checksum, resume):
+    on = distributed.together(lambda: distributed.place(machine.device(run.device)))
+    splits = distributed.together(lambda: data.load(run.data))
+    distributed.expect_same((replace(run, data=None), splits.checksum), "the command and the data")
+    if distributed.from_first(lambda: is_finished(record, run, splits.checksum, resume)):
         return record
     _check_pool(run, splits)
     machine.keep_freed_memory()
     task, here = parts.load("tasks", run.task), machine.describe(on)
-    precision = record.machine()["precision"] if record.exists else machine.precision(run.precision, on)
+    precision = distributed.from_first(
+        lambda: record.machine()["precision"] if record.exists else machine.precision(run.precision, on)
+    )
     state = initial_state(run, on, precision)
-    if not record.exists:
-        record.start(run, {**here, "precision": precision, "task_version": task.VERSION}, splits.checksum)
-    if record.has_checkpoint:
-        restore(state, record)
-    record.drop_metrics_after(state.step)
-    listener({"step": state.step} | _changes(record, here, state.step))
+    facts = {**here, "precision": precision, "task_version": task.VERSION}
+    distributed.from_first(lambda: None if record.exists else record.start(run, facts, splits.checksum))
+    restore(state, record)
+    if distributed.share().first:
+        record.drop_metrics_after(state.step)
+        listener({"step": state.step} | _changes(record, here, state.step))
     with torch.random.fork_rng():
         _loop(run, task, state, splits.to(on), record, listener)
+    distributed.from_first(lambda: record.finish(state.evaluated().state_dict(), _summary(run, splits, state)))
+    return record
+
+
+def _summary(run: Run, splits: Splits, state: State) -> dict[str, Any]:
+    """What the record of a finished run says of its training as a whole."""
     images = run.steps * min(run.pool, len(splits.train))
-    summary = {
+    return {
         "steps": run.steps,
         "images": images,
         "train_seconds": state.seconds,
         "images_per_second": images / state.seconds,
         "parameters": state.network.parameter_count(),
     }
-    record.finish(state.evaluated().state_dict(), summary)
-    return record
 
 
 def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
@@ -94,8 +104,8 @@ def is_finished(record: Record, run: Run, checksum: str, resume: bool) -> bool:
 
 def _changes(record: Record, here: dict[str, Any], step: int) -> dict[str, str]:
     """A note, kept with the metrics, if a run goes on where the same bits are not promised; else nothing."""
-    there = record.machine()
-    names = ("device", "device_name", "threads", "torch")
+    there = {"processes": 1} | record.machine()  # records did not always say how many there were
+    names = ("device", "device_name", "threads", "processes", "torch")
     changes = ", ".join(f"{name} {there[name]} -> {here[name]}" for name in names if there[name] != here[name])
     if not step or not changes:
         return {}
@@ -108,9 +118,12 @@ def _check_pool(run: Run, splits: Splits) -> None:
     if parts.load("tasks", run.task).LENGTHS == (1, 1) and lengths_of(run) != (1, 1):
         raise InputError(f"--lengths: expected 1 1, all that task '{run.task}' is about, got {run.lengths}")
     longest = lengths_of(run)[1] + int(parts.load("tasks", run.task).ANCHORED)
-    if min(run.pool, len(splits.train)) < longest:
+    ranks = distributed.share().ranks
+    if min(run.pool, len(splits.train)) // ranks < longest:
+        each = "" if ranks == 1 else f" in each of {ranks} processes"
         raise InputError(
-            f"--pool: expected at least {longest} images, for the longest sequence and its anchor, got {run.pool}"
+            f"--pool: expected at least {longest * ranks} images, for the longest sequence and its anchor{each}, "
+            f"got {run.pool}"
         )
     if len(splits.val) < longest:
         raise InputError(f"--lengths: expected at most {len(splits.val)} images, all of validation, got {longest}")
@@ -121,17 +134,18 @@ def _loop(run: Run, task: Task, state: State, splits: Splits, record: Record, li
     state.network.train()
     with Interrupt() as interrupt:
         while state.step < run.steps:
-            _advance(run, task, state, splits.train, validation, record, listener)
-            if interrupt.asked or (state.step % run.checkpoint_every == 0 and state.step < run.steps):
-                record.save_checkpoint(state.to_checkpoint())
-            if interrupt.asked:
+            event = _advance(run, task, state, splits.train)
+            if distributed.share().first:
+                _report(run, task, state, validation, event, record, listener)
+            stop = distributed.any_of(interrupt.asked)
+            if stop or (state.step % run.checkpoint_every == 0 and state.step < run.steps):
+                distributed.from_first(lambda: record.save_checkpoint(state.to_checkpoint()))
+            if stop:
                 raise KeyboardInterrupt
 
 
-def _advance(
-    run: Run, task: Task, state: State, train: Digits, validation: Batch, record: Record, listener: Listener
-) -> None:
-    """One step, its log line where one is due, and the validation where one is due."""
+def _advance(run: Run, task: Task, state: State, train: Digits) -> dict[str, Any]:
+    """One step; what there is to tell of it."""
     start = time.perf_counter()
     step(run, task, state, train)
     end = state.step == run.steps
@@ -140,11 +154,19 @@ def _advance(
     event: dict[str, Any] = {"step": state.step}
     if state.step % LOG_EVERY == 0 or end:
         event |= _log_line(run, state, start)
-        record.add_metrics(event)
     else:
         state.seconds += time.perf_counter() - start
+    return event
+
+
+def _report(
+    run: Run, task: Task, state: State, validation: Batch, event: dict[str, Any], record: Record, listener: Listener
+) -> None:
+    """Tells of a step, and makes the validation where one is due."""
+    if "split" in event:
+        record.add_metrics(event)
     listener(event)
-    if state.step % run.validate_every == 0 or end:
+    if state.step % run.validate_every == 0 or state.step == run.steps:
         (readings,) = read(state.evaluated(), task, [validation])
         event = {"step": state.step, "split": "val", **scores(task, readings)}
         record.add_metrics(event)
@@ -153,11 +175,12 @@ def _advance(
 
 def step(run: Run, task: Task, state: State, digits: Digits) -> None:
     """One optimiser step."""
-    torch.manual_seed(derive(run.seed, "dropout", state.step))  # dropout draws from torch's global generator
-    batch = sample(digits, run.pool, run.sequences, lengths_at(run, state.step), task.ANCHORED, run.seed, state.step)
+    share, now = distributed.share(), state.step
+    torch.manual_seed(derive(run.seed, "dropout", now, *share.purpose))  # dropout draws from torch's global generator
+    batch = sample(digits, run.pool, run.sequences, lengths_at(run, now), task.ANCHORED, run.seed, now, share)
     target = solve(task, batch)
-    images = affine(batch.images, run.augmentation, generator(run.seed, "augmentation", state.step))
-    output = state.network(replace(batch, images=images))
+    images = affine(batch.images, run.augmentation, generator(run.seed, "augmentation", now, *share.purpose))
+    output = state.replica(replace(batch, images=images))
     kind = state.network.model.output
     loss = training_loss(task, kind, output, target).mean()
 
@@ -171,7 +194,7 @@ def step(run: Run, task: Task, state: State, digits: Digits) -> None:
         state.average.update_parameters(state.network)
     with torch.no_grad():
         accuracy = task.scores(task.read(output, kind), target)["accuracy"].mean()
-    state.window.append(torch.stack([loss.detach(), accuracy]))
+    state.window.append(distributed.mean(torch.stack([loss.detach(), accuracy])))
     state.step += 1
 
 

@@ -8,12 +8,13 @@ import contextlib
 import logging
 import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
 
@@ -32,17 +33,43 @@ class Workers(Protocol):
 def processes(jobs: int) -> Iterator[Workers]:
     """Processes of this machine, with its cores divided among them: two runs of one thread do more than one of two.
 
-    On leaving, what has not begun is dropped and what runs is waited for; after Ctrl-C, which reaches the processes as
-    well, that is the end of a step and a checkpoint.
+    On leaving, what has not begun is dropped. If an error or Ctrl-C is the reason, what runs is asked to stop as by
+    Ctrl-C, after its step and a checkpoint; it is waited for.
     """
     if jobs < 1:
         raise InputError(f"--jobs: expected at least 1, got {jobs}")
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,))
     try:
-        yield cast(Workers, pool)
+        yield _Processes(pool)
+    except BaseException:
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGINT)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class _Processes:
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self.pool = pool
+
+    def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
+        return self.pool.submit(_here, function, run, folder, *arguments)
+
+
+_stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
+
+
+def _here(function: Callable[..., Any], *arguments: Any) -> Any:
+    if _stopping.is_set():
+        raise KeyboardInterrupt
+    try:
+        return function(*arguments)
+    except KeyboardInterrupt:
+        _stopping.set()
+        raise
 
 
 @contextlib.contextmanager
@@ -97,6 +124,10 @@ def _away(function: Callable[..., Any], run: Run, arguments: tuple[Any, ...]) ->
 
 
 def _begin(threads: int) -> None:
+    """What a worker does first. Ctrl-C in a terminal reaches its parent alone, which passes it on once."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+    signal.signal(signal.SIGINT, lambda *_: _stopping.set())
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

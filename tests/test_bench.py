@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from digitset.errors import InputError
-from digitset.grid import Grid, check_cells, chosen_rates, read_grids
+from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
 from digitset.results import COLUMNS
 
 SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
@@ -154,21 +154,30 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
 
 
 def test_mistakes_are_one_line(made: Path, tmp_path: Path) -> None:
-    wrong = tmp_path / "grid.toml"
-    wrong.write_text('[[grid]]\ntasks = ["sum"]\nmodels = ["exact"]\nstep = 5\n')
     for arguments, words in (
         ((), "--grid FILE"),
-        (("--tasks", "sum"), "models: expected one or more"),
-        (("--tasks", "sun", "--models", "exact"), "unknown task 'sun'"),
         (("--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected at least 1"),
-        (("--grid", tmp_path / "none.toml"), "there is no file"),
-        (("--grid", wrong), "unknown 'step'"),
-        ((*SMALL[:-6], "--steps", "9", "--learning-rates", "2e-3", "--out", made), "choose another --out"),
+        ((*SMALL, "--steps", "9", "--learning-rates", "2e-3", "--out", made), "choose another --out"),
     ):
         said = run("bench", *arguments, code=2).strip()
         assert words in said
         assert len(said.splitlines()) == 1
     assert "expected a table that `digitset bench` wrote" in run("report", tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "models", "file", "words"),
+    [
+        ((), (), None, "--grid FILE"),
+        (("sum",), (), None, "models: expected one or more"),
+        (("sun",), ("exact",), None, "unknown task 'sun'"),
+        (("sum",), ("exact",), Path("none.toml"), "expected either"),
+        ((), (), Path("none.toml"), "there is no file"),
+    ],
+)
+def test_what_is_no_grid(tasks: tuple[str, ...], models: tuple[str, ...], file: Path | None, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        described(file, False, tasks, models, ("cnn",), 5, None, (4e-3,))
 
 
 def test_a_grid_from_a_file(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def nodes(address: str, cpus: int, gpus: float) -> Iterator[Workers]:
 
     A cell whose node is lost is made again on another, up to three times. Its folder comes home with its result.
     """
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nodes have their own installation
     try:
         import ray
     except ImportError:

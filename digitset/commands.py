@@ -173,7 +173,8 @@ def bench(
     """
     from digitset.bench import bench
     from digitset.grid import described
-    from digitset.page import write
+    from digitset.page import verdict, write
+    from digitset.standings import standings
     from digitset.terminal import GridWatch, console
     from digitset.workers import nodes, processes
 
@@ -184,6 +185,8 @@ def bench(
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
+    for standing in standings(out):
+        console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
     console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)
 
 

@@ -101,8 +101,14 @@ def test_the_tables_are_enough_to_go_on(made: Path, tmp_path: Path) -> None:
     assert len(table(tmp_path, "search")) == 4
 
 
-def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(made: Path, tmp_path: Path) -> None:
-    for seconds in (5.0, 7.5):  # into the search, into the cells
+@pytest.mark.parametrize(
+    "moments",
+    [(5.0, 7.5), pytest.param((3.0, 4.5, 6.0, 8.0, 10.0), marks=pytest.mark.slow)],  # seconds after each start
+)
+def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(
+    made: Path, tmp_path: Path, moments: tuple[float, ...]
+) -> None:
+    for seconds in moments:
         process = subprocess.Popen(command("bench", *SMALL, "--out", tmp_path), stdout=subprocess.DEVNULL)
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)

@@ -19,6 +19,7 @@ def scores(out: Path) -> list[dict[str, str]]:
         return [{name: value for name, value in row.items() if name not in TIMING} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of Ray's own
 @pytest.mark.timeout(280)
 def test_a_lost_node_changes_no_score(tmp_path: Path) -> None:

@@ -14,17 +14,16 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 from measure import known, start
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
-from scipy import stats
 
 from digitset import data, parts, recipes, results
 from digitset.compare import evaluated
 from digitset.record import Record
 from digitset.run import Run
+from digitset.statistics import mean
 from digitset.training import train
 from digitset.workers import processes
 
@@ -94,11 +93,10 @@ def show(found: list[results.Row]) -> None:
         groups[row["task"], row["model"], row["evaluation"]].append(float(row["accuracy"]))
     table = Table("task", "model", "evaluation", "seeds", "accuracy", "95 % interval")
     for (task, model, evaluation), values in sorted(groups.items()):
-        mean, interval = np.mean(values), ""
-        if len(values) > 1:
-            half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-            interval = f"{mean - half:.4f} to {mean + half:.4f}"
-        table.add_row(task, model, evaluation, str(len(values)), f"{mean:.4f}", interval)
+        over = mean(values)
+        low, high = over.mean - over.half, over.mean + over.half
+        interval = f"{low:.4f} to {high:.4f}" if over.n > 1 else ""
+        table.add_row(task, model, evaluation, str(over.n), f"{over.mean:.4f}", interval)
     console.print(table)
 
 

@@ -26,14 +26,16 @@ from digitset.errors import InputError, TrainingError
 from digitset.evaluation import ceiling
 from digitset.grid import TRIAL_SEED, Grid, RowName, check_cells, chosen_rates, row_name
 from digitset.lengths import curve
+from digitset.network import build
 from digitset.predict import load
 from digitset.record import Record
 from digitset.results import Row
 from digitset.run import Run
 from digitset.state import initial_state
-from digitset.training import is_finished, step, train
-from digitset.workers import Workers
+from digitset.training import check, is_finished, step, train
+from digitset.workers import Workers, alone
 
+CLASSIFIER = ("classify", "mlp")  # the task and model whose readings of digits make the ceilings
 LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
 TABLES = {"search": results.SEARCH, "curves": results.CURVES, "lengths": results.LENGTHS, "results": results.COLUMNS}
 Tables = dict[str, list[Row]]
@@ -69,7 +71,7 @@ class Board:
         self.out = out
         self.cells: dict[str, Tables] = {}
         for name in TABLES:
-            for row in results.read_csv(out / f"{name}.csv"):
+            for row in results.read_csv(out / f"{name}.csv", TABLES[name]):
                 self.cells.setdefault(_key(row), {}).setdefault(name, []).append(row)
         # Curves and lengths are written before results: without those, they are of a cell that a kill cut short.
         self.cells = {key: tables for key, tables in self.cells.items() if tables.keys() & {"search", "results"}}
@@ -91,41 +93,56 @@ class Board:
         return [row for run in runs for row in self.cells.get(_key(results.identity(run)), {}).get(name, [])]
 
     def others(self, cells: list[Run]) -> set[RowName]:
-        """Which rows of results there are of the same tasks, models and encoders, made with other settings."""
-        ours = {results.identity(run)["recipe"] for run in cells}
-        names = {row_name(run) for run in cells}
-        rows = [row for tables in self.cells.values() for row in tables.get("results", [])]
-        return {row_name(row) for row in rows if row["recipe"] not in ours} & names
+        """Which rows of results there are that these cells cannot stand beside, or that would be there twice."""
+        ours = {row_name(run): results.identity(run)["recipe"] for run in cells}
+        protocols = {run.task: results.protocol(run) for run in cells}
+        found = set()
+        for tables in self.cells.values():
+            for row in tables.get("results", []):
+                name, learned = row_name(row), row["model"] != "ceiling"
+                alike = row["protocol"] == protocols.get(row["task"], row["protocol"])
+                if learned and not (alike and row["recipe"] == ours.get(name, row["recipe"])):
+                    found.add(name)
+        return found
 
 
 def _key(row: Row) -> str:
     return f"{row['recipe']}/{row['seed']}"
 
 
-def bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest: int = 1_000) -> list[Run]:
-    """Makes the cells of the grids that are missing under `out`; returns all of them, with the learning rates chosen.
+def bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest: int = 1_000) -> list[str]:
+    """Makes the cells of the grids that are missing under `out`; why cells could not be made, if there are any.
 
-    `watch` is told of progress every few seconds. Raises InputError if `out` holds cells of other settings;
-    TrainingError, when all others are done, if some cells did not train: those are tried again next time.
+    Those are tried again next time. `watch` is told of progress every few seconds. Raises InputError, before anything
+    is trained, if a cell cannot be made or `out` holds cells of other settings.
     """
+    if longest < 1:
+        raise InputError(f"--longest: expected at least 1, got {longest}")
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
-    check_cells([run for grid in grids for run in grid.cells()])
+    found = [run for grid in grids for run in grid.cells()]
+    check_cells(found)
+    for run in found:
+        if run.seed == 0:
+            check(run, data.load(run.data))
+            build(run)
     out.mkdir(parents=True, exist_ok=True)
+    with alone(out):
+        return _bench(grids, out, workers, watch, longest)
+
+
+def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest: int) -> list[str]:
     board = Board(out)
     trials = [run for grid in grids for run in grid.trials()]
-    _make_all(
-        board, "learning rates", [Job(run, _folder(out, run), make_trial) for run in trials], workers, watch, trials
-    )
-    rates = chosen_rates(board.rows("search", trials))
+    jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
+    if failures := _make_all(board, "learning rates", jobs, workers, watch, trials):
+        return failures
+    rates = chosen_rates(trials, board.rows("search", trials))
     found = [run for grid in grids for run in grid.cells()]
     cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
     _check(board, cells, out)
     jobs = [Job(run, _folder(out, run), make_cell, (longest,)) for run in cells]
-    failures = _make_all(board, "cells", jobs, workers, watch, trials + cells)
-    if failures:
-        raise TrainingError("; ".join(failures))
-    return cells
+    return _make_all(board, "cells", jobs, workers, watch, trials + cells)
 
 
 def _check(board: Board, cells: list[Run], out: Path) -> None:
@@ -159,8 +176,9 @@ def _make_all(board: Board, stage: str, jobs: list[Job], workers: Workers, watch
             try:
                 board.add(runs[place], future.result(), order)
                 done.add(place)
-            except TrainingError as error:
-                failures.append(f"{runs[place].name}: {error}")
+            except Exception as error:  # of one cell, whatever it is: the others can be made nevertheless
+                reason = str(error).splitlines()[0] if str(error) else ""
+                failures.append(f"{runs[place].name}: {type(error).__name__}: {reason}")
     watch(Progress(stage, runs, done))
     return failures
 
@@ -183,9 +201,9 @@ def make_cell(run: Run, folder: Path, longest: int) -> Tables:
     rows = results.rows(run, record, task.LOSS, evaluated(run, record, splits))
     work = flops(run, splits) * run.steps
     tables = {"results": [row | {"train_flops": work} for row in rows], "curves": validations(run, record)}
-    if run.task == "classify":
+    if (run.task, run.model) == CLASSIFIER:
         tables["results"] += ceilings(run, record, splits)
-    elif run.seed == 0:
+    if task.LENGTHS[1] > 1 and run.seed == 0:
         points = curve(load(folder, run.device), longest)
         values = [{name: getattr(point, name) for name in ("length", "n", "accuracy", "per_image")} for point in points]
         tables["lengths"] = [results.identity(run) | value for value in values]

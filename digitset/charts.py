@@ -4,8 +4,10 @@ Each is one narrow pair of axes, so that a phone shows it as it is. What is draw
 text, light or dark.
 """
 
+import html
 import io
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from digitset.figures import COLOURS, INK, STYLE
-from digitset.standings import CEILING, FLOOR, Standing
+from digitset.standings import FLOOR, Standing
 
 Line = Sequence[tuple[float, float]]
 WIDTH = 5.0  # inches: 360 pixels of a page
@@ -29,19 +31,22 @@ PAGE_STYLE: dict[Any, Any] = STYLE | {
 }
 
 
-def svg(draw: Callable[[Axes], None], height: float = 3.4) -> str:
-    """One pair of axes as an `<svg>` element."""
+def svg(draw: Callable[[Axes], None], name: str, height: float = 3.4) -> str:
+    """One pair of axes as an `<svg>` element. The name is for those who cannot see it, and for its ids."""
     with mpl.rc_context(PAGE_STYLE):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         draw(figure.subplots())
         handle = io.StringIO()
         figure.savefig(handle, format="svg", metadata={"Date": None, "Creator": None})
-    return inline(handle.getvalue())
+    return inline(handle.getvalue(), name)
 
 
-def inline(text: str) -> str:
-    """The `<svg>` element of an SVG file, in the ink of the page around it."""
-    return text[text.index("<svg") :].replace(INK, "currentColor").replace("'DejaVu Sans', ", "")
+def inline(text: str, name: str) -> str:
+    """The `<svg>` element of an SVG file, in the ink of the page around it, with ids that no other element has."""
+    text = text[text.index("<svg") :].replace(INK, "currentColor").replace("'DejaVu Sans', ", "")
+    prefix = re.sub(r"\W+", "-", name)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(name)}"', 1)
 
 
 def seeds(standing: Standing) -> str:
@@ -50,16 +55,15 @@ def seeds(standing: Standing) -> str:
 
     def draw(axes: Axes) -> None:
         for place, (name, one) in enumerate(entrants):
-            style, mean = _style(standing, name), one.mean("accuracy")
+            style, mean = _style(standing, name), one.accuracy
             axes.plot(list(one.scores.values()), [place] * len(one.scores), "o", ms=5, alpha=0.6, color=style["color"])
-            if mean and not math.isnan(mean.half):
+            if not math.isnan(mean.half):
                 axes.plot([mean.mean - mean.half, mean.mean + mean.half], [place, place], lw=1.5, color=style["color"])
-            if mean:
-                axes.plot([mean.mean], [place], "|", ms=15, mew=2, color=style["color"])
+            axes.plot([mean.mean], [place], "|", ms=15, mew=2, color=style["color"])
         axes.set_yticks(range(len(entrants)), [name for name, _ in entrants])
         axes.set(ylim=(len(entrants) - 0.5, -0.5), xlabel=f"accuracy ({standing.evaluation})")
 
-    return svg(draw, 0.9 + 0.32 * len(entrants))
+    return svg(draw, f"{standing.task}: accuracy of each seed", 0.9 + 0.32 * len(entrants))
 
 
 def lines(
@@ -88,16 +92,16 @@ def lines(
         figure.legend(loc="outside lower center", ncols=columns, handlelength=2.2)
 
     legend = (len(curves) + 2) // 3 if not known else len(curves) + len(known)
-    return svg(draw, 2.9 + 0.2 * legend)
+    return svg(draw, f"{standing.task}: {vertical} by {horizontal}", 2.9 + 0.2 * legend)
 
 
 def frontier(standing: Standing, column: str, label: str) -> str:
     """Accuracy against a cost; the line goes through those that nobody beats at their cost or less."""
     points = {}
     for name, one in standing.names.items():
-        cost, accuracy = one.mean(column), one.mean("accuracy")
-        if one.learned and cost and accuracy and cost.mean > 0:
-            points[name] = (cost.mean, accuracy.mean)
+        cost = one.mean(column)
+        if one.learned and cost and cost.mean > 0:
+            points[name] = (cost.mean, one.accuracy.mean)
     best, on_it = -math.inf, []
     for cost, accuracy in sorted(points.values(), key=lambda point: (point[0], -point[1])):
         if accuracy > best:
@@ -115,12 +119,12 @@ def frontier(standing: Standing, column: str, label: str) -> str:
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel=label, ylabel=f"accuracy ({standing.evaluation})")
 
-    return svg(draw)
+    return svg(draw, f"{standing.task}: accuracy against {label}")
 
 
 def _style(standing: Standing, name: str) -> dict[str, Any]:
     """The same colour and dash for an entrant in all charts of a task: by its name's place, not by its rank."""
-    if name in (FLOOR, CEILING):
-        return {"color": INK, "ls": ":" if name == FLOOR else "--"}
+    if not standing.names[name].learned:
+        return {"color": INK, "ls": ":" if standing.names[name].model == FLOOR else "--"}
     place = sorted(other for other, one in standing.names.items() if one.learned).index(name)
     return {"color": COLOURS[place % len(COLOURS)], "ls": ("-", "--", "-.", ":")[place // len(COLOURS) % 4]}

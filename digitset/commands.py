@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from digitset import parts
-from digitset.errors import InputError
+from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 
 
@@ -139,10 +139,10 @@ def bench(
     grid: Path | None = None,
     tasks: tuple[str, ...] = (),
     models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(parts.names("models")))] = (),
-    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(parts.names("encoders")))] = ("cnn",),
-    seeds: int = 5,
+    encoders: tuple[str, ...] | None = None,
+    seeds: int | None = None,
     steps: int | None = None,
-    learning_rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3, 8e-3),
+    learning_rates: tuple[float, ...] | None = None,
     quick: tyro.conf.FlagCreatePairsOff[bool] = False,
     out: Path = Path("bench"),
     jobs: int = 2,
@@ -156,14 +156,15 @@ def bench(
     What is made already is not made again: a stopped grid goes on with the same command.
 
     Args:
-        grid: A TOML file of tables [[grid]] with the options below and any field of a run; or, instead, these options.
+        grid: A TOML file of tables [[grid]] with the options below and fields of a run; or, instead, these options.
         tasks: Tasks of the grid.
         models: Models of the grid.
-        encoders: Encoders of the grid.
-        seeds: How many seeds, from 0.
+        encoders: Encoders of the grid; cnn by default.
+        seeds: How many seeds, from 0; 5 by default.
         steps: Optimiser steps of each cell; by default those of `compare`.
-        learning_rates: Rates to choose from, for each row, on validation images, in runs of a quarter of the steps.
-        quick: A tiny grid in about two minutes, trained too briefly to mean anything.
+        learning_rates: Rates to choose from, for each row, on validation images, in runs of a quarter of the steps;
+            .001, .002, .004 and .008 by default.
+        quick: A tiny grid in about a minute, trained too briefly to mean anything.
         out: The folder of the tables, the page and the runs. What it already holds is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
@@ -171,23 +172,28 @@ def bench(
         gpus: GPUs of a cell on a cluster.
         longest: The longest sequences of the table of accuracy by length.
     """
+    from digitset import workers
     from digitset.bench import bench
     from digitset.grid import described
     from digitset.page import verdict, write
     from digitset.standings import standings
     from digitset.terminal import GridWatch, console
-    from digitset.workers import nodes, processes
 
-    grids = described(grid, quick, tasks, models, encoders, seeds, steps, learning_rates)
+    more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
+    grids = described(grid, quick, tasks, models, **more)
+    place = workers.nodes(cluster, cpus, gpus) if cluster else workers.processes(jobs)
     try:
-        with nodes(cluster, cpus, gpus) if cluster else processes(jobs) as workers, GridWatch() as watch:
-            bench(grids, out, workers, watch.show, longest)
+        with place as found, GridWatch() as watch:
+            failures = bench(grids, out, found, watch.show, longest)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
-    for standing in standings(out):
-        console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
-    console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)
+    if (out / "results.csv").exists():
+        for standing in standings(out):
+            console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
+        console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)
+    if failures:
+        raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
 
 
 def report(folder: tyro.conf.Positional[Path]) -> None:

@@ -18,6 +18,7 @@ from digitset.tasks import Task
 # Paul Tol's "bright" scheme: told apart by people who are colour-blind, and in grey.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#BBBBBB")
 RIGHT, WRONG, INK = "#228833", "#CC3311", "#222222"
+BLACK = "#000000"  # on white, whatever the colour of the page
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -30,13 +31,16 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "digitset",
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
-SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False}
+SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "svg.fonttype": "none"}
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Without a date in an SVG: the same results are to give the same bytes."""
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    """An SVG is for a page of any colour, and without a date: the same results are to give the same bytes."""
+    if path.suffix == ".svg":
+        figure.savefig(path, metadata={"Date": None, "Creator": None}, transparent=True)
+    else:
+        figure.savefig(path)
 
 
 def curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
@@ -116,7 +120,9 @@ def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
                 value = int(table[row, column])
                 weight = "bold" if row == column else "normal"
                 if value:
-                    axes.text(column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color=INK)
+                    axes.text(
+                        column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color="black"
+                    )
         axes.set(xlabel="read as", ylabel="digit", title=title, xticks=range(count), yticks=range(count))
         _save(figure, path)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from digitset import parts, recipes
 from digitset.errors import InputError
-from digitset.results import Row
+from digitset.results import Row, identity, protocol
 from digitset.run import Run
 
 TRIAL_SEED = 1_000  # of the search for a learning rate: no published row has it
 VALIDATIONS = 10
-OWN = ("task", "model", "encoder", "seed", "learning_rate", "validate_every")  # fields of Run that a grid sets itself
+OWN = ("task", "model", "encoder", "seed", "learning_rate", "validate_every", "lengths")  # not for a grid to set
 RowName = tuple[str, str, str]  # task, model, encoder
 
 
@@ -41,15 +41,19 @@ class Grid:
             for name in getattr(self, folder):
                 parts.check(folder, name)
         for name in ("tasks", "models", "encoders", "learning_rates"):
-            if not getattr(self, name):
-                raise InputError(f"a grid's {name}: expected one or more, got none")
-        if self.seeds < 1:
-            raise InputError(f"a grid's seeds: expected at least 1, got {self.seeds}")
+            values = getattr(self, name)
+            if not values or len(set(values)) < len(values):
+                raise InputError(f"a grid's {name}: expected one or more, all different, got {list(values)}")
+        for name in ("seeds", "search_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"a grid's {name}: expected at least 1, got {value}")
         known = [field.name for field in dataclasses.fields(Run) if field.name not in OWN]
         for name in self.settings:
             if name not in known:
                 raise InputError(f"a grid's settings: unknown '{name}': expected some of {', '.join(known)}")
         self.cells()  # so that a wrong value is said now
+        self.trials()
 
     def cells(self) -> list[Run]:
         """All runs, the seeds going round: every row has its first seed before any has its second."""
@@ -63,7 +67,7 @@ class Grid:
         runs = []
         for row in self._rows():
             run = self._run(row)
-            steps = self.search_steps or max(1, run.steps // 4)
+            steps = max(1, run.steps // 4) if self.search_steps is None else self.search_steps
             changes = {"seed": TRIAL_SEED, "steps": steps, "validate_every": steps}
             runs += [replace(run, learning_rate=rate, **changes) for rate in self.learning_rates]
         return runs
@@ -78,7 +82,7 @@ class Grid:
         return replace(run, validate_every=max(1, run.steps // VALIDATIONS))
 
 
-# In about two minutes a page with everything on it, from training too short to mean anything.
+# In about a minute a page with everything on it, from training too short to mean anything.
 QUICK = [
     Grid(("classify",), ("mlp",), seeds=2, learning_rates=(4e-3,), settings={"steps": 20}),
     Grid(("sum",), ("constant", "mlp", "exact"), seeds=2, learning_rates=(2e-3, 8e-3), settings={"steps": 20}),
@@ -91,20 +95,24 @@ def described(
     quick: bool,
     tasks: tuple[str, ...],
     models: tuple[str, ...],
-    encoders: tuple[str, ...],
-    seeds: int,
-    steps: int | None,
-    learning_rates: tuple[float, ...],
+    **more: Any,
 ) -> list[Grid]:
-    """The grids that a command line asks for, in one of three ways. Raises InputError if it is none or several."""
+    """The grids that a command line asks for, in one of three ways. Raises InputError if it is none or several.
+
+    `more` are encoders, seeds, learning_rates and steps, None where the command line does not name them.
+    """
     if sum((file is not None, bool(tasks or models), quick)) != 1:
         raise InputError("expected either --grid FILE, or --tasks and --models, or --quick")
+    given = {name: value for name, value in more.items() if value is not None}
+    if (file is not None or quick) and given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise InputError(f"{options}: expected with --tasks and --models only; a --grid says it itself")
     if file is not None:
         return read_grids(file)
     if quick:
         return QUICK
-    settings = {} if steps is None else {"steps": steps}
-    return [Grid(tasks, models, encoders, seeds, learning_rates, settings=settings)]
+    settings = {"steps": given.pop("steps")} if "steps" in given else {}
+    return [Grid(tasks, models, **given, settings=settings)]
 
 
 def read_grids(path: Path) -> list[Grid]:
@@ -149,12 +157,17 @@ def _grid(table: dict[str, Any], where: str) -> Grid:
 
 
 def check_cells(cells: Iterable[Run]) -> None:
-    """Raises InputError where two cells have one name."""
+    """Raises InputError where two cells have one name, or where those of one task are not trained alike."""
     seen: set[str] = set()
+    protocols: dict[str, str] = {}
     for run in cells:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
+        if protocols.setdefault(run.task, protocol(run)) != protocol(run):
+            raise InputError(
+                f"the grid trains models of task {run.task} with different settings: they cannot be compared"
+            )
 
 
 def row_name(values: Run | Row) -> RowName:
@@ -163,16 +176,17 @@ def row_name(values: Run | Row) -> RowName:
     return of["task"], of["model"], of["encoder"]
 
 
-def chosen_rates(trials: list[Row]) -> dict[RowName, float]:
+def chosen_rates(trials: list[Run], found: list[Row]) -> dict[RowName, float]:
     """The learning rate of each row with the highest accuracy on validation images; the lower one where two are equal.
 
-    Raises InputError for a row that trained with none of its rates.
+    `found` has a row for each trial. Raises InputError for a row that trained with none of its rates.
     """
+    accuracies = {row["recipe"]: row.get("accuracy") for row in found}
     best: dict[RowName, tuple[float, float]] = {}
-    for trial in trials:
-        accuracy = float(trial["accuracy"] or "-inf")
-        candidate = (accuracy, -float(trial["learning_rate"]))
-        best[row_name(trial)] = max(best.get(row_name(trial), candidate), candidate)
+    for run in trials:
+        accuracy = accuracies.get(identity(run)["recipe"])
+        candidate = (float("-inf") if accuracy in (None, "") else float(accuracy), -run.learning_rate)
+        best[row_name(run)] = max(best.get(row_name(run), candidate), candidate)
     for name, (accuracy, _) in best.items():
         if accuracy == float("-inf"):
             raise InputError(f"{'/'.join(name)} trains with none of the learning rates given; try lower ones")

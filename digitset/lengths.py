@@ -62,6 +62,8 @@ def curve(predictor: Predictor, longest: int = LENGTHS[-1]) -> list[Point]:
     for length in lengths:
         rounds = -(-SEQUENCES * (length + predictor.task.ANCHORED) // len(digits))
         batches.append(partitions(digits, (length, length), predictor.task.ANCHORED, rounds, EVALUATION_SEED))
+    if not batches:
+        return []
     points = []
     for length, readings in zip(lengths, read(predictor.network, predictor.task, batches), strict=True):
         points.append(Point(length, len(readings.target), scores(predictor.task, readings)["accuracy"]))

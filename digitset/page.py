@@ -17,9 +17,9 @@ from digitset.grid import row_name
 from digitset.predict import load
 from digitset.record import Record, write_whole
 from digitset.report import markdown, readings_figures
-from digitset.results import Row, read_csv
+from digitset.results import CURVES, LENGTHS, Row, read_csv
 from digitset.standings import CEILING, FLOOR, Standing, standings
-from digitset.statistics import LEVEL, Difference, Mean
+from digitset.statistics import FEWEST, LEVEL, Difference, Mean
 
 SHOWN = "transformer"  # beside the best model, the one whose sheets are shown and that others are tested against
 HEADINGS = (
@@ -35,7 +35,7 @@ def write(folder: Path) -> Path:
     Raises InputError if the folder holds no table that `bench` wrote.
     """
     found = standings(folder)
-    curves, by_length = read_csv(folder / "curves.csv"), read_csv(folder / "lengths.csv")
+    curves, by_length = read_csv(folder / "curves.csv", CURVES), read_csv(folder / "lengths.csv", LENGTHS)
     sections = [_section(standing, folder, curves, by_length) for standing in found]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("digitset", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
@@ -65,21 +65,18 @@ def _section(standing: Standing, folder: Path, curves: list[Row], by_length: lis
 
 def verdict(standing: Standing) -> str:
     """One sentence that claims no more than the tests carry."""
-    first, ranks = standing.best, standing.ranks
-    if first is None:
-        return "Nothing has been trained."
-    best = standing.names[first].mean("accuracy")
-    assert best is not None
-    text = f"{first} has the highest mean accuracy, {_interval(best)}"
-    if len(ranks) < 2:
+    first = standing.best
+    text = f"{first} has the highest mean accuracy, {_interval(standing.names[first].accuracy)}"
+    others = len(standing.ranks) - 1
+    if not others:
         return text + "; there is nothing to compare it with."
-    tied = [name for name, rank in ranks.items() if rank == 1 and name != first]
-    beaten = [pair for pair in standing.against(first) if pair.holds]
-    if best.n < 2:
-        return text + "; one seed carries no test."
-    if not beaten:
-        return text + f"; over {best.n} seeds no other is shown to be worse."
-    text += f"; it is better than {len(beaten)} of the {len(ranks) - 1} others (p < {LEVEL} after Holm's correction)"
+    pairs = standing.against(first)
+    better = [pair for pair in pairs if pair.holds and pair.mean > 0]
+    tied = [name for name in standing.ranks if name not in (first, *(pair.second for pair in pairs if pair.holds))]
+    if all(math.isnan(pair.p) for pair in pairs):
+        return text + f"; fewer than {FEWEST} seeds carry no test."
+    if better:
+        text += f"; on these test images it is better than {len(better)} of the {others} others (p < {LEVEL}, Holm)"
     return text + (f"; not separated from it: {', '.join(tied)}." if tied else ".")
 
 
@@ -87,9 +84,7 @@ def table(standing: Standing) -> list[tuple[str, ...]]:
     """The cells of a task's table, the best first, under HEADINGS."""
     rows = []
     for name, one in standing.names.items():
-        accuracy = one.mean("accuracy")
-        assert accuracy is not None
-        work = one.mean("train_flops")
+        accuracy, work = one.accuracy, one.mean("train_flops")
         cost = one.model != CEILING
         rows.append(
             (
@@ -107,7 +102,7 @@ def table(standing: Standing) -> list[tuple[str, ...]]:
                 _number(one.mean("parameters"), ",.0f") if cost else "",
                 _number(one.mean("train_images"), ",.0f") if cost else "",
                 _number(one.mean("train_seconds"), ",.0f") if cost else "",
-                f"{work.mean / 1e15:.2g}" if work and work.mean and cost else "",
+                f"{work.mean / 1e15:,.3g}" if work and work.mean and cost else "",
                 _number(one.mean("learning_rate"), "g") if cost else "",
             )
         )
@@ -116,8 +111,8 @@ def table(standing: Standing) -> list[tuple[str, ...]]:
 
 def _compared(standing: Standing) -> list[str]:
     """The best entrant and the Transformer: those that all others are set against."""
-    names = [standing.best, SHOWN if SHOWN in standing.ranks else None]
-    return list(dict.fromkeys(name for name in names if name is not None))
+    shown = [name for name, one in standing.names.items() if one.model == SHOWN]
+    return list(dict.fromkeys([standing.best, *shown]))
 
 
 def pair_table(standing: Standing, name: str) -> list[tuple[str, ...]]:
@@ -127,12 +122,12 @@ def pair_table(standing: Standing, name: str) -> list[tuple[str, ...]]:
 
 def _pair(name: str, pair: Difference) -> tuple[str, ...]:
     said = f"{name} is {'better' if pair.mean > 0 else 'worse'}" if pair.holds else "not separated"
-    return pair.second, f"{pair.mean:+.4f} ± {pair.half:.4f}", f"{pair.p:.2g}", said
+    return pair.second, f"{pair.mean:+.4f} ± {pair.half:.4f}", "< 1e-16" if pair.p < 1e-16 else f"{pair.p:.2g}", said
 
 
 def _charts(standing: Standing, curves: list[Row], by_length: list[Row]) -> list[tuple[str, str]]:
     """Captions and SVG elements."""
-    made = [("Each seed is a dot, the bar its mean, the line the 95 % interval of the mean.", charts.seeds(standing))]
+    made = [("Each seed is a dot, the bar their mean, the line the 95 % interval of the mean.", charts.seeds(standing))]
     training = _lines(standing, curves, lambda row: (float(row["step"]), 1 - float(row["accuracy"])))
     caption = "Errors on validation images over training, a line a seed."
     if training:
@@ -150,12 +145,14 @@ def _length_charts(standing: Standing, by_length: list[Row]) -> list[tuple[str, 
     long = _lines(standing, by_length, lambda row: (float(row["length"]), float(row["accuracy"])))
     if task.LENGTHS[1] == 1 or not long:
         return []
-    known = {name: list(found.items()) for name, found in lengths.LITERATURE.get(standing.task, {}).items()}
+    elsewhere = any(row["data"] for one in standing.entrants for row in one.rows[one.headline])
+    table = {} if elsewhere else lengths.LITERATURE.get(standing.task, {})
+    known = {name: list(found.items()) for name, found in table.items()}
     dotted = " Dotted: published by others." if known else ""
     caption = f"Accuracy by length, first seed; trained on {task.LENGTHS[0]} to {task.LENGTHS[1]} images.{dotted}"
     axes = {"xscale": "log", "horizontal": "images in the sequence"}
     made = [(caption, charts.lines(standing, long, vertical="accuracy", known=known, ylim=(-0.02, 1.02), **axes))]
-    if task.answers(1) == 2:
+    if task.DISCRETE:
         return made
     implied = _lines(standing, by_length, lambda row: (float(row["length"]), float(row["per_image"]) or math.nan))
     implied = {name: found for name, found in implied.items() if standing.names[name].learned}
@@ -194,10 +191,10 @@ def _sheets(standing: Standing, folder: Path) -> list[tuple[str, str]]:
         record = Record(folder / "runs" / one.task / f"{one.model}-{one.encoder}" / f"seed{min(one.scores)}")
         if not record.finished:
             continue
-        predictor = load(record.folder)
+        predictor = load(record.folder, "cpu")
         with tempfile.TemporaryDirectory() as place:
             drawn = readings_figures(Path(place), name, predictor, data.load(predictor.run.data), ".svg")
-            made += [(caption, charts.inline(path.read_text())) for caption, path in drawn]
+            made += [(caption, charts.inline(path.read_text(), caption)) for caption, path in drawn]
     return made
 
 

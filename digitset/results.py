@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from digitset.errors import InputError
 from digitset.record import Record, write_whole
 from digitset.run import Run
 
@@ -16,7 +17,7 @@ IDENTITY = ("task", "model", "encoder", "seed", "recipe")
 COLUMNS = (
     *(*IDENTITY, "evaluation", "n", "accuracy", "accuracy_low", "accuracy_high", "loss"),
     *("mae", "auc", "parameters", "train_steps", "train_images", "train_seconds", "images_per_second"),
-    *("device", "precision", "threads", "commit", "learning_rate", "train_flops"),
+    *("device", "precision", "threads", "commit", "learning_rate", "train_flops", "protocol", "data"),
 )
 # Of a benchmark: validation over training, accuracy by length, the search for a learning rate.
 CURVES = (*IDENTITY, "step", "loss", "accuracy")
@@ -27,9 +28,18 @@ Row = dict[str, Any]
 
 def identity(run: Run) -> Row:
     """The columns that say which run a row is of. `recipe` is a digest of all its settings but the seed."""
-    settings = json.dumps(dataclasses.replace(run, seed=0).to_json(), sort_keys=True)
-    recipe = hashlib.sha256(settings.encode()).hexdigest()[:8]
+    recipe = _digest(dataclasses.replace(run, seed=0).to_json())
     return {"task": run.task, "model": run.model, "encoder": run.encoder, "seed": run.seed, "recipe": recipe}
+
+
+def protocol(run: Run) -> str:
+    """A digest of what models of a task must have in common to be compared: all but themselves, seed and rate."""
+    own = ("model", "encoder", "model_options", "encoder_options", "seed", "learning_rate")
+    return _digest({name: value for name, value in run.to_json().items() if name not in own})
+
+
+def _digest(settings: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str | None = None) -> list[Row]:
@@ -56,17 +66,29 @@ def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str
             "images_per_second": summary["images_per_second"],
             **{key: machine[key] for key in ("device", "precision", "threads", "commit")},
             "learning_rate": run.learning_rate,
+            "protocol": protocol(run),
+            "data": run.data,
         }
         made.append(row)
     return made
 
 
-def read_csv(path: Path) -> list[Row]:
-    """The rows of a CSV, all values as they are written; none if there is no file."""
+def read_csv(path: Path, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
+    """The rows of a CSV, all values as they are written; none if there is no file.
+
+    Raises InputError if it is not a whole table of these columns.
+    """
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="") as file:
+            reader = csv.DictReader(file)
+            table = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not readable as CSV: {error}") from None
+    if tuple(reader.fieldnames or ()) != columns or any(None in row or None in row.values() for row in table):
+        raise InputError(f"{path}: expected a whole table with the columns {', '.join(columns)}; it is another one")
+    return table
 
 
 def write_csv(path: Path, table: list[Row], columns: tuple[str, ...] = COLUMNS) -> None:

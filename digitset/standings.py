@@ -1,6 +1,5 @@
 """Standings: the tables of a benchmark as one verdict a task. Nothing here trains or reads an image."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,7 @@ from digitset.errors import InputError
 from digitset.results import Row, read_csv
 from digitset.statistics import Difference, Mean
 
-HEADLINE = ("published", "random", "test")  # the first of these that a task has is what its table is about
+HEADLINE = ("published", "random", "test")  # the first that all models of a task have is what its table is about
 FLOOR, CEILING = "constant", "ceiling"
 
 
@@ -24,28 +23,33 @@ class Entrant:
     encoder: str
     rows: Mapping[str, list[Row]]
 
-    @property
-    def headline(self) -> list[Row]:
-        return next((self.rows[name] for name in HEADLINE if name in self.rows), [])
+    headline: str
 
     @property
     def scores(self) -> dict[int, float]:
         """Accuracy on the headline set by seed."""
-        return {int(row["seed"]): float(row["accuracy"]) for row in self.headline}
+        return {int(row["seed"]): float(row["accuracy"]) for row in self.rows[self.headline]}
 
     def mean(self, column: str, evaluation: str | None = None) -> Mean | None:
         """Over seeds; None where the rows have no such value."""
-        rows = self.headline if evaluation is None else self.rows.get(evaluation, [])
-        values = [float(row[column]) for row in rows if row.get(column)]
+        rows = self.rows.get(evaluation or self.headline, [])
+        values = [float(row[column]) for row in rows if row[column]]
         return statistics.mean(values) if values else None
 
     @property
+    def accuracy(self) -> Mean:
+        """On the headline set."""
+        return statistics.mean(list(self.scores.values()))
+
+    @property
     def test_error(self) -> float:
-        """Standard error that the size of the test set leaves in each accuracy."""
-        errors = [
-            statistics.error_of_test_set(float(row["accuracy_low"]), float(row["accuracy_high"]))
-            for row in self.headline
-        ]
+        """Standard error that the number of test images leaves in each accuracy.
+
+        From random sequences where there are some: their interval counts every image once. Published windows overlap,
+        and theirs does not know it.
+        """
+        rows = self.rows.get("random", self.rows[self.headline])
+        errors = [statistics.error_of_test_set(float(row["accuracy_low"]), float(row["accuracy_high"])) for row in rows]
         return sum(errors) / len(errors)
 
     @property
@@ -70,16 +74,16 @@ class Standing:
         models, encoders = {one.model for one in learned}, {one.encoder for one in learned}
         named = {}
         for one in self.entrants:
-            if not one.learned or len(encoders) == 1:
+            if len(encoders) == 1:
                 named[one.model] = one
             else:
-                named[one.encoder if len(models) == 1 else f"{one.model}-{one.encoder}"] = one
+                named[one.encoder if one.learned and len(models) == 1 else f"{one.model}-{one.encoder}"] = one
         return named
 
-    @cached_property
+    @property
     def evaluation(self) -> str:
-        """The name of the headline set."""
-        return self.entrants[0].headline[0]["evaluation"]
+        """The name of the headline set, the same for all."""
+        return self.entrants[0].headline
 
     @cached_property
     def pairs(self) -> list[Difference]:
@@ -90,8 +94,8 @@ class Standing:
         return statistics.ranks({name: {} for name, one in self.names.items() if one.learned}, self.pairs)
 
     @property
-    def best(self) -> str | None:
-        return next((name for name, one in self.names.items() if one.learned), None)
+    def best(self) -> str:
+        return next(name for name, one in self.names.items() if one.learned)
 
     def against(self, name: str) -> list[Difference]:
         """The pairs of one entrant, as its differences from the others."""
@@ -104,44 +108,66 @@ class Standing:
         return turned
 
     def bounds(self) -> list[str]:
-        """Sentences on learned models that are not between the floor and the ceiling; empty where all are."""
+        """Sentences on learned models whose mean is not between those of floor and ceiling; empty where all are."""
         found = []
         for name, one in self.names.items():
-            for bound, sign in ((self.names.get(FLOOR), 1), (self.names.get(CEILING), -1)):
-                if one.learned and bound and sign * (_accuracy(one) - _accuracy(bound)) < 0:
-                    found.append(f"{name} ({_accuracy(one):.4f}) is {_WHY[bound.model].format(_accuracy(bound))}")
+            for bound in self.entrants:
+                sign = {FLOOR: 1, CEILING: -1}.get(bound.model, 0)
+                if one.learned and sign * (one.accuracy.mean - bound.accuracy.mean) < 0:
+                    found.append(
+                        f"The mean of {name}, {one.accuracy.mean:.4f}, is {_WHERE[bound.model]}".format(
+                            bound.accuracy.mean
+                        )
+                    )
         return found
 
 
-_WHY = {
-    FLOOR: "below the floor ({:.4f}), which answers from the length alone: it has not learned to read the images yet",
-    CEILING: "above the ceiling ({:.4f}), which is no bound but the exact rule on the digits that the classifier "
-    "of this benchmark reads: a model that reads digits better than this classifier passes it",
+_WHERE = {
+    FLOOR: "below the floor, {:.4f}, which answers from the length alone",
+    CEILING: "above the ceiling, {:.4f}, which is no bound but the exact rule on the digits that the classifier "
+    "of this benchmark reads",
 }
 
 
 def standings(folder: Path) -> list[Standing]:
-    """A standing for each task that results.csv has a trained row of.
+    """A standing for each task that results.csv has a trained model of.
 
     Raises InputError if there is no such table, or it is not one that `bench` wrote.
     """
     path = folder / "results.csv"
     table = read_csv(path)
-    if not table:
-        raise InputError(f"{path}: expected a table that `digitset bench` wrote, found none")
-    entrants: dict[tuple[str, str, str], dict[str, list[Row]]] = {}
+    if not table or not (folder / "curves.csv").exists():
+        raise InputError(f"{folder}: expected the folder of tables that `digitset bench` wrote, found none")
+    entrants: dict[str, dict[tuple[str, str], dict[str, list[Row]]]] = {}
     for row in table:
-        if None in row.values() or not {"task", "model", "encoder", "evaluation", "accuracy"} <= row.keys():
-            raise InputError(f"{path}: expected the columns of a table that `digitset bench` wrote, got other ones")
-        name = (row["task"], row["model"], row["encoder"])
-        entrants.setdefault(name, {}).setdefault(row["evaluation"], []).append(row)
-    found: dict[str, list[Entrant]] = {}
-    for (task, model, encoder), rows in entrants.items():
-        found.setdefault(task, []).append(Entrant(task, model, encoder, rows))
-    known = [task for task in found if task in parts.names("tasks") and any(one.learned for one in found[task])]
-    return [Standing(task, sorted(found[task], key=lambda one: -_accuracy(one))) for task in known]
+        _check(row, path)
+        of_task = entrants.setdefault(row["task"], {})
+        of_task.setdefault((row["model"], row["encoder"]), {}).setdefault(row["evaluation"], []).append(row)
+    found = [standing for task, rows in entrants.items() if (standing := _standing(task, rows)) is not None]
+    if not found:
+        raise InputError(f"{path}: expected rows of a model beside floor and ceiling, found none")
+    return found
 
 
-def _accuracy(entrant: Entrant) -> float:
-    found = entrant.mean("accuracy")
-    return math.nan if found is None else found.mean
+def _check(row: Row, path: Path) -> None:
+    for name in ("seed", "accuracy", "accuracy_low", "accuracy_high"):
+        try:
+            float(row[name])
+        except ValueError:
+            raise InputError(f"{path}: expected a number as {name}, got '{row[name]}'") from None
+    parts.check("tasks", row["task"])
+
+
+def _standing(task: str, rows: dict[tuple[str, str], dict[str, list[Row]]]) -> Standing | None:
+    """None for a task without a learned model. A ceiling is of a classifier with an encoder that a model here has."""
+    learned = {name: sets for name, sets in rows.items() if name[0] not in (FLOOR, CEILING)}
+    headline = next((name for name in HEADLINE if all(name in sets for sets in learned.values())), None)
+    if not learned or headline is None:
+        return None
+    encoders = {encoder for _, encoder in learned}
+    entrants = [
+        Entrant(task, model, encoder, sets, headline)
+        for (model, encoder), sets in rows.items()
+        if headline in sets and encoder in encoders
+    ]
+    return Standing(task, sorted(entrants, key=lambda one: (-one.accuracy.mean, one.model, one.encoder)))

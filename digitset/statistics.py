@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 LEVEL = 0.01  # two models differ if the corrected p of their paired test is below
+FEWEST = 3  # seeds of a test: accuracies come in steps, so that two differences are often equal by chance
 Values = Mapping[int, float]  # a score by seed
 
 
@@ -58,7 +59,7 @@ def differences(scores: Mapping[str, Values]) -> list[Difference]:
     """Every pair of rows, tested on the seeds they share, with p corrected over all pairs together (Holm 1979).
 
     All pairs are one family, although a table shows those with the best and the Transformer only: which row is the
-    best is itself read off the data. A pair with fewer than two seeds in common is not tested: p is nan. Where all
+    best is itself read off the data. A pair with fewer than three seeds in common is not tested: p is nan. Where all
     differences are the same, to the last bit, p is 0, or 1 if they are 0.
     """
     found = []
@@ -112,7 +113,7 @@ def _half(deviation: float, n: int) -> float:
 
 def _p(over: Mean) -> float:
     """Two-sided, of the paired t-test."""
-    if over.n < 2:
+    if over.n < FEWEST:
         return math.nan
     if over.deviation == 0:
         return float(over.mean == 0)

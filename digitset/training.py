@@ -50,7 +50,7 @@ def train(
     distributed.expect_same((replace(run, data=None), splits.checksum), "the command and the data")
     if distributed.from_first(lambda: is_finished(record, run, splits.checksum, resume)):
         return record
-    _check_pool(run, splits)
+    check(run, splits)
     machine.keep_freed_memory()
     task, here = parts.load("tasks", run.task), machine.describe(on)
     precision = distributed.from_first(
@@ -114,7 +114,8 @@ def _changes(record: Record, here: dict[str, Any], step: int) -> dict[str, str]:
     return {"note": note}
 
 
-def _check_pool(run: Run, splits: Splits) -> None:
+def check(run: Run, splits: Splits) -> None:
+    """Raises InputError for a run that cannot be trained on these images."""
     if parts.load("tasks", run.task).LENGTHS == (1, 1) and lengths_of(run) != (1, 1):
         raise InputError(f"--lengths: expected 1 1, all that task '{run.task}' is about, got {run.lengths}")
     longest = lengths_of(run)[1] + int(parts.load("tasks", run.task).ANCHORED)

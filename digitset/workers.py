@@ -18,6 +18,11 @@ from typing import Any, Protocol
 
 import torch
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from digitset.errors import InputError
 from digitset.record import write_whole
 from digitset.run import Run
@@ -51,12 +56,48 @@ def processes(jobs: int) -> Iterator[Workers]:
         pool.shutdown(cancel_futures=True)
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A context that one process at a time is in, for a folder. Raises InputError where another is in it.
+
+    The lock is the system's and ends with the process, however it ends. Where there is no such lock (Windows), it is up
+    to the user.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{folder}: another process is at work there; wait for it or choose another --out"
+            ) from None
+        yield
+
+
 class _Processes:
+    """Submits cells to a pool. A process that starts does not see Ctrl-C until it knows what to do then."""
+
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self.pool = pool
 
     def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
-        return self.pool.submit(_here, function, run, folder, *arguments)
+        with _unhurried():
+            return self.pool.submit(_here, function, run, folder, *arguments)
+
+
+@contextlib.contextmanager
+def _unhurried() -> Iterator[None]:
+    """Ctrl-C waits until the end of this context; processes that are started in it inherit that it waits."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
@@ -79,6 +120,8 @@ def nodes(address: str, cpus: int, gpus: float) -> Iterator[Workers]:
     A cell whose node is lost is made again on another, up to three times. Its folder comes home with its result.
     """
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nodes have their own installation
+    if cpus < 1 or gpus < 0:
+        raise InputError(f"--cpus, --gpus: expected at least 1 and 0, got {cpus} and {gpus:g}")
     try:
         import ray
     except ImportError:
@@ -112,16 +155,22 @@ class _Nodes:
             except BaseException as error:
                 home.set_exception(getattr(error, "cause", None) or error)
 
-        self.remote.remote(function, run, arguments).future().add_done_callback(arrive)
+        files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
+        self.remote.remote(function, run, arguments, files).future().add_done_callback(arrive)
         return home
 
 
-def _away(function: Callable[..., Any], run: Run, arguments: tuple[Any, ...]) -> tuple[Any, dict[str, bytes]]:
-    """Makes a cell in a folder of this node; its result and the files of the folder."""
+def _away(
+    function: Callable[..., Any], run: Run, arguments: tuple[Any, ...], files: dict[str, bytes]
+) -> tuple[Any, dict[str, bytes]]:
+    """Makes a cell in a folder of this node, from what there is at home of it; its result and the folder's files."""
     with tempfile.TemporaryDirectory() as name:
-        result = function(run, Path(name) / "run", *arguments)
-        files = {file.name: file.read_bytes() for file in (Path(name) / "run").iterdir()}
-    return result, files
+        folder = Path(name) / "run"
+        for file, content in files.items():
+            folder.mkdir(exist_ok=True)
+            (folder / file).write_bytes(content)
+        result = function(run, folder, *arguments)
+        return result, {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
 def _begin(threads: int) -> None:
@@ -129,6 +178,8 @@ def _begin(threads: int) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()
     signal.signal(signal.SIGINT, lambda *_: _stopping.set())
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -9,16 +9,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from digitset.errors import InputError
 from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
-from digitset.results import COLUMNS
+from digitset.results import COLUMNS, Row, identity
+from digitset.run import Run
 
 SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
 SMALL = (*SMALL, "--learning-rates", "2e-3", "8e-3", "--longest", "20")
+MOMENTS = (  # files whose appearing is when a kill comes
+    *("runs/sum/*/*rate*/run.json", "search.csv", "runs/sum/exact-lenet/seed0/metrics.jsonl"),
+    *("results.csv", "runs/sum/*/seed1/metrics.jsonl"),
+)
 TIMING = {"train_seconds", "images_per_second"}
 
 
@@ -103,14 +109,14 @@ def test_the_tables_are_enough_to_go_on(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "moments",
-    [(5.0, 7.5), pytest.param((3.0, 4.5, 6.0, 8.0, 10.0), marks=pytest.mark.slow)],  # seconds after each start
+    [("search.csv", "runs/sum/*/seed1/metrics.jsonl"), pytest.param(MOMENTS, marks=pytest.mark.slow)],
 )
 def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(
-    made: Path, tmp_path: Path, moments: tuple[float, ...]
+    made: Path, tmp_path: Path, moments: tuple[str, ...]
 ) -> None:
-    for seconds in moments:
+    for moment in moments:
         process = subprocess.Popen(command("bench", *SMALL, "--out", tmp_path), stdout=subprocess.DEVNULL)
-        time.sleep(seconds)
+        wait_for(lambda moment=moment: list(tmp_path.glob(moment)))
         process.send_signal(signal.SIGKILL)
         process.wait()
         rows = table(tmp_path) if (tmp_path / "results.csv").exists() else []
@@ -168,7 +174,7 @@ def test_mistakes_are_one_line(made: Path, tmp_path: Path) -> None:
         said = run("bench", *arguments, code=2).strip()
         assert words in said
         assert len(said.splitlines()) == 1
-    assert "expected a table that `digitset bench` wrote" in run("report", tmp_path, code=2)
+    assert "expected the folder of tables that `digitset bench` wrote" in run("report", tmp_path, code=2)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +189,12 @@ def test_mistakes_are_one_line(made: Path, tmp_path: Path) -> None:
 )
 def test_what_is_no_grid(tasks: tuple[str, ...], models: tuple[str, ...], file: Path | None, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        described(file, False, tasks, models, ("cnn",), 5, None, (4e-3,))
+        described(file, False, tasks, models, seeds=None, steps=None)
+
+
+def test_options_beside_a_file_are_refused() -> None:
+    with pytest.raises(InputError, match="--seeds: expected with --tasks"):
+        described(None, True, (), (), seeds=3, steps=None)
 
 
 def test_a_grid_from_a_file(tmp_path: Path) -> None:
@@ -214,6 +225,9 @@ def test_a_grid_from_a_file(tmp_path: Path) -> None:
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = 'many'", "steps"),
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = 0", "expected at least 1"),
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseed = 7", "unknown 'seed'"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsearch_steps = 0", "search_steps: expected at least 1"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nlearning_rates = [0.1, 0.1]", "all different"),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nlengths = [5]", "unknown 'lengths'"),
         ("[[grid]\n", "not readable as TOML"),
     ],
 )
@@ -231,10 +245,30 @@ def test_one_cell_twice_is_refused() -> None:
 
 
 def test_a_rate_that_does_not_train_is_never_chosen() -> None:
-    row = {"task": "sum", "model": "exact", "encoder": "cnn"}
-    trials = [row | {"learning_rate": "0.008", "accuracy": ""}, row | {"learning_rate": "0.001", "accuracy": "0.2"}]
-    assert chosen_rates(trials) == {("sum", "exact", "cnn"): 0.001}
+    trials = [replace(Run("sum", "exact"), learning_rate=rate) for rate in (0.0031622776, 0.001, 0.0005)]
+
+    def found(*accuracies: str | None) -> list[Row]:
+        pairs = zip(trials, accuracies, strict=True)
+        return [identity(run) | ({} if accuracy is None else {"accuracy": accuracy}) for run, accuracy in pairs]
+
+    row = ("sum", "exact", "cnn")
+    assert chosen_rates(trials, found(None, "0.2", "")) == {row: 0.001}
+    assert chosen_rates(trials, found("0.2", "0.2", "0.1")) == {row: 0.001}  # the lower of two that are equal
+    assert chosen_rates(trials, found("0.3", "0.2", "")) == {row: 0.0031622776}  # to the last digit
     with pytest.raises(InputError, match="none of the learning rates"):
-        chosen_rates(trials[:1])
-    tie = [row | {"learning_rate": rate, "accuracy": "0.2"} for rate in ("0.004", "0.002")]
-    assert chosen_rates(tie) == {("sum", "exact", "cnn"): 0.002}
+        chosen_rates(trials, found("", None, ""))
+
+
+def test_models_that_are_not_trained_alike_are_not_compared(made: Path) -> None:
+    grid = Grid(("sum",), ("exact",), seeds=1)
+    with pytest.raises(InputError, match="different settings"):
+        check_cells(grid.cells() + Grid(("sum",), ("mlp",), seeds=1, settings={"steps": 9}).cells())
+    said = run("bench", "--tasks", "sum", "--models", "mlp", "--steps", "9", "--out", made, code=2)
+    assert "with other settings" in said
+
+
+def test_a_rate_that_diverges_does_not_end_the_grid(tmp_path: Path) -> None:
+    wrong = ("--tasks", "sum", "--models", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "1")
+    run("bench", *wrong, "--learning-rates", "1e30", "2e-3", "--longest", "5", "--out", tmp_path)
+    assert {row["learning_rate"] for row in table(tmp_path)} == {"0.002"}
+    assert {row["accuracy"] == "" for row in table(tmp_path, "search")} == {True, False}

@@ -6,7 +6,7 @@ import pytest
 
 from digitset import page
 from digitset.errors import InputError
-from digitset.results import Row, write_csv
+from digitset.results import CURVES, Row, write_csv
 from digitset.standings import standings
 
 
@@ -30,6 +30,7 @@ GOOD, CLOSE, POOR = (
 
 def write(folder: Path, *tables: list[Row]) -> Path:
     write_csv(folder / "results.csv", [row for table in tables for row in table])
+    write_csv(folder / "curves.csv", [], CURVES)
     return folder
 
 
@@ -50,7 +51,7 @@ def test_a_verdict_names_ties_and_claims_only_what_is_tested(tmp_path: Path) -> 
 def test_one_seed_carries_no_test(tmp_path: Path) -> None:
     write(tmp_path, rows("exact", GOOD[:1]), rows("mlp", POOR[:1]))
     (standing,) = standings(tmp_path)
-    assert "one seed carries no test" in page.verdict(standing)
+    assert "fewer than 3 seeds carry no test" in page.verdict(standing)
     assert page.pair_table(standing, "exact") == []
     assert set(standing.ranks.values()) == {1}
 
@@ -59,8 +60,8 @@ def test_the_page_says_who_is_out_of_bounds(tmp_path: Path) -> None:
     write(tmp_path, rows("exact", GOOD), rows("mlp", [0.03] * 5), rows("constant", [0.06] * 5), rows("ceiling", POOR))
     (standing,) = standings(tmp_path)
     above, below = standing.bounds()
-    assert above.startswith("exact (0.9710) is above the ceiling (0.4040)")
-    assert below.startswith("mlp (0.0300) is below the floor (0.0600)")
+    assert above.startswith("The mean of exact, 0.9710, is above the ceiling, 0.4040")
+    assert below.startswith("The mean of mlp, 0.0300, is below the floor, 0.0600")
     page.write(tmp_path)
     for name in ("report.html", "report.md"):
         assert above in (tmp_path / name).read_text()
@@ -71,9 +72,7 @@ def test_seeds_and_test_set_are_told_apart(tmp_path: Path) -> None:
     (standing,) = standings(tmp_path)
     exact = standing.names["exact"]
     assert exact.test_error == pytest.approx(0.004 / 1.96, rel=1e-3)
-    mean = exact.mean("accuracy")
-    assert mean is not None
-    assert mean.deviation == pytest.approx(0.00158, abs=1e-5)
+    assert exact.accuracy.deviation == pytest.approx(0.00158, abs=1e-5)
 
 
 def test_encoders_are_compared_by_name(tmp_path: Path) -> None:
@@ -88,7 +87,53 @@ def test_a_task_with_a_ceiling_alone_is_left_out(tmp_path: Path) -> None:
     assert [standing.task for standing in standings(tmp_path)] == ["sum"]
 
 
-def test_other_tables_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "results.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="expected the columns"):
+def test_a_ceiling_belongs_to_the_encoder_of_the_models(tmp_path: Path) -> None:
+    poor = rows("ceiling", POOR, encoder="vit")
+    write(tmp_path, rows("exact", GOOD), rows("ceiling", [0.99] * 5), poor)
+    (standing,) = standings(tmp_path)
+    assert standing.names["ceiling"].encoder == "cnn"
+    assert standing.bounds() == []
+
+
+def test_all_are_compared_on_one_set(tmp_path: Path) -> None:
+    both = rows("exact", POOR) + [row | {"evaluation": "random"} for row in rows("exact", GOOD)]
+    random = [row | {"evaluation": "random"} for row in rows("mlp", CLOSE)]
+    write(tmp_path, both, random)
+    (standing,) = standings(tmp_path)
+    assert standing.evaluation == "random"
+    assert standing.names["exact"].accuracy.mean == pytest.approx(0.971)
+
+
+def test_the_highest_mean_may_still_be_worse_where_seeds_are_shared(tmp_path: Path) -> None:
+    write(tmp_path, rows("a", [0.90, 0.901, 0.902, 0.99, 0.99, 0.99, 0.99]), rows("b", [0.92, 0.9211, 0.922]))
+    (standing,) = standings(tmp_path)
+    assert standing.best == "a"
+    assert "is better than" not in page.verdict(standing)
+
+
+def test_a_model_beaten_by_a_third_one_only_is_named_as_a_tie(tmp_path: Path) -> None:
+    spread = [0.99, 0.95, 0.995, 0.94, 0.991]
+    write(tmp_path, rows("a", spread), rows("b", [0.97, 0.9701, 0.9699, 0.97, 0.97]), rows("c", [0.95] * 5))
+    (standing,) = standings(tmp_path)
+    assert standing.ranks == {"a": 1, "b": 1, "c": 2}
+    assert page.verdict(standing).endswith("not separated from it: b, c.")
+
+
+@pytest.mark.parametrize("text", ["a,b\n1,2\n", "\x00\xff", "task\n"])
+def test_other_tables_are_refused(tmp_path: Path, text: str) -> None:
+    write(tmp_path, rows("exact", GOOD))
+    (tmp_path / "results.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"results\.csv|expected the folder"):
+        standings(tmp_path)
+
+
+def test_a_row_without_a_number_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, [row | {"accuracy": "high"} for row in rows("exact", GOOD)])
+    with pytest.raises(InputError, match="expected a number as accuracy, got 'high'"):
+        standings(tmp_path)
+
+
+def test_floors_alone_are_no_benchmark(tmp_path: Path) -> None:
+    write(tmp_path, rows("constant", GOOD))
+    with pytest.raises(InputError, match="beside floor and ceiling"):
         standings(tmp_path)

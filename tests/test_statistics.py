@@ -49,10 +49,13 @@ def test_pairs_that_cannot_be_tested() -> None:
     (one_seed,) = differences({"a": {0: 0.5}, "b": {0: 0.4}})
     assert math.isnan(one_seed.p)
     assert not one_seed.holds
+    (two_seeds,) = differences({"a": {0: 0.5, 1: 0.75}, "b": {0: 0.25, 1: 0.5}})
+    assert math.isnan(two_seeds.p)
     assert differences({"a": {0: 0.5}, "b": {1: 0.4}}) == []
-    (equal,) = differences({"a": {0: 0.5, 1: 0.75}, "b": {0: 0.5, 1: 0.75}})
+    three = {0: 0.5, 1: 0.75, 2: 0.5}
+    (equal,) = differences({"a": three, "b": three})
     assert equal.p == 1
-    (constant,) = differences({"a": {0: 0.5, 1: 0.75}, "b": {0: 0.25, 1: 0.5}})
+    (constant,) = differences({"a": three, "b": {seed: value - 0.25 for seed, value in three.items()}})
     assert constant.p == 0
 
 

@@ -153,8 +153,6 @@ def bench(
 ) -> None:
     """Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.
 
-    What is made already is not made again: a stopped grid goes on with the same command.
-
     Args:
         grid: A TOML file of tables [[grid]] with the options below and fields of a run; or, instead, these options.
         tasks: Tasks of the grid.
@@ -162,36 +160,29 @@ def bench(
         encoders: Encoders of the grid; cnn by default.
         seeds: How many seeds, from 0; 5 by default.
         steps: Optimiser steps of each cell; by default those of `compare`.
-        learning_rates: Rates to choose from, for each row, on validation images, in runs of a quarter of the steps;
-            .001, .002, .004 and .008 by default.
+        learning_rates: Rates to choose from for each model, on validation images; .001, .002, .004, .008 by default.
         quick: A tiny grid in about a minute, trained too briefly to mean anything.
-        out: The folder of the tables, the page and the runs. What it already holds is not made again.
+        out: The folder of the tables, the page and the runs. What it holds already is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
-        cpus: Cores of a cell on a cluster.
-        gpus: GPUs of a cell on a cluster.
+        cpus: Cores of a cell there.
+        gpus: GPUs of a cell there.
         longest: The longest sequences of the table of accuracy by length.
     """
     from digitset import workers
     from digitset.bench import bench
     from digitset.grid import described
-    from digitset.page import verdict, write
-    from digitset.standings import standings
-    from digitset.terminal import GridWatch, console
+    from digitset.terminal import GridWatch, console, print_verdicts
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
     grids = described(grid, quick, tasks, models, **more)
-    place = workers.nodes(cluster, cpus, gpus) if cluster else workers.processes(jobs)
     try:
-        with place as found, GridWatch() as watch:
+        with workers.of(cluster, jobs, cpus, gpus) as found, GridWatch() as watch:
             failures = bench(grids, out, found, watch.show, longest)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
-    if (out / "results.csv").exists():
-        for standing in standings(out):
-            console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
-        console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)
+    print_verdicts(out)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
 

@@ -18,7 +18,6 @@ from digitset.tasks import Task
 # Paul Tol's "bright" scheme: told apart by people who are colour-blind, and in grey.
 COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#BBBBBB")
 RIGHT, WRONG, INK = "#228833", "#CC3311", "#222222"
-BLACK = "#000000"  # on white, whatever the colour of the page
 STYLE: dict[Any, Any] = {
     "font.size": 11,
     "axes.spines.top": False,

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -198,3 +199,14 @@ def print_scores(report: dict[str, Any]) -> None:
         low, high = found["interval"]
         scores = "  ".join(f"{score} {value:.4f}" for score, value in found["scores"].items())
         console.print(f"{name:10}{scores}  (accuracy {low:.4f} to {high:.4f}, n {found['n']:,})", highlight=False)
+
+
+def print_verdicts(out: Path) -> None:
+    """A sentence for each task of a benchmark, and where its tables and page are, if any cell is made."""
+    from digitset.page import verdict, write  # with matplotlib, which only a page has to wait for
+    from digitset.standings import standings
+
+    if (out / "results.csv").exists():
+        for standing in standings(out):
+            console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
+        console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)

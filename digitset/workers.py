@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,11 @@ class Workers(Protocol):
     """What makes cells."""
 
     def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]": ...
+
+
+def of(cluster: str | None, jobs: int, cpus: int, gpus: float) -> AbstractContextManager[Workers]:
+    """What the command asks for: a cluster's nodes, or processes of this machine."""
+    return nodes(cluster, cpus, gpus) if cluster else processes(jobs)
 
 
 @contextlib.contextmanager
@@ -66,7 +72,7 @@ def alone(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -1,6 +1,7 @@
 """The same grid on a Ray cluster of two nodes, one of which is killed on the way, gives what this machine gives."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from digitset.bench import Progress, bench
 from digitset.grid import Grid
 from digitset.workers import nodes, processes
 
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # Ray reads it when it is imported; `nodes` sets it before
 ray = pytest.importorskip("ray")
 GRID = Grid(("sum",), ("constant", "exact"), ("lenet",), seeds=2, learning_rates=(4e-3,), settings={"steps": 12})
 TIMING = {"train_seconds", "images_per_second", "threads"}

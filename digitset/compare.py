@@ -36,8 +36,8 @@ PUBLISHED = {
     ("contains", "transformer"): Published(0.12, 0.92, 0.96),
 }
 EXPLANATION = (
-    "published: the README of kobybibas/vit_for_mnist, whose numbers are means over all 50 epochs of training; "
-    "last epochs: the mean of its last ten, read off its figures."
+    "published: the README of kobybibas/vit_for_mnist, whose accuracies are means over all 50 epochs of training and "
+    "whose losses are those of the last; last epochs: the mean accuracy of its last ten, read off its figures."
 )
 
 

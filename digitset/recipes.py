@@ -1,7 +1,7 @@
 """How long and how each task and model is trained: the one place for settings that were chosen.
 
 A recipe is a `Run`, or fields of one. Choices were made on validation images, with one exception that LOG.md names; it
-also has what was tried. Seconds are of training on 2 cores of an Intel Xeon (Ice Lake, 2.8 GHz, float32); what the
+also has what was tried. Seconds are of training on 2 cores of an AMD EPYC 9004 in bfloat16; what the
 recipes reach on test images is in `results/`, made by `benchmarks/`.
 """
 
@@ -13,18 +13,18 @@ Fields = dict[str, Any]
 
 # What `compare` trains: minutes for all. Models of a task that see images get the same images.
 BRIEF: dict[str, Fields] = {
-    "classify": {"steps": 600},  # 50 s
-    "sum": {"steps": 1_800, "sequences": 128, "curriculum": 0.7},  # 160 s; a sum says less of each image
-    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},  # 65 s
+    "classify": {"steps": 600},  # 14 s
+    "sum": {"steps": 1_800, "sequences": 128, "curriculum": 0.7},  # 45 to 54 s; a sum says less of each image
+    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},  # 20 s
 }
 FLOOR: Fields = {"steps": 300, "learning_rate": 4e-3, "curriculum": 0.0}  # a handful of numbers, for all lengths
 
 # Time to quality (benchmarks/quality.py): the shortest that is safely above what others reach after hours.
 QUICK = {
-    "sum/exact": Run("sum", "exact", steps=120, sequences=128, augmentation=0.2),  # 11 s
-    "contains/exact": Run("contains", "exact", steps=320, augmentation=0.2),  # 28 s
-    "contains/transformer": Run("contains", "transformer", steps=300, learning_rate=3e-3, augmentation=0.2),  # 30 s
-    "classify/mlp": Run("classify", "mlp", steps=500),  # 42 s
+    "sum/exact": Run("sum", "exact", steps=120, sequences=128, augmentation=0.2),  # 3 s
+    "contains/exact": Run("contains", "exact", steps=320, augmentation=0.2),  # 8 s
+    "contains/transformer": Run("contains", "transformer", steps=300, learning_rate=3e-3, augmentation=0.2),  # 8 s
+    "classify/mlp": Run("classify", "mlp", steps=500),  # 11 s
 }
 
 

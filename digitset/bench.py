@@ -12,7 +12,7 @@ So a kill at any moment costs the steps since the last checkpoints, and no row i
 """
 
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from digitset import data, machine, parts, results
+from digitset.board import Board, Tables
 from digitset.compare import evaluated
 from digitset.data import Splits
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation import ceiling
-from digitset.grid import TRIAL_SEED, Grid, RowName, check_cells, chosen_rates, row_name
+from digitset.grid import TRIAL_SEED, Grid, check_cells, chosen_rates, row_name
 from digitset.lengths import curve
 from digitset.network import build
 from digitset.predict import load
@@ -37,8 +38,6 @@ from digitset.workers import Workers, alone
 
 CLASSIFIER = ("classify", "mlp")  # the task and model whose readings of digits make the ceilings
 LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
-TABLES = {"search": results.SEARCH, "curves": results.CURVES, "lengths": results.LENGTHS, "results": results.COLUMNS}
-Tables = dict[str, list[Row]]
 
 
 @dataclass(frozen=True)
@@ -57,57 +56,11 @@ class Job:
 
     run: Run
     folder: Path
-    function: Callable[..., "Tables"]
+    function: Callable[..., Tables]
     arguments: tuple[Any, ...] = ()
 
 
 Watch = Callable[[Progress], None]
-
-
-class Board:
-    """The tables of a folder, by cell. The only writer of their files."""
-
-    def __init__(self, out: Path) -> None:
-        self.out = out
-        self.cells: dict[str, Tables] = {}
-        for name in TABLES:
-            for row in results.read_csv(out / f"{name}.csv", TABLES[name]):
-                self.cells.setdefault(_key(row), {}).setdefault(name, []).append(row)
-        # Curves and lengths are written before results: without those, they are of a cell that a kill cut short.
-        self.cells = {key: tables for key, tables in self.cells.items() if tables.keys() & {"search", "results"}}
-
-    def __contains__(self, run: Run) -> bool:
-        return _key(results.identity(run)) in self.cells
-
-    def add(self, run: Run, tables: Tables, order: list[Run]) -> None:
-        """Takes in the rows of a cell and writes all tables, in this order of cells, others that are there after it."""
-        self.cells[_key(results.identity(run))] = tables
-        place = {_key(results.identity(run)): place for place, run in enumerate(order)}
-        keys = sorted(self.cells, key=lambda key: (place.get(key, len(place)), key))
-        for name, columns in TABLES.items():
-            table = [row for key in keys for row in self.cells[key].get(name, [])]
-            results.write_csv(self.out / f"{name}.csv", table, columns)
-
-    def rows(self, name: str, runs: list[Run]) -> list[Row]:
-        """The rows that a table has of these runs, in their order."""
-        return [row for run in runs for row in self.cells.get(_key(results.identity(run)), {}).get(name, [])]
-
-    def others(self, cells: list[Run]) -> set[RowName]:
-        """Which rows of results there are that these cells cannot stand beside, or that would be there twice."""
-        ours = {row_name(run): results.identity(run)["recipe"] for run in cells}
-        protocols = {run.task: results.protocol(run) for run in cells}
-        found = set()
-        for tables in self.cells.values():
-            for row in tables.get("results", []):
-                name, learned = row_name(row), row["model"] != "ceiling"
-                alike = row["protocol"] == protocols.get(row["task"], row["protocol"])
-                if learned and not (alike and row["recipe"] == ours.get(name, row["recipe"])):
-                    found.add(name)
-        return found
-
-
-def _key(row: Row) -> str:
-    return f"{row['recipe']}/{row['seed']}"
 
 
 def bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest: int = 1_000) -> list[str]:
@@ -176,11 +129,23 @@ def _make_all(board: Board, stage: str, jobs: list[Job], workers: Workers, watch
             try:
                 board.add(runs[place], future.result(), order)
                 done.add(place)
+            except BrokenExecutor:
+                raise TrainingError(
+                    "a process was killed, perhaps for lack of memory: go on with the same command, or with --jobs 1"
+                ) from None
             except Exception as error:  # of one cell, whatever it is: the others can be made nevertheless
-                reason = str(error).splitlines()[0] if str(error) else ""
-                failures.append(f"{runs[place].name}: {type(error).__name__}: {reason}")
+                failures.append(_failure(runs[place], error))
     watch(Progress(stage, runs, done))
     return failures
+
+
+def _failure(run: Run, error: Exception) -> str:
+    """One line; for an error in the code of a part, with what shows where it is."""
+    if isinstance(error, InputError | TrainingError):
+        return f"{run.name}: {error}"
+    reason = str(error).splitlines()[0] if str(error) else "no message"
+    where = f"digitset train {run.task} --model {run.model} --encoder {run.encoder}"
+    return f"{run.name}: {type(error).__name__}: {reason} (`{where}` shows where)"
 
 
 def make_trial(run: Run, folder: Path) -> Tables:

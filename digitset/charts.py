@@ -20,6 +20,7 @@ from digitset.figures import COLOURS, INK, STYLE
 from digitset.standings import FLOOR, Standing
 
 Line = Sequence[tuple[float, float]]
+MARKERS = {"-": "o", "--": "s", "-.": "D", ":": "^"}  # what a dash is to a line, to a point
 WIDTH = 5.0  # inches: 360 pixels of a page
 PAGE_STYLE: dict[Any, Any] = STYLE | {
     "font.size": 10,
@@ -86,10 +87,7 @@ def lines(
         axes.set(xlabel=horizontal, ylabel=vertical, **axes_settings)
         if axes.get_xscale() == "log":
             axes.xaxis.set_major_formatter("{x:g}")
-        figure = axes.get_figure()
-        assert figure is not None
-        columns = 1 if known else 3
-        figure.legend(loc="outside lower center", ncols=columns, handlelength=2.2)
+        _legend(axes, columns=1 if known else 3)
 
     legend = (len(curves) + 2) // 3 if not known else len(curves) + len(known)
     return svg(draw, f"{standing.task}: {vertical} by {horizontal}", 2.9 + 0.2 * legend)
@@ -112,14 +110,22 @@ def frontier(standing: Standing, column: str, label: str) -> str:
         if len(on_it) > 1:
             axes.plot(*zip(*on_it, strict=True), drawstyle="steps-post", color=INK, lw=1, alpha=0.4)
         for name, (cost, accuracy) in points.items():
-            axes.plot([cost], [accuracy], "o", ms=8, label=name, color=_style(standing, name)["color"])
-            axes.annotate(name, (cost, accuracy), textcoords="offset points", xytext=(0, 8), ha="center", fontsize=9)
-        axes.margins(x=0.2, y=0.15)
+            style = _style(standing, name)
+            axes.plot([cost], [accuracy], MARKERS[style["ls"]], ms=7, label=name, color=style["color"])
+        axes.margins(x=0.1, y=0.1)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel=label, ylabel=f"accuracy ({standing.evaluation})")
+        _legend(axes, columns=3)
 
-    return svg(draw, f"{standing.task}: accuracy against {label}")
+    return svg(draw, f"{standing.task}: accuracy against {label}", 2.9 + 0.2 * ((len(points) + 2) // 3))
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Names below the axes: in them, those of a dozen models would lie on one another."""
+    figure = axes.get_figure()
+    assert figure is not None
+    figure.legend(loc="outside lower center", ncols=columns, handlelength=2.2)
 
 
 def _style(standing: Standing, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """How long and how each task and model is trained: the one place for settings that were chosen.
 
 A recipe is a `Run`, or fields of one. Choices were made on validation images, with one exception that LOG.md names; it
-also has what was tried. Seconds are of training on 2 cores of an AMD EPYC 9004 in bfloat16; what the
+also has what was tried. Seconds are of training on 2 cores of an AMD EPYC (Zen 5) in bfloat16; what the
 recipes reach on test images is in `results/`, made by `benchmarks/`.
 """
 
@@ -34,7 +34,7 @@ def _long(task: str, model: str, steps: int, **changes: Any) -> Run:
     return Run(task, model, steps=steps, **(fields | changes))
 
 
-# The best that is known within ten minutes of one thread of an AMD EPYC 9004 in bfloat16: benchmarks/accuracy.py.
+# The best that is known within ten minutes of one thread of an AMD EPYC (Zen 5) in bfloat16: benchmarks/accuracy.py.
 BEST = {
     "classify/mlp": _long("classify", "mlp", 13_500, sequences=256, augmentation=1.5),
     "sum/exact": _long("sum", "exact", 13_500),

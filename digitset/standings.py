@@ -22,7 +22,6 @@ class Entrant:
     model: str
     encoder: str
     rows: Mapping[str, list[Row]]
-
     headline: str
 
     @property
@@ -114,11 +113,8 @@ class Standing:
             for bound in self.entrants:
                 sign = {FLOOR: 1, CEILING: -1}.get(bound.model, 0)
                 if one.learned and sign * (one.accuracy.mean - bound.accuracy.mean) < 0:
-                    found.append(
-                        f"The mean of {name}, {one.accuracy.mean:.4f}, is {_WHERE[bound.model]}".format(
-                            bound.accuracy.mean
-                        )
-                    )
+                    where = _WHERE[bound.model].format(bound.accuracy.mean)
+                    found.append(f"The mean of {name}, {one.accuracy.mean:.4f}, is {where}")
         return found
 
 

@@ -9,6 +9,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -132,6 +133,7 @@ def nodes(address: str, cpus: int, gpus: float) -> Iterator[Workers]:
         import ray
     except ImportError:
         raise InputError("--cluster needs Ray: install digitset[ray]") from None
+    _expect_answer(address)
     try:
         ray.init(None if address == "local" else address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
@@ -140,6 +142,19 @@ def nodes(address: str, cpus: int, gpus: float) -> Iterator[Workers]:
         yield _Nodes(ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_away))
     finally:
         ray.shutdown()
+
+
+def _expect_answer(address: str) -> None:
+    """Raises InputError where nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    if address in ("local", "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--cluster: expected HOST:PORT, auto or local, got {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--cluster: nobody answers at {address} ({error}); start one with `ray start`") from None
 
 
 class _Nodes:

@@ -1,6 +1,7 @@
 """`digitset bench` as it is used: rows, resume, kill -9, and the page; on a grid of seconds."""
 
 import csv
+import multiprocessing
 import os
 import re
 import shutil
@@ -14,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from digitset.errors import InputError
+from digitset.bench import Progress, _failure, bench
+from digitset.errors import InputError, TrainingError
 from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
 from digitset.results import COLUMNS, Row, identity
 from digitset.run import Run
+from digitset.workers import nodes, processes
 
 SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
 SMALL = (*SMALL, "--learning-rates", "2e-3", "8e-3", "--longest", "20")
@@ -272,3 +275,30 @@ def test_a_rate_that_diverges_does_not_end_the_grid(tmp_path: Path) -> None:
     run("bench", *wrong, "--learning-rates", "1e30", "2e-3", "--longest", "5", "--out", tmp_path)
     assert {row["learning_rate"] for row in table(tmp_path)} == {"0.002"}
     assert {row["accuracy"] == "" for row in table(tmp_path, "search")} == {True, False}
+
+
+def test_a_killed_worker_is_one_line_and_what_was_made_stays(tmp_path: Path) -> None:
+    grid = Grid(("sum",), ("constant", "exact"), ("lenet",), seeds=1, learning_rates=(4e-3,), settings={"steps": 2_000})
+
+    def kill(progress: Progress) -> None:
+        if progress.steps and progress.done:
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    with processes(jobs=1) as workers, pytest.raises(TrainingError, match="a process was killed"):
+        bench([grid], tmp_path, workers, kill, longest=5)
+    assert {row["model"] for row in table(tmp_path)} == {"constant"}
+
+
+@pytest.mark.parametrize(
+    ("address", "words"), [("127.0.0.1:1", "nobody answers"), ("nowhere", "expected HOST:PORT"), ("a:b", "HOST:PORT")]
+)
+def test_a_cluster_that_is_not_there(address: str, words: str) -> None:
+    with pytest.raises(InputError, match=words), nodes(address, 1, 0.0):
+        pass
+
+
+def test_an_error_in_a_part_says_what_shows_it() -> None:
+    said = _failure(Run("sum", "exact"), KeyError("x"))
+    assert said == "sum/exact-cnn/seed0: KeyError: 'x' (`digitset train sum --model exact --encoder cnn` shows where)"
+    assert _failure(Run("sum"), InputError("wrong")).endswith("seed0: wrong")

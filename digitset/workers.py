@@ -107,17 +107,28 @@ def _unhurried() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+_busy = threading.Event()  # of a worker: it is making a cell
 _stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
 
 
 def _here(function: Callable[..., Any], *arguments: Any) -> Any:
-    if _stopping.is_set():
-        raise KeyboardInterrupt
+    _busy.set()
     try:
+        if _stopping.is_set():
+            raise KeyboardInterrupt
         return function(*arguments)
     except KeyboardInterrupt:
         _stopping.set()
         raise
+    finally:
+        _busy.clear()
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ctrl-C in a worker that is idle, or before or after its steps, in which `train` has a handler of its own."""
+    _stopping.set()
+    if _busy.is_set():
+        raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -198,7 +209,7 @@ def _begin(threads: int) -> None:
     """What a worker does first. Ctrl-C in a terminal reaches its parent alone, which passes it on once."""
     if hasattr(os, "setpgrp"):
         os.setpgrp()
-    signal.signal(signal.SIGINT, lambda *_: _stopping.set())
+    signal.signal(signal.SIGINT, _stop)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)

@@ -290,6 +290,26 @@ def test_a_killed_worker_is_one_line_and_what_was_made_stays(tmp_path: Path) -> 
     assert {row["model"] for row in table(tmp_path)} == {"constant"}
 
 
+def _without_a_handler(run: Run, folder: Path) -> None:
+    """What a cell does before its first step or after its last, for longer than a cell would."""
+    folder.touch()
+    time.sleep(100)
+
+
+def _stopped_by_ctrl_c(begun: Path) -> None:
+    with processes(jobs=1) as workers:
+        workers.submit(_without_a_handler, Run("sum"), begun)
+        wait_for(lambda: list(begun.parent.glob(begun.name)))
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_also_ends_a_cell_that_is_not_in_its_steps(tmp_path: Path) -> None:
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        _stopped_by_ctrl_c(tmp_path / "begun")
+    assert time.perf_counter() - start < 60
+
+
 @pytest.mark.parametrize(
     ("address", "words"), [("127.0.0.1:1", "nobody answers"), ("nowhere", "expected HOST:PORT"), ("a:b", "HOST:PORT")]
 )

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from digitset.calibration import BINS, Bin
 from digitset.evaluation import Readings
 from digitset.lengths import Point
 from digitset.tasks import Task
@@ -123,6 +124,22 @@ def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
                         column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color="black"
                     )
         axes.set(xlabel="read as", ylabel="digit", title=title, xticks=range(count), yticks=range(count))
+        _save(figure, path)
+
+
+def reliability(path: Path, title: str, bins: list[Bin]) -> None:
+    """Accuracy against certainty in bins, and below how many answers each holds, on a logarithmic scale."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 5.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        certainty = [part.certainty for part in bins]
+        upper.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", alpha=0.5, label="as certain as right")
+        upper.plot(certainty, [part.accuracy for part in bins], color=COLOURS[0], lw=2, marker="o", ms=5)
+        upper.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), ylabel="accuracy", title=title)
+        upper.legend(loc="upper left")
+        middle = [(part.low + part.high) / 2 for part in bins]
+        lower.bar(middle, [part.n for part in bins], width=0.9 / BINS, color=COLOURS[0], alpha=0.5)
+        lower.set(yscale="log", ylim=(0.5, None), xlabel="certainty", ylabel="answers")
         _save(figure, path)
 
 

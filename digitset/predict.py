@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from digitset import machine, parts
+from digitset import hub, machine, parts, trained
 from digitset.errors import InputError
 from digitset.network import Network, build, rows_of
 from digitset.record import Record
@@ -24,8 +24,9 @@ Images = np.ndarray | Tensor
 class Predictor:
     """A trained network, ready to answer. Made by `load`."""
 
-    def __init__(self, run: Run, network: Network, device: torch.device) -> None:
+    def __init__(self, run: Run, network: Network, device: torch.device, folder: Path | None = None) -> None:
         self.run = run
+        self.folder = folder  # where it was loaded from
         self.task: Task = parts.load("tasks", run.task)
         self.device = device
         self.network = network.to(device).eval()
@@ -116,12 +117,15 @@ class Predictor:
                 raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
 
 
-def load(folder: str | Path, device: str = "auto") -> Predictor:
-    """The trained network of a finished run's folder. No code from the folder is run.
+def load(name: str | Path, device: str = "auto") -> Predictor:
+    """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
+
+    In the package are "sum", the best model of a task, and "sum/transformer", one of several (`digitset models` lists
+    them); "hub:USER/NAME" is on the Hub. No code from a folder is run, and no pickle is read.
 
     Raises InputError if the folder holds no finished run, or its weights are not those that were written.
     """
-    record = Record(folder)
+    record = Record(_folder(name))
     run = record.run()
     weights = record.weights()
     network = build(run)
@@ -131,7 +135,20 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
         raise InputError(
             f"{record.folder}: weights of another version of '{run.model}' or '{run.encoder}': {error}"
         ) from error
-    return Predictor(run, network, machine.device(device))
+    return Predictor(run, network, machine.device(device), record.folder)
+
+
+def _folder(name: str | Path) -> Path:
+    if isinstance(name, str) and name.startswith(hub.PREFIX):
+        return hub.fetch(name)
+    folder = Path(name)
+    found = None if Record(folder).exists else trained.find(str(name))
+    if found is None and not folder.exists():
+        raise InputError(
+            f"{name}: expected the folder of a run, hub:USER/NAME, or a packaged model, one of "
+            f"{', '.join(trained.names())}"
+        )
+    return found or folder
 
 
 def _check_images(images: Images, name: str) -> None:

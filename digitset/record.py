@@ -26,6 +26,7 @@ from digitset.errors import InputError
 from digitset.run import Run
 
 Values = dict[str, Any]
+PUBLISHED = ("README.md", "run.json", "scores.json", "model.safetensors", "model.json")  # the files of a model to share
 
 
 class Record:
@@ -142,6 +143,13 @@ class Record:
             return None
         kept = self._read_json("scores.json")
         return kept["sets"] if kept.get("version") == version | {"model": self.summary()["sha256"]} else None
+
+    def publish(self, out: Path, card: str) -> None:
+        """Writes a finished run with its scores into another folder, as a record without a history, and its card."""
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / "README.md", card.encode())
+        for name in PUBLISHED[1:]:
+            write_whole(out / name, (self.folder / name).read_bytes())
 
     def _run_json(self, key: str) -> Any:
         if not self.exists:

@@ -35,7 +35,7 @@ SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "svg.fonttype": "non
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """An SVG is for a page of any colour, and without a date: the same results are to give the same bytes."""
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None, "Creator": None}, transparent=True)
@@ -58,7 +58,7 @@ def curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, 
         right.set(ylim=(0, 1.02), xlabel="step", ylabel="accuracy")
         right.legend(title="bold: validation; thin: training", loc="best")
         figure.suptitle(title)
-        _save(figure, path)
+        save(figure, path)
 
 
 def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, float]]]) -> None:
@@ -75,7 +75,7 @@ def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, floa
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")
-        _save(figure, path)
+        save(figure, path)
 
 
 def length_curves(
@@ -101,7 +101,7 @@ def length_curves(
         right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")
         figure.suptitle(f"{title} (grey: the lengths of training)")
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=1)
-        _save(figure, path)
+        save(figure, path)
 
 
 def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
@@ -124,7 +124,7 @@ def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
                         column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color="black"
                     )
         axes.set(xlabel="read as", ylabel="digit", title=title, xticks=range(count), yticks=range(count))
-        _save(figure, path)
+        save(figure, path)
 
 
 def reliability(path: Path, title: str, bins: list[Bin]) -> None:
@@ -140,7 +140,7 @@ def reliability(path: Path, title: str, bins: list[Bin]) -> None:
         middle = [(part.low + part.high) / 2 for part in bins]
         lower.bar(middle, [part.n for part in bins], width=0.9 / BINS, color=COLOURS[0], alpha=0.5)
         lower.set(yscale="log", ylim=(0.5, None), xlabel="certainty", ylabel="answers")
-        _save(figure, path)
+        save(figure, path)
 
 
 def predictions(path: Path, title: str, task: Task, readings: Readings, rows: list[int]) -> None:
@@ -176,7 +176,7 @@ def _sheet(path: Path, title: str, task: Task, readings: Readings, rows: list[in
             end = first + 1.08 * batch.index.shape[1] + 0.15
             axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
         axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
-        _save(figure, path)
+        save(figure, path)
 
 
 def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:

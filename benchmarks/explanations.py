@@ -24,6 +24,7 @@ from digitset.sequences import published
 from digitset.statistics import mean
 
 console = Console()
+COLUMNS: tuple[str, ...] = ("model", "measure", "n", "mean")
 Found = dict[str, list[float]]
 
 
@@ -42,12 +43,12 @@ def main(
     rows = [row for name in models for row in measured(name, windows)]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ("model", "measure", "n", "mean"), lineterminator="\n")
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    table = Table("model", "measure", "n", "mean")
+    table = Table(*COLUMNS)
     for row in rows:
-        table.add_row(row["model"], row["measure"], row["n"], row["mean"])
+        table.add_row(*(row[column] for column in COLUMNS))
     console.print(table)
 
 

@@ -1,4 +1,4 @@
-"""What a predictor may be asked: checks of sequences and anchors, and batches of bounded size. Knows torch by name only."""
+"""What a predictor may be asked: checks of sequences and anchors, batches of bounded size. Knows torch by name only."""
 
 import sys
 from collections.abc import Iterator, Sequence

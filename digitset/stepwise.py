@@ -1,8 +1,8 @@
 """The laws of `digitset.probability` for a length that is not known in advance, as in a graph that is exported.
 
-How many rounds of pairs there are depends on the length, and a graph cannot be drawn for each. Here images come one after
-another in a loop that the graph holds, or all at once. Only positive numbers are added, so that improbable answers keep
-their relative precision. Training takes the faster way of `digitset.probability`; tests/test_onnx.py compares the two.
+How many rounds of pairs there are depends on the length, and a graph cannot be drawn for each. Here images come one
+after another in a loop that the graph holds, or all at once. Only positive numbers are added, so that improbable answers
+keep their relative precision. Training takes the faster way of `digitset.probability`; tests/test_onnx.py compares both.
 """
 
 from collections.abc import Callable

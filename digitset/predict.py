@@ -10,6 +10,7 @@ from torch import Tensor
 
 from digitset import hub, machine, parts, trained
 from digitset.errors import InputError
+from digitset.inputs import by_length, check
 from digitset.network import Network, build, rows_of
 from digitset.record import Record
 from digitset.run import Run
@@ -70,17 +71,13 @@ class Predictor:
         self._check(sequences, anchors)
         return self._batch(list(sequences), anchors)
 
+    def _check(self, sequences: Sequence[Images], anchors: Images | None) -> None:
+        check(sequences, anchors, self.run.task, self.task.ANCHORED, self.run.model, self.network.longest)
+
     def _batches(self, sequences: Sequence[Images], anchors: Images | None) -> Iterator[tuple[list[int], Batch]]:
         """Sequences of like length together, in batches of bounded size, each with the places of its rows."""
         self._check(sequences, anchors)
-        order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
-        rows: list[int] = []
-        for place in order:
-            if rows and (len(rows) + 1) * len(sequences[place]) > IMAGES_AT_ONCE:
-                yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
-                rows = []
-            rows.append(place)
-        if rows:
+        for rows in by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
             yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
 
     def _batch(self, sequences: list[Images], anchors: Images | None) -> Batch:
@@ -96,25 +93,6 @@ class Predictor:
         images = torch.cat(pool).to(self.device)
         labels = torch.zeros(len(images), dtype=torch.int64, device=self.device)  # not known, and not looked at
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
-
-    def _check(self, sequences: Sequence[Images], anchors: Images | None) -> None:
-        most = self.network.longest
-        for place, sequence in enumerate(sequences):
-            _check_images(sequence, f"sequence {place}")
-            if len(sequence) == 0:
-                raise InputError(f"sequence {place}: expected at least one image, got none")
-            if most is not None and len(sequence) > most:
-                raise InputError(
-                    f"sequence {place}: expected at most {most} images for '{self.run.model}', got {len(sequence)}"
-                )
-        if self.task.ANCHORED and anchors is None:
-            raise InputError(f"task '{self.run.task}' expects anchors, one image a sequence; got none")
-        if not self.task.ANCHORED and anchors is not None:
-            raise InputError(f"task '{self.run.task}' takes no anchors; leave them out")
-        if anchors is not None:
-            _check_images(anchors, "anchors")
-            if len(anchors) != len(sequences):
-                raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
 
 
 def load(name: str | Path, device: str = "auto") -> Predictor:
@@ -149,15 +127,6 @@ def _folder(name: str | Path) -> Path:
             f"{', '.join(trained.names())}"
         )
     return found or folder
-
-
-def _check_images(images: Images, name: str) -> None:
-    if not isinstance(images, np.ndarray | Tensor):
-        raise InputError(f"{name}: expected an array or tensor of images [n, 28, 28], got {type(images).__name__}")
-    if images.ndim != 3 or tuple(images.shape[1:]) != (28, 28):
-        raise InputError(f"{name}: expected images [n, 28, 28], got {list(images.shape)}")
-    if images.dtype != (torch.uint8 if isinstance(images, Tensor) else np.uint8):
-        raise InputError(f"{name}: expected uint8, ink 255 on 0, got {images.dtype}; scale to 0..255 and convert")
 
 
 def _tensor(images: Images) -> UInt8[Tensor, "n 28 28"]:

@@ -112,7 +112,7 @@ class Record:
 
     def finish(self, weights: dict[str, Tensor], summary: Values) -> None:
         """Writes the weights, and then the file that says the run is finished; the checkpoint has done its work."""
-        content = save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+        content = to_bytes(weights)
         self._write("model.safetensors", content)
         self._write_json("model.json", {"sha256": hashlib.sha256(content).hexdigest(), **summary})
         (self.folder / "checkpoint").unlink(missing_ok=True)
@@ -173,6 +173,11 @@ class Record:
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.folder / name, content)
+
+
+def to_bytes(weights: dict[str, Tensor]) -> bytes:
+    """Weights as model.safetensors has them: the same weights are the same bytes, wherever and however they lie."""
+    return save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -190,8 +190,8 @@ def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:
         "longest": "" if network.longest is None else str(network.longest),
         "anchored": json.dumps(task.ANCHORED),
         "preprocessing": "inside the model: pixels are divided by 255",
-        "images": "uint8 [batch, length, 28, 28]: white ink (255) on black (0); a digit fits 20x20 pixels, its centre of "
-        "mass is in the middle of the 28x28, as in MNIST; what is behind a sequence's end is not looked at",
+        "images": "uint8 [batch, length, 28, 28]: white ink (255) on black (0), each digit in 20x20 pixels with its "
+        "centre of mass in the middle of the 28x28, as in MNIST; what is behind a sequence's end is not looked at",
         "lengths": "int64 [batch]: how many images of each row count, at least 1",
         "answer": f"float32 [batch]: {task.answer.__doc__}",
         "output": f"float32 [batch, _]: {output}",

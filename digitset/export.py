@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -137,13 +137,16 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
                 custom_translation_table=_precise(),
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        run = predictor.run
+        run, cause = predictor.run, error.__cause__ or error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = str(cause).strip().splitlines()[0]
         raise InputError(
             f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
         ) from error
 
 
+@no_type_check  # of what the parameters are in ONNX, which is not what they are here
 def _precise() -> dict[Any, Any]:
     """log(1 + x) and exp(x) - 1 for ONNX, which has neither: plainly, but in double precision, which loses nothing."""
     from onnxscript import FLOAT, opset18

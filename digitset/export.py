@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -137,13 +137,16 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
                 custom_translation_table=_precise(),
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error.__cause__ or error).strip().splitlines()[0]
-        run = predictor.run
+        run, cause = predictor.run, error.__cause__ or error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = str(cause).strip().splitlines()[0]
         raise InputError(
             f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
         ) from error
 
 
+@no_type_check  # of what the parameters are in ONNX, which is not what they are here
 def _precise() -> dict[Any, Any]:
     """log(1 + x) and exp(x) - 1 for ONNX, which has neither: plainly, but in double precision, which loses nothing."""
     from onnxscript import FLOAT, opset18
@@ -190,8 +193,8 @@ def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:
         "longest": "" if network.longest is None else str(network.longest),
         "anchored": json.dumps(task.ANCHORED),
         "preprocessing": "inside the model: pixels are divided by 255",
-        "images": "uint8 [batch, length, 28, 28]: white ink (255) on black (0); a digit fits 20x20 pixels, its centre of "
-        "mass is in the middle of the 28x28, as in MNIST; what is behind a sequence's end is not looked at",
+        "images": "uint8 [batch, length, 28, 28]: white ink (255) on black (0), each digit in 20x20 pixels with its "
+        "centre of mass in the middle of the 28x28, as in MNIST; what is behind a sequence's end is not looked at",
         "lengths": "int64 [batch]: how many images of each row count, at least 1",
         "answer": f"float32 [batch]: {task.answer.__doc__}",
         "output": f"float32 [batch, _]: {output}",

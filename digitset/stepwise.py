@@ -1,8 +1,9 @@
 """The laws of `digitset.probability` for a length that is not known in advance, as in a graph that is exported.
 
 How many rounds of pairs there are depends on the length, and a graph cannot be drawn for each. Here images come one
-after another in a loop that the graph holds, or all at once. Only positive numbers are added, so that improbable answers
-keep their relative precision. Training takes the faster way of `digitset.probability`; tests/test_onnx.py compares both.
+after another in a loop that the graph holds, or all at once. Only positive numbers are added, so that improbable
+answers keep their relative precision. Training takes the faster way of `digitset.probability`; tests/test_onnx.py
+compares the two.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,13 @@ def distribution_of_sum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B _"]
     rows, length, values = chances.shape
     most = values - 1
     window = (torch.arange(most * length + 1)[:, None] + torch.arange(values)).flatten()
-
-    def add(total: Tensor, one: Tensor) -> Tensor:
-        near = F.pad(total, (most, 0)).index_select(1, window).view(rows, -1, values)
-        return (near @ one[:, :, None])[:, :, 0]
-
-    return _scan(add, F.pad(chances.new_ones(rows, 1), (0, most * length)), chances.flip(2))
+    return _scan(
+        lambda total, one: (F.pad(total, (most, 0)).index_select(1, window).view(rows, -1, values) @ one[:, :, None])[
+            ..., 0
+        ],
+        F.pad(chances.new_ones(rows, 1), (0, most * length)),
+        chances.flip(2),
+    )
 
 
 def distribution_of_maximum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B V"]:
@@ -45,13 +47,16 @@ def distribution_of_distinct(chances: Float[Tensor, "B L V"], mask: Bool[Tensor,
     contains = (subset & bit) > 0
     without = (subset & ~bit).flatten()
 
-    def see(seen: Tensor, one: Tensor) -> Tensor:
-        before = (seen[:, :, None] + seen.index_select(1, without).view(-1, 2**values, values)) * contains
-        return (before @ one[:, :-1, None])[:, :, 0] + seen * one[:, -1:]
-
     nothing = (~mask).to(chances.dtype)[:, :, None]  # padding, whose chances are zeros, leaves what was seen
     seen = _scan(
-        see, F.pad(chances.new_ones(len(chances), 1), (0, 2**values - 1)), torch.cat([chances, nothing], dim=2)
+        lambda seen, one: (
+            (seen[:, :, None] + seen.index_select(1, without).view(-1, *contains.shape))
+            .mul(contains)
+            .matmul(one[:, :-1, None])[..., 0]
+            .add(seen * one[:, -1:])
+        ),
+        F.pad(chances.new_ones(len(chances), 1), (0, 2**values - 1)),
+        torch.cat([chances, nothing], dim=2),
     )
     return seen @ F.one_hot(contains.sum(dim=1), values + 1).to(seen.dtype)
 

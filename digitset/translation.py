@@ -30,7 +30,7 @@ def precise() -> dict[Any, Any]:
 
 
 class _Recurrent(nn.Module):
-    """A recurrent layer of torch's with plain parameters; the list that torch's own keeps of them stops the exporter."""
+    """A recurrent layer of torch with plain parameters; the list that torch keeps of them stops the exporter."""
 
     def __init__(self, layer: nn.GRU | nn.LSTM) -> None:
         super().__init__()

@@ -4,16 +4,13 @@ Padding is not encoded: the graph picks the images that count, as training does.
 `digitset.onnx`, which answers with it.
 """
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, no_type_check
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +25,7 @@ from digitset.onnx import FORMAT, needs_onnx, padded, session
 from digitset.predict import Predictor
 from digitset.record import to_bytes, write_whole
 from digitset.tasks import Task
+from digitset.translation import plain, precise, quiet
 
 TOLERANCE = 1e-4
 LENGTHS = (1, 3, 10, 40)  # at which a file is compared with torch, as far as the model takes them
@@ -74,7 +72,7 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
         raise InputError(f"model '{predictor.run.model}' has no attention; take a transformer")
     network = build(predictor.run)  # another, on the CPU wherever the predictor's is
     network.load_state_dict(predictor.network.state_dict())
-    graph = _Graph(network, predictor.task, attention).eval()
+    graph = _Graph(plain(network), predictor.task, attention).eval()
     program = _translated(graph, predictor)
     program.model.metadata_props.update(_metadata(predictor, attention))
     for node in program.model.graph.all_nodes():
@@ -131,10 +129,10 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
         inputs["anchors"], shapes["anchors"] = inputs["images"][:, 0].clone(), {0: free}
     names = ["answer", "output"] + ["attention"] * graph.attention
     try:
-        with torch.no_grad(), _quiet():
+        with torch.no_grad(), quiet():
             return torch.onnx.export(
                 graph, kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=names, verbose=False,
-                custom_translation_table=_precise(),
+                custom_translation_table=precise(),
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
         run, cause = predictor.run, error.__cause__ or error
@@ -144,35 +142,6 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
         raise InputError(
             f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
         ) from error
-
-
-@no_type_check  # of what the parameters are in ONNX, which is not what they are here
-def _precise() -> dict[Any, Any]:
-    """log(1 + x) and exp(x) - 1 for ONNX, which has neither: plainly, but in double precision, which loses nothing."""
-    from onnxscript import FLOAT, opset18
-
-    def log1p(x: FLOAT) -> FLOAT:
-        return opset18.Cast(opset18.Log(opset18.Add(opset18.Cast(x, to=11), _one())), to=1)
-
-    def expm1(x: FLOAT) -> FLOAT:
-        return opset18.Cast(opset18.Sub(opset18.Exp(opset18.Cast(x, to=11)), _one()), to=1)
-
-    def _one() -> Any:
-        return opset18.Cast(1.0, to=11)
-
-    return {torch.ops.aten.log1p.default: log1p, torch.ops.aten.expm1.default: expm1}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without notes on other packages' operators, such as torchvision's, which nothing here uses."""
-    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:

@@ -13,7 +13,7 @@ import torch
 from test_contract import stirred
 from torch import Tensor, nn
 
-from digitset import InputError, Predictor, Run, export, names, onnx, probability
+from digitset import InputError, Predictor, Run, export, names, onnx, probability, translation
 from digitset.data import Splits
 from digitset.network import build
 from digitset.onnx import OnnxPredictor
@@ -110,14 +110,14 @@ def test_loops_over_images_are_the_laws(tmp_path: Path) -> None:
     """Of exported graphs, to the last digits of improbable answers too; sums by another way, in double precision."""
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     example = torch.rand(3, 4, 10), torch.ones(3, 4, dtype=torch.bool)
-    with export._quiet():
+    with translation.quiet():
         program = torch.onnx.export(
             Laws().eval(),
             example,
             dynamo=True,
             dynamic_shapes=(free, free),
             verbose=False,
-            custom_translation_table=export._precise(),
+            custom_translation_table=translation.precise(),
         )
     assert program is not None
     session = onnx.session(program.model_proto.SerializeToString(), 1, "laws")
@@ -229,13 +229,10 @@ def test_a_file_that_is_no_model_of_digitset_is_one_clear_error(tmp_path: Path) 
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {torch.ops.aten.log1p.default: lambda x: x}
-    monkeypatch.setattr(export, "_precise", lambda: export_precise() | broken)
+    monkeypatch.setattr(export, "precise", lambda: translation.precise() | broken)
     with pytest.raises(InputError, match=r"not written: .* differ from torch's by"):
         export.export(predictor("contains", "exact"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
-
-
-export_precise = export._precise
 
 
 def test_what_cannot_be_exported_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

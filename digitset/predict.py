@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from digitset import machine, parts
@@ -63,6 +63,17 @@ class Predictor:
             for row, weight, length in zip(rows, found, batch.lengths.tolist(), strict=True):
                 weights[row] = weight[:, :length]
         return weights
+
+    def batch(self, sequences: Sequence[Images], anchors: Images | None = None) -> Batch:
+        """The sequences as one batch on the predictor's device. Arguments and errors as for `predict`."""
+        self._check(sequences, anchors)
+        return self._batch(list(sequences), anchors)
+
+    def distribution(self, outputs: Float[Tensor, "B _"]) -> Float[Tensor, "B A"] | None:
+        """The probabilities of all answers that outputs of the network stand for; None if they are numbers alone."""
+        kind = self.network.model.output
+        reading = outputs if kind == "distribution" else self.task.read(outputs, kind)
+        return reading.exp() if reading.dim() == 2 else None
 
     def _batches(self, sequences: Sequence[Images], anchors: Images | None) -> Iterator[tuple[list[int], Batch]]:
         """Sequences of like length together, in batches of bounded size, each with the places of its rows."""

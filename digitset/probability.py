@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
@@ -119,3 +119,16 @@ def distribution_of_distinct(chances: Float[Tensor, "B L V"], mask: Bool[Tensor,
         seen = after.where(mask[:, image, None], seen)
     sizes = torch.tensor([subset.bit_count() for subset in range(2**values)], device=chances.device)
     return seen.new_zeros(len(seen), values + 1).index_add(1, sizes, seen)
+
+
+def interval(probabilities: Float[Tensor, "B A"], level: float) -> tuple[Int64[Tensor, " B"], Int64[Tensor, " B"]]:
+    """The central interval of distributions over 0 .. A - 1: the lowest and the highest answer in it.
+
+    At most (1 - level) / 2 lies below it, and as much above; answers are whole numbers, so it holds `level` or more.
+    """
+    tail = (1 - level) / 2
+    below = probabilities.double().cumsum(dim=1)
+    whole = below[:, -1:]
+    low = (below <= tail * whole).sum(dim=1)
+    high = (below < (1 - tail) * whole).sum(dim=1)
+    return low, high

@@ -71,12 +71,20 @@ class Transformer(nn.Module):
             return self.cross.weights(asked, self._contextual(packed, packing), packing)[:, :, 0]
         if not self.blocks:
             raise InputError("a transformer with no self-attention layer and no anchor has no attention to show")
-        *early, last = (cast(Block, block) for block in self.blocks)
-        for block in early:
-            packed = block(packed, packing)
-        normed = last.attention_norm(packed)
-        received = last.attention.weights(normed, normed, packing) * mask[:, None, :, None]
+        received = self.self_attention(tokens, mask)[-1] * mask[:, None, :, None]
         return received.sum(dim=2) / mask.sum(dim=1)[:, None, None]
+
+    def self_attention(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]
+    ) -> list[Float[Tensor, "B H L L"]]:
+        """The weights of each self-attention layer, from each token of a sequence to each."""
+        packing, weights = Packing.of(mask), []
+        packed = packing.pack(tokens)
+        for block in (cast(Block, block) for block in self.blocks):
+            normed = block.attention_norm(packed)
+            weights.append(block.attention.weights(normed, normed, packing))
+            packed = block(packed, packing)
+        return weights
 
     def _contextual(self, packed: Float[Tensor, "T D"], packing: Packing) -> Float[Tensor, "T D"]:
         for block in self.blocks:

@@ -1,0 +1,106 @@
+"""Explanations agree with what `predict` says of the same images, and their parts are what they are called."""
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from digitset import data
+from digitset.errors import InputError
+from digitset.explain import explain
+from digitset.network import build
+from digitset.predict import Predictor
+from digitset.probability import interval
+from digitset.run import Run
+
+IMAGES = data.load().val.images.numpy()[:8]
+ROWS = [(task, model) for task in ("sum", "contains") for model in ("exact", "transformer", "mlp", "gru", "constant")]
+ROWS += [("classify", "mlp"), ("sum", "transformer_exact"), ("sum", "attention_pool"), ("maximum", "exact")]
+
+
+def untrained(task: str, model: str, **options: int | float | str) -> Predictor:
+    run = Run(task, model, encoder="lenet", model_options=options)
+    return Predictor(run, build(run), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("task", "model"), ROWS)
+def test_it_says_what_predict_says(task: str, model: str) -> None:
+    predictor = untrained(task, model)
+    images = IMAGES[:1] if task == "classify" else IMAGES[:4]
+    anchor = IMAGES[7] if predictor.task.ANCHORED else None
+    found = explain(predictor, images, anchor)
+
+    def ask(sequences: list[np.ndarray]) -> np.ndarray:
+        return predictor.predict(sequences, None if anchor is None else np.stack([anchor] * len(sequences)))
+
+    near = functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4)
+    near([found.answer], ask([images]))
+    near(found.readings, ask([image[None] for image in images]))
+    if len(images) > 1:
+        left = ask([np.delete(images, i, axis=0) for i in range(len(images))])
+        near(found.contributions, found.answer - left)
+    else:
+        assert found.contributions.isnan().all()
+    if found.distribution is not None and found.certainty is not None:
+        assert found.distribution.sum() == pytest.approx(1, abs=1e-5)
+        said = round(found.answer) if task != "contains" else int(found.answer > 0.5)
+        assert found.certainty == pytest.approx(float(found.distribution[said]))
+    assert (found.distribution is None) == (predictor.network.model.output == "numbers" and not predictor.task.DISCRETE)
+    assert (found.posteriors is not None) == (model == "exact" and not predictor.task.NAMELESS)
+    assert (found.interval is not None) == (found.distribution is not None and not predictor.task.DISCRETE)
+
+
+@pytest.mark.parametrize(("task", "layers"), [("sum", 1), ("sum", 3), ("contains", 0), ("contains", 2)])
+def test_attention_rows_and_rollout_are_weights(task: str, layers: int) -> None:
+    predictor = untrained(task, "transformer", layers=layers)
+    anchor = IMAGES[7] if task == "contains" else None
+    found = explain(predictor, IMAGES[:5], anchor)
+    assert found.attention is not None
+    assert found.rollout is not None
+    assert found.rollout.shape == (5,)
+    assert float(found.rollout.sum()) == pytest.approx(1, abs=1e-5)
+    if layers:
+        assert found.pairwise is not None
+        torch.testing.assert_close(found.pairwise.sum(dim=-1), torch.ones(4, 5))
+    if layers == 1:  # half of what it gives, half of itself
+        assert found.pairwise is not None
+        received = found.pairwise.mean(dim=0).mean(dim=0)
+        torch.testing.assert_close(found.rollout, 0.5 * received + 0.5 * torch.full((5,), 0.2))
+        torch.testing.assert_close(found.attention.mean(dim=0), received)
+    if task == "contains" and not layers:
+        assert found.pairwise is None
+        torch.testing.assert_close(found.rollout, found.attention.mean(dim=0))
+
+
+def test_order_moves_an_explanation_with_its_image() -> None:
+    predictor = untrained("sum", "transformer", layers=2)
+    order = [3, 0, 2, 1]
+    there, here = explain(predictor, IMAGES[:4]), explain(predictor, IMAGES[:4][order])
+    for name in ("readings", "contributions", "rollout"):
+        torch.testing.assert_close(getattr(here, name), getattr(there, name)[order], rtol=1e-4, atol=1e-4)
+
+
+def test_interval_is_the_central_one() -> None:
+    weights = torch.rand(200, 12, generator=torch.Generator().manual_seed(0)) ** 6
+    chances = weights / weights.sum(dim=1, keepdim=True)
+    low, high = interval(chances, 0.9)
+    for row, first, last in zip(chances.double(), low.tolist(), high.tolist(), strict=True):
+        assert row[:first].sum() <= 0.05 + 1e-6
+        assert row[: first + 1].sum() > 0.05 - 1e-6
+        assert row[last + 1 :].sum() <= 0.05 + 1e-6
+        assert row[last:].sum() > 0.05 - 1e-6
+    certain = torch.eye(5)
+    assert torch.equal(torch.stack(interval(certain, 0.9)), torch.arange(5).repeat(2, 1))
+
+
+def test_mistakes_are_those_of_predict() -> None:
+    with pytest.raises(InputError, match="takes no anchors"):
+        explain(untrained("sum", "exact"), IMAGES, IMAGES[0])
+    with pytest.raises(InputError, match="expects anchors"):
+        explain(untrained("contains", "exact"), IMAGES)
+    predictor = untrained("sum", "mlp")
+    with pytest.raises(InputError, match="at most 10"):
+        explain(predictor, np.repeat(IMAGES, 2, axis=0))
+    assert replace(explain(predictor, IMAGES), answer=0.0).attention is None

@@ -3,6 +3,7 @@
 import math
 import time
 from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,11 +47,11 @@ def ask(predictor: Predictor, question: Question) -> Answer:
     return Answer(**_empty() | values, model=question.model, seconds=time.perf_counter() - start)
 
 
-def _empty() -> dict[str, None]:
+def _empty() -> dict[str, Any]:
     return {name: None for name in Answer.model_fields if name not in ("model", "seconds")}
 
 
-def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) -> dict[str, object]:
+def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) -> dict[str, Any]:
     if len(images) > EXPLAINED:
         raise InputError(f"explanations are for up to {EXPLAINED} images, got {len(images)}; ask without 'explain'")
     found = explain(predictor, images, anchor)
@@ -61,12 +62,12 @@ def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | No
 
 
 @torch.inference_mode()
-def _plain(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) -> dict[str, object]:
+def _plain(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) -> dict[str, Any]:
     """The answer and its distribution, without the answers to parts of the sequence that explain it."""
     network, task = predictor.network, predictor.task
     batch = predictor.batch([images], None if anchor is None else anchor[None])
     outputs = network.read(network.embed_in_parts(batch.images), batch).cpu()
-    values: dict[str, object] = {"answer": float(task.answer(task.read(outputs, network.model.output))[0])}
+    values: dict[str, Any] = {"answer": float(task.answer(task.read(outputs, network.model.output))[0])}
     distribution = predictor.distribution(outputs)
     if distribution is not None:
         values |= {"distribution": distribution[0].tolist(), "certainty": float(distribution.max())}

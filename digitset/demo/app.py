@@ -120,7 +120,7 @@ def _add_pictures(app: FastAPI) -> None:
 
     @app.post("/v1/normalise", responses=PROBLEMS | TOO_LARGE, openapi_extra=PICTURE)
     async def normalise(request: Request) -> Picture:
-        """A picture of one digit, of any size, ink or paper dark, as the models get it: 28x28, size and place as MNIST's."""
+        """A picture of one digit, of any size, as the models get it: 28x28, size and place as MNIST's."""
         body = await request.body()
         return await to_thread.run_sync(_normalised, body, limiter=turn)
 

@@ -15,7 +15,7 @@ export function showAnswer(places, now) {
   const text = invitation(one, filled().length, now.anchor?.pixels);
   const truth = found?.known ? truthOf(now, found, one) : null;
   places.answer.replaceChildren(...(text ? [element("p", "invitation", text)] : large(one, said, truth)));
-  places.chart.replaceChildren(...(text || !said || said.refused ? [] : [chartOf(one, said)]));
+  places.chart.replaceChildren(...(text || !said || said.refused ? [] : [chartOf(one, said, places.chart.clientWidth)]));
   places.problem.textContent = now.problem ?? found?.problem ?? "";
   places.problem.hidden = !places.problem.textContent;
   if (!text && said) tell(places.status, sentence(one, said, truth));
@@ -34,7 +34,7 @@ function large(one, said, truth) {
   const parts = [element("p", "large", headline(one, said)), element("p", "detail", detail(one, said))];
   if (truth !== null) {
     const right = headline(one, said) === truth;
-    const words = right ? `Right: the labels say ${truth}.` : `Wrong: the labels say ${truth}.`;
+    const words = `${right ? "Right" : "Wrong"}: the labels say ${truth.toLowerCase()}.`;
     parts.push(element("p", right ? "truth right" : "truth wrong", words));
   }
   return parts;
@@ -50,15 +50,15 @@ function truthOf(now, found, one) {
   return null;
 }
 
-function chartOf(one, said) {
-  if (one.kind === "yes or no") return chance(said.answer, `Probability of yes: ${percent(said.answer)}`);
-  if (said.distribution) return distribution(said.distribution, said.interval, `Distribution: ${detail(one, said)}`);
-  return number(said.answer, `The number that the model gives: ${said.answer.toFixed(2)}`);
+function chartOf(one, said, wide) {
+  if (one.kind === "yes or no") return chance(said.answer, wide, `Probability of yes: ${percent(said.answer)}`);
+  if (said.distribution) return distribution(said.distribution, said.interval, wide, `Distribution: ${detail(one, said)}`);
+  return number(said.answer, wide, `The number that the model gives: ${said.answer.toFixed(2)}`);
 }
 
 function sentence(one, said, truth) {
   if (said.refused) return refusal(one, filled().length);
-  return `${title(one.model)}: ${headline(one, said)}. ${detail(one, said)}.${truth === null ? "" : ` The labels say ${truth}.`}`;
+  return `${title(one.model)}: ${headline(one, said)}. ${detail(one, said)}.${truth === null ? "" : ` The labels say ${truth.toLowerCase()}.`}`;
 }
 
 function tell(place, text) {
@@ -87,6 +87,7 @@ export function showModels(fieldset, now) {
     let note = card.querySelector(".note");
     if (!note) card.append((note = element("span", "note", "")));
     note.textContent = brief(one, said);
+    note.classList.toggle("none", !said || Boolean(said.refused));
     note.classList.toggle("right", truth !== null && headline(one, said) === truth);
     note.classList.toggle("wrong", truth !== null && headline(one, said) !== truth);
   }

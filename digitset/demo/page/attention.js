@@ -1,11 +1,14 @@
 // Attention as lines: from the anchor to the tiles, or from the tile that is pointed at to all of them.
 
+import { choices } from "./answer.js";
+import { set } from "./state.js";
 import { elementOf, weightsOf } from "./tiles.js";
 import { percent } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const TOLD = 0.05; // weights from here on have their number written
 const THICKEST = 9; // pixels, for all of the attention
+const GUTTER = 7; // pixels from a tile to the middle of the gap before it
 
 export function showAttention(svg, now) {
   const stage = svg.parentElement;
@@ -17,9 +20,10 @@ export function showAttention(svg, now) {
   const from = elementOf(flow.from)?.querySelector(".pad").getBoundingClientRect();
   if (!from) return;
   const most = Math.max(...flow.weights);
+  const first = stage.querySelector(".tiles .tile .pad").getBoundingClientRect().top - origin.top;
   flow.keys.forEach((key, place) => {
     const to = elementOf(key)?.querySelector(".pad").getBoundingClientRect();
-    if (to) svg.append(...line(origin, from, to, flow.weights[place], most, key === flow.from));
+    if (to) svg.append(...line({ origin, from, first }, to, flow.weights[place], most, key === flow.from));
   });
 }
 
@@ -40,31 +44,59 @@ function flowOf(now) {
   return { from, keys, weights: weightsOf(row, now.head) };
 }
 
-function line(origin, from, to, weight, most, itself) {
-  const x = (box) => box.left + box.width / 2 - origin.left;
-  const target = { x: x(to), y: to.top - origin.top };
+function line({ origin, from, first }, to, weight, most, itself) {
+  const at = { x: to.left + to.width / 2 - origin.left, y: to.top - origin.top };
+  const start = { x: from.left + from.width / 2 - origin.left, y: from.top - origin.top };
+  const below = { x: start.x, y: from.bottom - origin.top };
   const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", itself ? loop(target) : curve(origin, from, x(from), target));
+  path.setAttribute("d", itself ? loop(at) : route(start, below, first, at, to));
   path.setAttribute("stroke-width", (0.75 + THICKEST * weight).toFixed(2));
   path.setAttribute("stroke-opacity", (0.12 + 0.78 * (weight / most)).toFixed(2));
-  if (weight < TOLD) return [path];
-  const text = document.createElementNS(SVG, "text");
-  text.setAttribute("x", target.x + 5 + (THICKEST * weight) / 2);
-  text.setAttribute("y", target.y - 6);
-  text.textContent = percent(weight);
-  return [path, text];
+  return weight < TOLD ? [path] : [path, number(at, weight, to)];
 }
 
-// An arch over the tiles of a row; from a row to one below it, a line down through the gap.
-function curve(origin, from, start, target) {
-  if (target.y > from.bottom - origin.top - 1) {
-    const y = from.bottom - origin.top;
-    const bend = (target.y - y) / 2;
-    return `M${start} ${y}C${start} ${y + bend} ${target.x} ${target.y - bend} ${target.x} ${target.y}`;
-  }
-  const y = from.top - origin.top;
-  const rise = Math.min(62, 22 + 0.09 * Math.abs(target.x - start));
-  return `M${start} ${y}C${start} ${y - rise} ${target.x} ${target.y - rise} ${target.x} ${target.y}`;
+function number(at, weight, to) {
+  const text = document.createElementNS(SVG, "text");
+  text.setAttribute("x", at.x + to.width / 2);
+  text.setAttribute("y", at.y - 5);
+  text.textContent = percent(weight);
+  return text;
+}
+
+// Within a row an arch over the tiles. To another row the arch ends between two tiles, and goes on there up or down.
+// From an anchor that stands above the tiles it goes straight down.
+function route(start, below, first, at, to) {
+  const aside = at.x - to.width / 2 - GUTTER;
+  const above = below.y < first;
+  if (Math.abs(at.y - (above ? first : start.y)) < to.height / 2) return above ? fall(below, at) : arch(start, at.x, at.y);
+  const middle = at.y + to.height / 2;
+  const way = above ? fall(below, { x: aside, y: first }) : arch(start, aside, start.y);
+  return `${way}V${middle + (middle > start.y ? -10 : 10)}Q${aside} ${middle} ${aside + GUTTER} ${middle}`;
+}
+
+function arch({ x, y }, endX, endY) {
+  const rise = Math.min(62, 22 + 0.09 * Math.abs(endX - x));
+  return `M${x} ${y}C${x} ${y - rise} ${endX} ${endY - rise} ${endX} ${endY}`;
+}
+
+function fall({ x, y }, at) {
+  const bend = (at.y - y) / 2;
+  return `M${x} ${y}C${x} ${y + bend} ${at.x} ${at.y - bend} ${at.x} ${at.y}`;
 }
 
 const loop = ({ x, y }) => `M${x - 9} ${y}C${x - 22} ${y - 26} ${x + 22} ${y - 26} ${x + 9} ${y}`;
+
+// One head, or the mean of them all.
+export function showHeads(fieldset, now) {
+  const heads = attends(now)?.length ?? 0;
+  fieldset.hidden = heads < 2;
+  if (heads < 2) return;
+  const values = ["mean", ...Array.from({ length: heads }, (_, head) => head)];
+  choices(fieldset, values, now, {
+    name: "head",
+    chosen: (head) => head === (now.head ?? "mean"),
+    choose: (head) => set({ head: head === "mean" ? null : head }),
+    value: (head) => `head-${head}`,
+    text: (head) => (head === "mean" ? "mean of heads" : `${head + 1}`),
+  });
+}

@@ -1,7 +1,7 @@
 // Small charts as SVG: a distribution as bars with its interval, a chance as a bar, a number on its line.
 
 const SVG = "http://www.w3.org/2000/svg";
-const [WIDE, HIGH] = [560, 120];
+const HIGH = 120;
 
 function make(name, attributes, text) {
   const element = document.createElementNS(SVG, name);
@@ -10,8 +10,8 @@ function make(name, attributes, text) {
   return element;
 }
 
-function canvas(label, height) {
-  return make("svg", { viewBox: `0 0 ${WIDE} ${height}`, role: "img", "aria-label": label });
+function canvas(label, wide, height) {
+  return make("svg", { viewBox: `0 0 ${wide} ${height}`, role: "img", "aria-label": label });
 }
 
 // The answers that hold all but a thousandth of a distribution, at least `least` of them.
@@ -27,22 +27,22 @@ function window(chances, least) {
   return [low, high];
 }
 
-export function distribution(chances, interval, label) {
+export function distribution(chances, interval, wide, label) {
   const [low, high] = window(chances, 11);
-  const svg = canvas(label, HIGH + 40);
-  const step = WIDE / (high - low + 1);
+  const svg = canvas(label, wide, HIGH + 40);
+  const step = wide / (high - low + 1);
   const most = Math.max(...chances);
   const best = chances.indexOf(most);
   for (let value = low; value <= high; value += 1) {
     const height = Math.max(1, (HIGH * chances[value]) / most);
     const within = interval ? value >= interval[0] && value <= interval[1] : value === best;
     const kind = value === best ? "best" : within ? "within" : "without";
-    const gap = Math.min(6, step * 0.25);
-    const place = { x: (value - low) * step + gap / 2, y: HIGH - height + 2, width: step - gap, height, rx: Math.min(2, step / 6) };
+    const width = Math.min(26, step * 0.75);
+    const place = { x: (value - low + 0.5) * step - width / 2, y: HIGH - height + 2, width, height, rx: Math.min(2, width / 6) };
     svg.append(make("rect", { ...place, class: kind }));
   }
   const middle = (value) => (value - low + 0.5) * step;
-  const every = Math.ceil((high - low + 1) / 12);
+  const every = Math.ceil(30 / step);
   for (let value = low; value <= high; value += 1) {
     const told = value === best || ((value - low) % every === 0 && Math.abs(value - best) >= every);
     const kind = value === best ? "best" : "";
@@ -56,25 +56,25 @@ export function distribution(chances, interval, label) {
 }
 
 // Where between no and yes an answer stands.
-export function chance(value, label) {
-  const svg = canvas(label, 66);
-  const [left, right, y] = [6, WIDE - 6, 24];
+export function chance(value, wide, label) {
+  const svg = canvas(label, wide, 66);
+  const [left, right, y] = [6, wide - 6, 24];
   svg.append(make("path", { d: `M${left} ${y}H${right}`, class: "scale" }));
-  for (const [at, text, anchor] of [[0, "No", "start"], [0.5, "even", "middle"], [1, "Yes", "end"]]) {
+  for (const [at, text, kind] of [[0, "No", "first"], [0.5, "even", ""], [1, "Yes", "last"]]) {
     const x = left + at * (right - left);
     svg.append(make("path", { d: `M${x} ${y - 5}v10`, class: "scale" }));
-    svg.append(make("text", { x, y: y + 28, "text-anchor": anchor, class: "plain" }, text));
+    svg.append(make("text", { x, y: y + 28, class: kind }, text));
   }
   svg.append(make("circle", { cx: left + value * (right - left), cy: y, r: 6, class: "best" }));
   return svg;
 }
 
 // A number between the whole ones around it.
-export function number(value, label) {
-  const svg = canvas(label, 66);
+export function number(value, wide, label) {
+  const svg = canvas(label, wide, 66);
   const first = Math.round(value) - 3;
-  const [left, step, y] = [20, (WIDE - 40) / 6, 24];
-  svg.append(make("path", { d: `M${left} ${y}H${WIDE - left}`, class: "scale" }));
+  const [left, step, y] = [20, (wide - 40) / 6, 24];
+  svg.append(make("path", { d: `M${left} ${y}H${wide - left}`, class: "scale" }));
   for (let place = 0; place <= 6; place += 1) {
     const x = left + place * step;
     const kind = place === 3 ? "best" : "";

@@ -3,8 +3,8 @@
 import { choices, showAnswer, showModels } from "./answer.js";
 import { dealDigits, listModels, normalise } from "./api.js";
 import { ask } from "./ask.js";
-import { showAttention } from "./attention.js";
-import { prepare, showChosen } from "./chosen.js";
+import { showAttention, showHeads } from "./attention.js";
+import { prepare, showLooked } from "./looked.js";
 import { listenToKeys } from "./keys.js";
 import { add, canUndo, deal, filled, get, listen, model, remember, set, setTiles, tile, undo } from "./state.js";
 import { showAnchor, showTiles } from "./tiles.js";
@@ -27,9 +27,10 @@ function show(now) {
   });
   showAnchor(place("anchor-place"), now);
   showTiles(place("tiles"), now);
-  showChosen(place("chosen"), now);
+  showLooked(place("looked"), now);
   showAnswer(places, now);
   showModels(place("models"), now);
+  showHeads(place("heads"), now);
   showAttention(place("lines"), now);
   document.querySelector('[data-do="undo"]').setAttribute("aria-disabled", String(!canUndo()));
 }
@@ -93,9 +94,9 @@ async function start() {
   const choice = {};
   for (const one of models) choice[one.task] ??= one.model;
   const begin = models.find((one) => one.default);
-  prepare(place("chosen"));
+  prepare(place("looked"));
   const tiles = [...digits.map(tile), tile()];
-  set({ models, task: begin.task, choice, tiles, anchor: tile(anchor) });
+  set({ models, task: begin.task, choice, tiles, anchor: tile(anchor), chosen: tiles[0].key });
   listen(show);
   listen(askIfChanged);
   listenToPerson();

@@ -84,7 +84,8 @@ export function add(contents) {
 
 export function deal(contents) {
   remember();
-  setTiles(contents.map(tile), { chosen: null });
+  const tiles = contents.map(tile);
+  setTiles(tiles, { chosen: tiles[0].key });
 }
 
 export function clear(key) {

@@ -103,7 +103,7 @@ export function about(key, now) {
     adds: said.contributions ? contribution(one, said.contributions[place]) : null,
     attention: weights ? weights[place] : null,
     heat: weights ? weights[place] / Math.max(...weights) : 0,
-    posterior: said.posteriors?.[place] ?? (answers.keyOfOne === key ? said.distribution : null),
+    posterior: said.posteriors?.[place] ?? null,
   };
 }
 
@@ -119,7 +119,7 @@ function labelOf(tile, place, filled, now) {
   const parts = [`Digit ${place + 1} of ${filled}`];
   if (tile.label !== null) parts.push(`a test image of ${tile.label}`);
   if (said.reading) parts.push(`read as ${said.reading}`);
-  if (said.adds) parts.push(`contributes ${said.adds}`);
+  if (said.adds) parts.push(said.adds);
   if (said.attention != null) parts.push(`attention ${percent(said.attention)}`);
   return parts.join(", ");
 }

@@ -29,7 +29,7 @@ const ABOUT = {
     "Anchor and images side by side in one long row with ten places: it has to learn to compare with every place anew, " +
     "and there is no eleventh.",
   "classify/mlp":
-    "A convolutional encoder reads one image, and a fully connected head gives each digit a probability. Point at a tile " +
+    "A convolutional encoder reads one image, and a fully connected head gives each digit a probability. Choose a tile " +
     "to see its own.",
 };
 
@@ -59,7 +59,7 @@ export function headline(model, answer) {
 // What stands beside a model's name.
 export function brief(model, answer) {
   if (!answer) return "–";
-  if (answer.refused) return `${answer.refused} at most`;
+  if (answer.refused) return `takes ${answer.refused} at most`;
   if (model.kind === "yes or no") return `${headline(model, answer)}, ${percent(Math.max(answer.answer, 1 - answer.answer))}`;
   if (model.kind === "quantity" && !answer.distribution) return plain(answer.answer);
   return headline(model, answer);
@@ -69,8 +69,7 @@ export function brief(model, answer) {
 export function detail(model, answer) {
   if (answer.interval) {
     const [low, high] = answer.interval;
-    const range = low === high ? `only ${low} in the 90 % interval` : `90 % interval ${low} to ${high}`;
-    return `${percent(answer.certainty)} certain, ${range}`;
+    return `${percent(answer.certainty)} certain; 90 % interval ${low === high ? low : `${low} to ${high}`}`;
   }
   if (model.kind === "yes or no") return `${percent(answer.certainty)} certain`;
   if (answer.certainty !== null) return `${percent(answer.certainty)} certain`;
@@ -94,6 +93,6 @@ export function reading(model, value) {
 }
 
 export function contribution(model, value) {
-  if (model.kind === "yes or no") return `${signed(100 * value).replace(/\.\d$/, "")} %`;
-  return signed(value);
+  if (model.kind !== "yes or no") return value < 0 ? `takes ${signed(value).slice(1)}` : `adds ${signed(value).slice(1)}`;
+  return Math.abs(value) < 0.005 ? "no effect" : `${signed(Math.round(100 * value)).replace(/\.0$/, "")} %`;
 }

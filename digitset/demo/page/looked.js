@@ -30,7 +30,7 @@ export function prepare(section) {
   }
 }
 
-export function showChosen(section, now) {
+export function showLooked(section, now) {
   const tile = find(now.pointed ?? now.chosen) ?? find(now.chosen);
   const some = Boolean(tile?.pixels);
   section.classList.toggle("none", !some);
@@ -54,12 +54,11 @@ function words(said, isAnchor) {
   if (isAnchor) return "This is what the model gets of it.";
   const parts = [];
   if (said.reading === undefined) return "This is what the model gets of it.";
-  if (one.kind === "yes or no") parts.push(`alone: ${percent(said.value)} that it is the anchor’s digit`);
-  else parts.push(one.kind === "quantity" ? `alone it is read as ${said.value.toFixed(one.distribution ? 0 : 2)}` : `read as ${said.reading}`);
-  if (said.adds) parts.push(one.kind === "yes or no" ? `here it changes yes by ${said.adds}` : `here it adds ${said.adds.replace("+", "")}`);
-  if (said.attention !== null && said.attention !== undefined) parts.push(`attention ${percent(said.attention)}`);
-  const text = parts.join("; ");
-  return `${text[0].toUpperCase()}${text.slice(1)}.`;
+  if (one.kind === "yes or no") parts.push(`Alone: ${percent(said.value)} that it is the anchor’s digit.`);
+  else parts.push(one.kind === "quantity" ? `Alone it is read as ${said.value.toFixed(one.distribution ? 0 : 2)}.` : `Read as ${said.reading}.`);
+  if (said.adds) parts.push(one.kind === "yes or no" ? `Its effect on the answer: ${said.adds.replace("no effect", "none")}.` : `Here it ${said.adds}.`);
+  if (said.attention !== null) parts.push(`Attention ${percent(said.attention)}.`);
+  return parts.join(" ");
 }
 
 function enable(section, tile) {

@@ -3,7 +3,6 @@
 import { choices } from "./answer.js";
 import { set } from "./state.js";
 import { elementOf, weightsOf } from "./tiles.js";
-import { percent } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const TOLD = 0.05; // weights from here on have their number written
@@ -59,7 +58,7 @@ function number(at, weight, to) {
   const text = document.createElementNS(SVG, "text");
   text.setAttribute("x", at.x + to.width / 2);
   text.setAttribute("y", at.y - 5);
-  text.textContent = percent(weight);
+  text.textContent = `${Math.round(100 * weight)} %`;
   return text;
 }
 

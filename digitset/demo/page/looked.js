@@ -31,7 +31,7 @@ export function prepare(section) {
 }
 
 export function showLooked(section, now) {
-  const tile = find(now.pointed ?? now.chosen) ?? find(now.chosen);
+  const tile = [find(now.pointed), find(now.chosen)].find((one) => one?.pixels);
   const some = Boolean(tile?.pixels);
   section.classList.toggle("none", !some);
   grey(section.querySelector(".seen"), tile?.pixels ?? new Uint8Array(784), "#ffffff");
@@ -41,6 +41,7 @@ export function showLooked(section, now) {
   section.querySelector(".what").textContent = some ? words(said, isAnchor) : "Choose one to see what the model gets of it.";
   const bars = said.posterior ? [posterior(said.posterior, "The probability of each digit")] : [];
   section.querySelector(".chances").replaceChildren(...bars);
+  section.classList.toggle("other", some && tile.key !== now.chosen); // what can be done is for the chosen one only
   enable(section, find(now.chosen));
 }
 

@@ -16,7 +16,7 @@ const places = { answer: place("answer"), chart: place("chart"), status: place("
 
 function show(now) {
   const one = model();
-  place("question").textContent = one.question;
+  place("question").textContent = one.question.replace("'", "’");
   place("about").textContent = about(one);
   choices(place("tasks"), [...new Set(now.models.map((each) => each.task))], now, {
     name: "task",

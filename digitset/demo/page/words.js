@@ -11,23 +11,23 @@ const NAMES = {
 
 const ABOUT = {
   "sum/exact":
-    "Each image is read alone, as ten probabilities, and these are added by the laws of chance. It learned digits from " +
-    "sums only, and since nothing in it depends on how many there are, it goes beyond the ten it was trained with.",
+    "Each image is read alone as ten probabilities, and chance adds them up. It learned from sums of one to ten digits, " +
+    "and works for any number of them.",
   "sum/transformer":
-    "The images attend to each other, then each adds a number of its own. It was never told a digit, only sums of up to " +
-    "ten images, and goes beyond ten. Point at a tile to see where it looks.",
+    "The images attend to each other, then each adds its own number. It learned from sums of one to ten digits. Point at " +
+    "a tile to see where it looks.",
   "sum/mlp":
-    "All images side by side in one long row with ten places: it has to learn every digit anew in every place, and there " +
+    "The images stand side by side in a row of ten places. Every digit had to be learned anew for each place, and there " +
     "is no eleventh.",
   "contains/exact":
-    "Each image is read alone, as ten probabilities, and chance says how likely one of them is the anchor’s digit. It " +
-    "learned from yes and no only, so its digits have no names.",
+    "Each image is read alone as ten probabilities, and chance says whether one is the anchor’s digit. It learned from " +
+    "yes and no, so its digits have no names.",
   "contains/transformer":
     "The anchor attends to the images: the thicker a line, the more it looks there. It learned what is alike from yes " +
-    "and no only.",
+    "and no alone.",
   "contains/mlp":
-    "Anchor and images side by side in one long row with ten places: it has to learn to compare with every place anew, " +
-    "and there is no eleventh.",
+    "Anchor and images stand side by side in a row of ten places. Comparing had to be learned anew for each place, and " +
+    "there is no eleventh.",
   "classify/mlp":
     "A convolutional encoder reads one image, and a fully connected head gives each digit a probability. Choose a tile " +
     "to see its own.",
@@ -82,7 +82,7 @@ export const refusal = (model, found) =>
 
 export function invitation(model, tiles, anchor) {
   if (model.anchored && !anchor) return "Draw an anchor, the digit to look for.";
-  if (!tiles) return "Draw a digit.";
+  if (!tiles) return "Draw a digit, or deal some.";
   return "";
 }
 

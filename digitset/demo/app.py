@@ -9,7 +9,7 @@ import torch
 from anyio import to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -58,7 +58,12 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
     _add_questions(app, predictors)
     _add_digits(app)
     _add_pictures(app)
-    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    app.mount("/page", StaticFiles(directory=PAGE))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html")
+
     app.add_middleware(Gate)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, host], www_redirect=False)
     app.add_exception_handler(HTTPException, _refused)

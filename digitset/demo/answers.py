@@ -58,6 +58,7 @@ def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | No
     values = {field.name: getattr(found, field.name) for field in fields(found)}
     if math.isnan(float(found.contributions[0])):
         values["contributions"] = None
+    values["interval"] = None if found.interval is None else list(found.interval)
     return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 
@@ -73,5 +74,5 @@ def _plain(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) 
         values |= {"distribution": distribution[0].tolist(), "certainty": float(distribution.max())}
         if not task.DISCRETE:
             low, high = interval(distribution, LEVEL)
-            values["interval"] = (int(low), int(high))
+            values["interval"] = [int(low), int(high)]
     return values

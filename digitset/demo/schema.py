@@ -18,13 +18,12 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-# 784 bytes are 261 groups of three, written with four characters each, and one byte, written with two.
 Base64 = Annotated[
     str,
     Field(
         min_length=1048,
         max_length=1048,
-        pattern=r"^[A-Za-z0-9+/]{1045}[AQgw]==$",
+        pattern=r"^[A-Za-z0-9+/]+==$",
         description="28x28 bytes, row by row, in base64",
     ),
 ]
@@ -69,7 +68,9 @@ class Answer(Strict):
     answer: float = Field(description="the digit, the sum (not rounded), the probability of yes")
     certainty: float | None = Field(description="the probability that the model gives to what it answers")
     distribution: list[float] | None = Field(description="of the answers 0, 1, 2 ...")
-    interval: tuple[int, int] | None = Field(description="90 %: at most 5 % lie below it, and as much above")
+    interval: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
+        description="the lowest and the highest of 90 %: at most 5 % lie below, and as much above"
+    )
     readings: list[float] | None = Field(description="the answer to each image alone")
     contributions: list[float] | None = Field(
         description="the answer to all images, less that to all but this one; null for an image that is alone"

@@ -1,6 +1,7 @@
 """The service: what the page asks, and any program on this machine may ask too. `create_app` makes it."""
 
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from digitset import data
+from digitset import data, ink, pictures
 from digitset.demo.answers import ask, describe
 from digitset.demo.gate import LARGEST, Gate
 from digitset.demo.schema import Answer, Dealt, Digit, Model, Picture, Problem, Question, base64_of
@@ -131,7 +132,13 @@ def _add_pictures(app: FastAPI) -> None:
 
 
 def _normalised(body: bytes) -> Picture:
-    raise InputError("pictures are not read yet")
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        try:
+            return Picture(image=base64_of(ink.digit(pictures.read(file.name))))
+        except InputError as error:
+            raise InputError(str(error).replace(file.name, "picture")) from None
 
 
 def _shown(value: str) -> str:

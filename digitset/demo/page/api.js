@@ -1,0 +1,52 @@
+// The service, as functions. Each throws an Error with the service's own words.
+
+async function call(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("The service does not answer. Is `digitset demo` still running?");
+  }
+  const text = await response.text();
+  let values;
+  try {
+    values = JSON.parse(text);
+  } catch {
+    throw new Error(text || `The service answered with ${response.status}.`);
+  }
+  if (!response.ok) throw new Error(values.error);
+  return values;
+}
+
+export const listModels = () => call("/v1/models");
+
+export async function dealDigits(count, digit) {
+  const query = new URLSearchParams({ count });
+  if (digit !== undefined) query.set("digit", digit);
+  const { digits } = await call(`/v1/digits?${query}`);
+  return digits.map(({ image, label }) => ({ pixels: bytes(image), label }));
+}
+
+export async function normalise(picture) {
+  const headers = { "content-type": picture.type || "application/octet-stream" };
+  const { image } = await call("/v1/normalise", { method: "POST", headers, body: picture });
+  return bytes(image);
+}
+
+export function predict(model, images, anchor, explain) {
+  const question = { model, images: images.map(base64), explain };
+  if (anchor) question.anchor = base64(anchor);
+  const headers = { "content-type": "application/json" };
+  return call("/v1/predict", { method: "POST", headers, body: JSON.stringify(question) });
+}
+
+const written = new WeakMap();
+
+export function base64(pixels) {
+  if (!written.has(pixels)) written.set(pixels, btoa(String.fromCharCode(...pixels)));
+  return written.get(pixels);
+}
+
+function bytes(image) {
+  return Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,80 @@
+// The tile that is looked at: what the model gets of it, what it makes of it, and what can be done with it.
+
+import { posterior } from "./chart.js";
+import { grey } from "./ink.js";
+import { clear, filled, find, get, makeAnchor, model, move, remove } from "./state.js";
+import { about } from "./tiles.js";
+import { percent } from "./words.js";
+
+const ACTIONS = [
+  ["earlier", "← Earlier", (key) => move(key, at(key) - 1)],
+  ["later", "Later →", (key) => move(key, at(key) + 1)],
+  ["anchor", "Use as anchor", makeAnchor],
+  ["clear", "Clear", clear],
+  ["remove", "Remove", remove],
+];
+
+const at = (key) => get().tiles.findIndex((one) => one.key === key);
+
+export function prepare(section) {
+  section.innerHTML = `
+    <canvas class="seen" width="28" height="28" role="img" aria-label="The image that the model gets, 28 by 28"></canvas>
+    <div class="says"><p class="who"></p><p class="what"></p></div><div class="chances"></div>
+    <div class="tools" role="group" aria-label="The chosen digit"></div>`;
+  for (const [name, text, action] of ACTIONS) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", textContent: text });
+    button.dataset.act = name;
+    button.addEventListener("click", () => action(get().chosen));
+    section.querySelector(".tools").append(button);
+  }
+}
+
+export function showLooked(section, now) {
+  const tile = [find(now.pointed), find(now.chosen)].find((one) => one?.pixels);
+  const some = Boolean(tile?.pixels);
+  section.classList.toggle("none", !some);
+  grey(section.querySelector(".seen"), tile?.pixels ?? new Uint8Array(784), "#ffffff");
+  const isAnchor = tile?.key === now.anchor?.key;
+  const said = some ? about(tile.key, now) : {};
+  section.querySelector(".who").textContent = some ? nameOf(tile, isAnchor) : "No tile is chosen";
+  section.querySelector(".what").textContent = some ? words(said, isAnchor) : "Choose one to see what the model gets of it.";
+  const bars = said.posterior ? [posterior(said.posterior, "The probability of each digit")] : [];
+  section.querySelector(".chances").replaceChildren(...bars);
+  section.classList.toggle("other", some && tile.key !== now.chosen); // what can be done is for the chosen one only
+  enable(section, find(now.chosen));
+}
+
+function nameOf(tile, isAnchor) {
+  const name = isAnchor ? "The anchor" : `Digit ${at(tile.key) + 1} of ${filled().length}`;
+  return tile.label === null ? name : `${name}, a test image of ${tile.label}`;
+}
+
+function words(said, isAnchor) {
+  const one = model();
+  if (isAnchor) return "This is what the model gets of it.";
+  const parts = [];
+  if (said.reading === undefined) return "This is what the model gets of it.";
+  if (one.kind === "yes or no") parts.push(`Alone: ${percent(said.value)} that it is the anchor’s digit.`);
+  else parts.push(one.kind === "quantity" ? `Alone it is read as ${said.value.toFixed(one.distribution ? 0 : 2)}.` : `Read as ${said.reading}.`);
+  if (said.adds) parts.push(one.kind === "yes or no" ? `Its effect on the answer: ${said.adds.replace("no effect", "none")}.` : `Here it ${said.adds}.`);
+  if (said.attention !== null) parts.push(`Attention ${percent(said.attention)}.`);
+  return parts.join(" ");
+}
+
+function enable(section, tile) {
+  const place = tile ? at(tile.key) : -1;
+  const filledTile = Boolean(tile?.pixels);
+  const can = {
+    earlier: filledTile && place > 0,
+    later: filledTile && place >= 0 && place < filled().length - 1,
+    anchor: filledTile && place >= 0,
+    clear: filledTile,
+    remove: filledTile && place >= 0,
+  };
+  for (const button of section.querySelectorAll("button")) {
+    const name = button.dataset.act;
+    button.hidden = name === "anchor" && !model().anchored;
+    button.setAttribute("aria-disabled", String(!can[name])); // a disabled one would lose the focus
+  }
+}

@@ -1,0 +1,124 @@
+// What the page shows: tiles, anchor, task, model, answers. Values are replaced, never changed in place.
+
+const KEPT = 50; // steps that can be undone
+
+let now = {
+  models: [], // as /v1/models gives them
+  task: "",
+  choice: {}, // the model chosen for each task
+  tiles: [], // the last one is blank, to draw in
+  anchor: null, // a tile
+  chosen: null, // the key of the tile that is looked at
+  head: null, // of attention; null is their mean
+  pointed: null, // the key of the tile under the mouse
+  answers: null, // what `ask` found
+  problem: null, // what went wrong, in a sentence
+};
+const listeners = [];
+const past = [];
+let keys = 0;
+
+export const get = () => now;
+
+export function listen(listener) {
+  listeners.push(listener);
+}
+
+export function set(changes) {
+  const before = now;
+  now = { ...now, ...changes };
+  for (const listener of listeners) listener(now, before);
+}
+
+// A tile: `pixels` is what a model gets, 784 bytes, or null while it is blank; `strokes` what was drawn, in a unit
+// square; `label` the digit that it is known to be.
+export function tile(content = {}) {
+  return { key: `tile-${(keys += 1)}`, pixels: null, strokes: [], label: null, ...content };
+}
+
+export const filled = () => now.tiles.filter((one) => one.pixels);
+
+export const model = () => now.models.find((one) => one.task === now.task && one.model === now.choice[now.task]);
+
+export const modelsOfTask = () => now.models.filter((one) => one.task === now.task);
+
+export const anchored = () => Boolean(model()?.anchored);
+
+export function find(key) {
+  return now.anchor?.key === key ? now.anchor : now.tiles.find((one) => one.key === key);
+}
+
+// Remembers the digits as they are, so that what comes next can be undone.
+export function remember() {
+  past.push({ tiles: now.tiles, anchor: now.anchor });
+  if (past.length > KEPT) past.shift();
+}
+
+export function undo() {
+  const before = past.pop();
+  if (before) set({ ...before, chosen: null });
+}
+
+export const canUndo = () => past.length > 0;
+
+// The tiles, with one blank tile at the end and no other.
+function withBlank(tiles) {
+  const kept = tiles.filter((one, place) => one.pixels || place === tiles.length - 1);
+  return kept.at(-1)?.pixels || kept.length === 0 ? [...kept, tile()] : kept;
+}
+
+export function setTiles(tiles, more = {}) {
+  set({ tiles: withBlank(tiles), ...more });
+}
+
+export function replace(key, content) {
+  if (now.anchor?.key === key) set({ anchor: { ...now.anchor, ...content } });
+  else setTiles(now.tiles.map((one) => (one.key === key ? { ...one, ...content } : one)));
+}
+
+export function add(contents) {
+  remember();
+  const blank = now.tiles.at(-1);
+  setTiles([...filled(), ...contents.map(tile), blank]);
+}
+
+export function deal(contents) {
+  remember();
+  const tiles = contents.map(tile);
+  setTiles(tiles, { chosen: tiles[0].key });
+}
+
+export function clear(key) {
+  remember();
+  if (now.anchor?.key === key) return replace(key, { pixels: null, strokes: [], label: null });
+  const blank = { pixels: null, strokes: [], label: null };
+  const rest = now.tiles.filter((one) => one.key !== key && one.pixels);
+  setTiles([...rest, { ...find(key), ...blank }]); // it becomes the tile to draw in
+}
+
+export function remove(key) {
+  const place = now.tiles.findIndex((one) => one.key === key);
+  if (place < 0 || !now.tiles[place].pixels) return;
+  remember();
+  const tiles = now.tiles.filter((one) => one.key !== key);
+  setTiles(tiles, { chosen: tiles[Math.min(place, tiles.length - 1)].key });
+}
+
+export function move(key, to) {
+  const from = now.tiles.findIndex((one) => one.key === key);
+  const last = filled().length - 1;
+  const place = Math.max(0, Math.min(last, to));
+  if (from < 0 || !now.tiles[from].pixels || from === place) return;
+  remember();
+  const tiles = now.tiles.filter((one) => one.key !== key);
+  tiles.splice(place, 0, now.tiles[from]);
+  setTiles(tiles);
+}
+
+export function makeAnchor(key) {
+  const one = find(key);
+  if (!one?.pixels) return;
+  remember();
+  const { pixels, strokes, label } = one;
+  set({ anchor: { ...now.anchor, pixels, strokes, label } });
+}

@@ -1,0 +1,148 @@
+"""Files -> pictures: which files a person means, and what is on them, in grey.
+
+Pillow decodes. Everything that can be wrong with a file is an InputError of one line that names it.
+"""
+
+import glob
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from digitset.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
+# Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+LARGEST = 50_000_000  # pixels; known before any is decoded
+WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
+CONTRAST = 0.25  # what is visible of a picture with transparency is ink alone if its greys differ by less
+
+
+def find(paths: Iterable[str | Path]) -> list[Path]:
+    """The files that paths, folders and patterns such as `scans/*.png` name, in the order of the arguments.
+
+    Files of a folder (those whose suffix is a picture's, hidden ones and folders within left out) and of a pattern come
+    in natural order: digit2 before digit10. A file that is named twice comes twice.
+
+    Raises InputError for a path that does not exist and for a folder or a pattern that names no picture.
+    """
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            inside = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+            more = sorted((entry for entry in inside if not entry.name.startswith(".")), key=natural)
+            if not more:
+                raise InputError(f"{path}: expected a folder with pictures ({' '.join(SUFFIXES)}), found none in it")
+        elif path.exists() or not glob.has_magic(str(given)):
+            more = [path]
+        else:
+            matches = [Path(match) for match in glob.glob(str(given), recursive=True)]  # noqa: PTH207, also absolute
+            more = sorted((match for match in matches if match.is_file()), key=natural)
+            if not more:
+                raise InputError(f"{given}: expected a pattern that names pictures, found no file like it")
+        found += more
+    for path in found:
+        if not path.exists():
+            raise InputError(f"{path}: expected a picture, found no such file; check its name and folder")
+    if not found:
+        raise InputError("expected pictures: files, folders or patterns such as 'scans/*.png'; got none")
+    return found
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """A key that sorts as people do: numbers by value, letters without case."""
+    pieces = re.split(r"(\d+)", str(path).lower())
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+
+
+def read(path: str | Path) -> Float32[np.ndarray, "H W"]:
+    """A picture file in grey, 0 (black) .. 1 (white), upright as its EXIF data say.
+
+    Colours, palettes, CMYK, 1 bit and 16 bits become grey. 32-bit and floating-point grey have no white of their own:
+    their darkest value is black and their lightest white. Transparency is laid on what leaves the ink visible: white,
+    or black under ink that is light.
+
+    Raises InputError if the file is no picture, damaged, empty, a folder, larger than 50 megapixels (none of which are
+    decoded then), holds several frames, or is of one grey all over.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: expected a picture file, found a folder; name the files in it")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: expected a picture, found an empty file; save it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures and odd tags: what matters is an error below
+            with Image.open(path, formats=FORMATS) as image:
+                _check(path, image)
+                grey = _grey(path, ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: expected a picture, found no such file; check its name and folder") from None
+    except PermissionError:
+        raise InputError(f"{path}: expected a picture that may be read; change its permissions") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{path}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
+        ) from None
+    except Image.DecompressionBombError:
+        raise _too_large(path, "far more") from None
+    except Exception as error:  # decoders raise whatever they meet in damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{path}: damaged, or of a kind that cannot be decoded ({reason}); save it as PNG") from None
+    if float(np.ptp(grey)) < 1 / 255:
+        raise InputError(f"{path}: expected ink on paper, found the same grey all over; take another picture")
+    return grey
+
+
+def _too_large(path: Path, size: str) -> InputError:
+    return InputError(f"{path}: expected at most {LARGEST // 10**6} megapixels, found {size}; make it smaller")
+
+
+def _check(path: Path, image: Image.Image) -> None:
+    """What the header says, before pixels are decoded."""
+    wide, high = image.size
+    if wide * high > LARGEST:
+        raise _too_large(path, f"{wide}x{high}")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a telephone's JPEG with a preview or a depth map behind the picture
+        raise InputError(f"{path}: expected one picture, found {frames} frames or pages; save the one that you mean")
+
+
+def _grey(path: Path, image: Image.Image) -> Float32[np.ndarray, "H W"]:
+    if image.mode in WIDE_GREY:
+        return np.asarray(image, np.float32) / WIDE_GREY[image.mode]
+    if image.mode in ("I", "F"):
+        values = np.asarray(image, np.float64)
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: expected numbers for pixels, found infinity or none; save it as PNG")
+        return ((values - values.min()) / max(np.ptp(values), 1e-12)).astype(np.float32)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return _on_paper(np.asarray(image.convert("RGBA").convert("LA"), np.float32) / 255)
+    if image.mode == "LAB":
+        image = image.getchannel(0)  # lightness is grey
+    return np.asarray(image.convert("L"), np.float32) / 255
+
+
+def _on_paper(pixels: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"]:
+    """Grey and opacity, laid on paper of the grey that a person takes for granted.
+
+    What is opaque may be a whole picture with cut corners, whose paper goes on beneath them, or ink alone.
+    """
+    grey, opacity = pixels[..., 0], pixels[..., 1]
+    visible = grey[opacity > 0.5]
+    paper = 1.0
+    if visible.size:
+        darkest, middle, lightest = np.percentile(visible, [2, 50, 98])
+        if lightest - darkest > CONTRAST:
+            paper = middle
+        elif middle > 0.5:
+            paper = 0.0
+    return (grey * opacity + np.float32(paper) * (1 - opacity)).astype(np.float32)

@@ -1,0 +1,52 @@
+"""A server of the demo with small untrained networks, as a process of its own: `python tests/demo_server.py PORT`."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+MODELS = ("sum/exact", "sum/transformer", "sum/mlp", "contains/transformer", "contains/exact", "classify/mlp")
+
+
+@contextlib.contextmanager
+def running(*command: str) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The address of a server that was started for this, and its process."""
+    process = subprocess.Popen(
+        command or [sys.executable, __file__, "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    try:
+        assert process.stdout
+        line = process.stdout.readline()
+        assert line.startswith("http://"), line + process.communicate()[1]
+        yield line.split()[0], process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def predictors() -> dict:
+    """Untrained networks, ready to answer."""
+    import torch
+
+    from digitset.network import build
+    from digitset.predict import Predictor
+    from digitset.run import Run
+
+    found = {}
+    for name in MODELS:
+        task, model = name.split("/")
+        run = Run(task=task, model=model, encoder="lenet")
+        found[name] = Predictor(run, build(run), torch.device("cpu"))
+    return found
+
+
+if __name__ == "__main__":
+    from digitset.demo.server import serve
+
+    serve(predictors(), port=int(sys.argv[1]), open_browser=False)

@@ -1,0 +1,319 @@
+"""The demo's service: answers are the library's, a bad request is one clear error, many callers are all served."""
+
+import asyncio
+import base64
+import io
+import json
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import demo_server
+import httpx
+import numpy as np
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from PIL import Image
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi import checks
+
+from digitset import InputError, Predictor
+from digitset.data import Splits
+from digitset.demo.app import create_app
+from digitset.demo.gate import LARGEST
+from digitset.demo.server import serve
+from digitset.explain import explain
+
+Server = tuple[str, subprocess.Popen]
+
+
+@pytest.fixture(scope="module")
+def predictors() -> dict[str, Predictor]:
+    return demo_server.predictors()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with demo_server.running() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server[0], timeout=60) as client:
+        yield client
+
+
+def written(image: np.ndarray) -> str:
+    return base64.b64encode(image.tobytes()).decode()
+
+
+def test_lists_its_models(service: httpx.Client, predictors: dict[str, Predictor]) -> None:
+    models = {model["name"]: model for model in service.get("/v1/models").json()}
+    assert list(models) == list(demo_server.MODELS)
+    assert [name for name, model in models.items() if model["default"]] == ["sum/exact"]
+    assert {name: model["longest"] for name, model in models.items() if model["longest"]} == {
+        "sum/mlp": 10,
+        "classify/mlp": 1,
+    }
+    assert [models[name]["kind"] for name in ("sum/mlp", "contains/exact", "classify/mlp")] == [
+        "quantity",
+        "yes or no",
+        "digit",
+    ]
+    for name, predictor in predictors.items():
+        assert models[name]["parameters"] == predictor.network.parameter_count()
+        assert models[name]["question"] == predictor.task.QUESTION
+
+
+@pytest.mark.parametrize("name", demo_server.MODELS)
+def test_answers_are_those_of_the_library(
+    service: httpx.Client, predictors: dict[str, Predictor], mnist: Splits, name: str
+) -> None:
+    predictor = predictors[name]
+    images = mnist.test.images[: 1 if name == "classify/mlp" else 5].numpy()
+    anchor = mnist.test.images[20].numpy() if predictor.task.ANCHORED else None
+    question = {"model": name, "images": [written(image) for image in images], "explain": True}
+    question |= {} if anchor is None else {"anchor": anchor.tolist()}
+    said = service.post("/v1/predict", json=question).raise_for_status().json()
+    found = explain(predictor, images, anchor)
+    for field, value in said.items():
+        if field not in ("model", "seconds", "contributions"):
+            wanted = getattr(found, field)
+            assert (value is None) == (wanted is None), field
+            if value is not None:
+                np.testing.assert_allclose(value, np.asarray(wanted), rtol=1e-4, atol=1e-5, err_msg=field)
+    if len(images) > 1:
+        np.testing.assert_allclose(said["contributions"], found.contributions, rtol=1e-3, atol=1e-4)
+    else:
+        assert said["contributions"] is None
+    rows = question | {"images": images.tolist(), "explain": False}
+    plain = service.post("/v1/predict", json=rows).raise_for_status().json()
+    for field in ("answer", "certainty", "interval", "distribution"):
+        assert plain[field] == (pytest.approx(said[field], rel=1e-4, abs=1e-6) if said[field] is not None else None)
+    assert plain["readings"] is plain["attention"] is plain["posteriors"] is None
+
+
+def test_deals_test_images(service: httpx.Client, mnist: Splits) -> None:
+    first, again = (service.get("/v1/digits", params={"count": 30, "seed": 7}).json() for _ in range(2))
+    assert first == again
+    assert len({digit["index"] for digit in first["digits"]}) == 30
+    for digit in first["digits"]:
+        assert digit["image"] == written(mnist.test.images[digit["index"]].numpy())
+        assert digit["label"] == int(mnist.test.labels[digit["index"]])
+    eights = service.get("/v1/digits", params={"count": 100, "digit": 8}).json()["digits"]
+    assert {digit["label"] for digit in eights} == {8}
+    seeds = {service.get("/v1/digits").json()["seed"] for _ in range(5)}
+    assert len(seeds) == 5
+
+
+def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predictor], mnist: Splits) -> None:
+    """A test image as dark ink on light paper, larger and off the middle, comes back much as it was."""
+    image = mnist.test.images[0].numpy()
+    paper = np.full((300, 400), 235.0)
+    paper[90:202, 200:312] -= np.kron(image, np.ones((4, 4))) * 0.8
+    stream = io.BytesIO()
+    Image.fromarray(paper.astype(np.uint8)).save(stream, "PNG")
+    headers = {"content-type": "image/png"}
+    response = service.post("/v1/normalise", content=stream.getvalue(), headers=headers).raise_for_status()
+    found = np.frombuffer(base64.b64decode(response.json()["image"]), np.uint8)
+    assert np.corrcoef(found, image.ravel())[0, 1] > 0.8
+    for body, message in ((b"", "empty"), (b"GIF89a", "picture"), (stream.getvalue()[:200], "picture: damaged")):
+        refused = service.post("/v1/normalise", content=body, headers=headers)
+        assert refused.status_code == 422
+        assert message in refused.json()["error"]
+        assert "/" not in refused.json()["error"]
+
+
+def question(**changes: object) -> dict:
+    return {"model": "sum/exact", "images": [written(np.zeros((28, 28), np.uint8))], **changes}
+
+
+IMAGE = [[0] * 28] * 28
+BAD = [
+    (b"", "required"),
+    (b"{", "JSON"),
+    (b"[" * 100_000, ""),
+    (b"[]", "object"),
+    (json.dumps(question(images=[])).encode(), "at least 1 item"),
+    (json.dumps(question(images=[""])).encode(), "expected base64 of 28x28 bytes, 1048 characters; got 0"),
+    (json.dumps(question(images=["A" * 1048])).encode(), "expected base64"),
+    (json.dumps(question(images=[[[0] * 28] * 27])).encode(), "images.0: List should have at least 28 items"),
+    (
+        json.dumps(question(images=[[[256] * 28] * 28])).encode(),
+        "images.0.0.0: Input should be less than or equal to 255",
+    ),
+    (json.dumps(question(images=[[[True] * 28] * 28])).encode(), "valid integer"),
+    (json.dumps(question(images=[[[float("nan")] * 28] * 28])).encode(), "valid integer"),
+    (json.dumps(question(images=[[["9"] * 28] * 28])).encode(), "valid integer"),
+    (b'{"model": "sum/exact", "images": [[[' + b"9" * 5_000 + b"]]]}", ""),
+    (json.dumps(question(images=[IMAGE] * 1_001)).encode(), "at most 1000 items"),
+    (json.dumps(question(images=[IMAGE] * 101, explain=True)).encode(), "explanations are for up to 100 images"),
+    (json.dumps(question(model="sum/\ud800")).encode(), "unknown model 'sum/\\ud800': expected one of sum/exact"),
+    (json.dumps(question(anchor=IMAGE)).encode(), "takes no anchors"),
+    (json.dumps(question(model="contains/exact")).encode(), "expects anchors"),
+    (json.dumps(question(model="sum/mlp", images=[IMAGE] * 11)).encode(), "at most 10 images"),
+    (json.dumps(question(model="classify/mlp", images=[IMAGE] * 2)).encode(), "about one image, got 2"),
+    (json.dumps(question(explian=True)).encode(), "explian: Extra inputs are not permitted"),
+    (json.dumps(question(explain="yes")).encode(), "valid boolean"),
+]
+
+
+@pytest.mark.parametrize(("body", "message"), BAD, ids=range(len(BAD)))
+def test_a_bad_question_is_one_clear_error(service: httpx.Client, body: bytes, message: str) -> None:
+    response = service.post("/v1/predict", content=body, headers={"content-type": "application/json"})
+    assert response.status_code in (400, 422)
+    assert list(response.json()) == ["error"]
+    assert message in response.json()["error"]
+    assert len(response.content) < 500
+
+
+def test_other_bad_requests(service: httpx.Client) -> None:
+    cases = [("/v1/digits?count=0", 422), ("/v1/digits?digit=x", 422), ("/v1/predict", 405), ("/nothing", 404)]
+    for path, status in cases:
+        response = service.get(path)
+        assert (response.status_code, list(response.json())) == (status, ["error"])
+    assert service.get("/../../pyproject.toml").status_code == 404
+    assert service.get("/%2e%2e/app.py").status_code == 404
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8000", ""])
+def test_another_sites_name_is_refused(service: httpx.Client, host: str) -> None:
+    for path in ("/", "/v1/models"):
+        assert service.get(path, headers={"host": host}).status_code == 400
+
+
+def test_local_names_are_served(service: httpx.Client) -> None:
+    for host in ("localhost", "localhost:1234", "127.0.0.1", "[::1]:8000"):
+        assert service.get("/v1/models", headers={"host": host}).status_code == 200
+
+
+def test_a_body_that_is_too_large_is_not_read(service: httpx.Client) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(LARGEST // 2**16 + 1):
+            yield b" " * 2**16
+
+    for body in (b" " * (LARGEST + 1), chunks()):
+        response = service.post("/v1/predict", content=body, headers={"content-type": "application/json"})
+        assert response.status_code == 413
+        assert "at most 4,194,304 bytes" in response.json()["error"]
+    assert service.post("/v1/normalise", content=b" " * (LARGEST + 1)).status_code == 413
+
+
+def peak(process: subprocess.Popen) -> float:
+    """MiB, the most that a process had so far."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="reads a process's peak memory from /proc")
+def test_hostile_bodies_take_bounded_memory(server: Server, service: httpx.Client) -> None:
+    """Each body is of 4 MB; as Python's objects they are at most some tens of times that."""
+    service.post("/v1/predict", json=question())
+    before = peak(server[1])
+    size = LARGEST - 100
+    hostile = [
+        b'{"model":"a","images":[' + b"[]," * (size // 3 - 20) + b"[]]}",
+        b'{"model":"a","images":[[[' + b'"",' * (size // 3 - 20) + b'""]]]}',
+        b"{" + b",".join(b'"%x":1' % key for key in range(size // 12)) + b"}",
+        b'{"model":"' + b"a" * size + b'","images":[]}',
+        b'{"model":"sum/exact","images":' + b"[" * size,
+    ]
+    for body in hostile:
+        response = service.post("/v1/predict", content=body, headers={"content-type": "application/json"})
+        assert response.status_code in (400, 422)
+        assert len(response.content) < 500
+    assert peak(server[1]) - before < 250
+
+
+def test_a_fault_of_ours_tells_no_traceback(predictors: dict[str, Predictor]) -> None:
+    broken = demo_server.predictors()["sum/exact"]
+    broken.network.model.head = None
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(create_app({"sum/exact": broken}), raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.post("/v1/predict", json=question())
+
+    response = asyncio.run(ask())
+    assert response.status_code == 500
+    assert response.json() == {"error": "something broke here; the terminal of `digitset demo` says what"}
+
+
+QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example]
+CHECKED = [
+    *(schemathesis.checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance),
+    *(checks.response_schema_conformance, checks.negative_data_rejection, checks.unsupported_method),
+]
+ALWAYS_RIGHT = ("/v1/models", "/v1/normalise")  # to the eyes of a schema: no input, and any bytes
+
+
+@pytest.mark.parametrize("examples", [4, pytest.param(300, marks=pytest.mark.slow)])
+def test_does_what_its_schema_says(server: Server, examples: int) -> None:
+    """What the schema allows and what it does not, made up by Schemathesis: no 5xx, no answer but what it describes."""
+    schema = schemathesis.openapi.from_url(f"{server[0]}/v1/openapi.json")
+    found = []
+    for operation in (result.ok() for result in schema.get_all_operations()):
+        for mode in GenerationMode:
+            if mode is GenerationMode.NEGATIVE and operation.path in ALWAYS_RIGHT:
+                continue
+
+            @settings(max_examples=examples, deadline=None, suppress_health_check=QUIET, phases=[Phase.generate])
+            @given(case=operation.as_strategy(generation_mode=mode))
+            def holds(case: schemathesis.Case) -> None:
+                case.call_and_validate(checks=CHECKED)
+
+            holds()
+            found.append(operation.path)
+    assert sorted(set(found)) == ["/v1/digits", "/v1/models", "/v1/normalise", "/v1/predict"]
+
+
+async def callers(address: str, asked: list[dict], answers: np.ndarray, seconds: float) -> list[int]:
+    """Fifty at once, each with questions in an order of its own; how many each had answered. Any wrong one raises."""
+
+    async def caller(seed: int) -> int:
+        end, draw, count = time.monotonic() + seconds, random.Random(seed), 0
+        async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+            while time.monotonic() < end:
+                place = draw.randrange(len(asked))
+                response = await client.post("/v1/predict", json=asked[place])
+                assert response.status_code == 200, response.text
+                assert response.json()["answer"] == pytest.approx(float(answers[place]), rel=1e-3, abs=1e-3)
+                count += 1
+        return count
+
+    return await asyncio.gather(*(caller(seed) for seed in range(50)))
+
+
+@pytest.mark.parametrize("seconds", [2, pytest.param(30, marks=pytest.mark.slow)])
+def test_fifty_callers_at_once_are_all_answered_right(
+    server: Server, predictors: dict[str, Predictor], mnist: Splits, seconds: float
+) -> None:
+    sequences = [mnist.test.images[start : start + 1 + start % 10].numpy() for start in range(100)]
+    asked = [question(model="sum/transformer", images=[written(i) for i in images]) for images in sequences]
+    answers = predictors["sum/transformer"].predict(sequences)
+    assert len({round(float(answer), 2) for answer in answers}) > 50, "too many answers alike to tell one from another"
+    counts = asyncio.run(callers(server[0], asked, answers, seconds))
+    assert min(counts) >= 1
+
+
+def test_ctrl_c_is_a_clean_end() -> None:
+    with demo_server.running() as (address, process):
+        assert httpx.get(f"{address}/v1/models").status_code == 200
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (0, "")
+
+
+def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1, port {port}: .*; choose another --port"):
+            serve(predictors, port=port, open_browser=False)
+    with pytest.raises(InputError, match="port 70000"):
+        serve(predictors, port=70_000, open_browser=False)

@@ -55,7 +55,7 @@ def distribution_of_distinct(chances: Float[Tensor, "B L V"], mask: Bool[Tensor,
             .matmul(one[:, :-1, None])[..., 0]
             .add(seen * one[:, -1:])
         ),
-        F.pad(chances.new_ones(len(chances), 1), (0, 2**values - 1)),
+        F.pad(chances.new_ones(chances.shape[0], 1), (0, 2**values - 1)),
         torch.cat([chances, nothing], dim=2),
     )
     return seen @ F.one_hot(contains.sum(dim=1), values + 1).to(seen.dtype)

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,10 +22,12 @@ def precise() -> dict[Any, Any]:
 
     # Annotations of parameters would say what they are in the graph, not here.
     def log1p(x):
-        return op.Cast(op.Log(op.Add(op.Cast(x, to=double), 1.0)), to=single)
+        wide = op.Cast(x, to=double)
+        return op.Cast(op.Log(op.Add(wide, op.CastLike(1.0, wide))), to=single)
 
     def expm1(x):
-        return op.Cast(op.Sub(op.Exp(op.Cast(x, to=double)), 1.0), to=single)
+        wide = op.Cast(x, to=double)
+        return op.Cast(op.Sub(op.Exp(wide), op.CastLike(1.0, wide)), to=single)
 
     return {torch.ops.aten.log1p.default: log1p, torch.ops.aten.expm1.default: expm1}
 
@@ -55,11 +58,13 @@ def plain(network: Network) -> Network:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without notes on other packages' operators, such as torchvision's, which nothing here uses."""
+    """Without notes on other packages' operators, such as torchvision's, and on what torch itself calls of torch."""
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "_check_is_size", FutureWarning)
+            yield
     finally:
         logger.setLevel(level)

@@ -4,9 +4,11 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -24,15 +26,17 @@ CELLS = [
     ("sum", "exact"),
     ("sum", "transformer"),
     ("sum", "mlp"),
-    ("contains", "exact"),
     ("contains", "transformer"),
-    ("contains", "set_transformer"),
-    ("bags", "attention_pool"),
-    ("maximum", "deepsets"),
-    ("distinct", "transformer_exact"),
-    ("sum", "gru"),
-    ("sum", "constant"),
-]
+    ("distinct", "exact"),
+]  # the others are among the slow tests
+
+
+@pytest.fixture(autouse=True)
+def _no_shape_checks() -> Iterator[None]:
+    """The checks of the other tests look at sizes, which in a traced graph would make them constants."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def predictor(task: str, model: str, encoder: str = "lenet", **options: Any) -> Predictor:
@@ -157,7 +161,7 @@ def test_metadata_say_what_the_file_is(exported: tuple[Predictor, Path], tmp_pat
     assert about["answer"] == "float32 [batch]: The probability of yes."
     assert about["anchored"] == "true"
     assert about["longest"] == ""
-    assert json.loads(about["versions"])["torch"] == torch.__version__
+    assert json.loads(about["versions"])["torch"] == torch.__version__.split("+")[0]
     record = Record(tmp_path)
     record.start(ours.run, {}, "")
     record.finish(ours.network.state_dict(), {})

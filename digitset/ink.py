@@ -19,7 +19,7 @@ SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is wit
 LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
 COARSE = 96  # pixels on which the light is looked at
 FAINTEST = 0.04  # ink differs from its paper by at least this
-FINE = 3  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
+FINE = 2  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
 THIN, THICK = 2.0, 4.5  # MNIST's pixels; 5 % of its strokes are thinner, 4 % thicker (on the validation images)
 EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner are one piece of ink
 

@@ -1,4 +1,4 @@
-"""Figures from records and readings: curves, predictions, accuracy by length, confusion, attention."""
+"""Figures from records, readings and pictures: curves, predictions, accuracy by length, confusion, attention, steps."""
 
 import itertools
 import math
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from digitset.calibration import BINS, Bin
 from digitset.evaluation import Readings
+from digitset.ink import Picture
 from digitset.lengths import Point
 from digitset.tasks import Task
 
@@ -32,6 +33,7 @@ STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "svg.fonttype": "none"}
+STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
 
 
@@ -177,6 +179,25 @@ def _sheet(path: Path, title: str, task: Task, readings: Readings, rows: list[in
             axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
         axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
         save(figure, path)
+
+
+def steps(path: Path, title: str, pictures: list[Picture], names: list[str]) -> None:
+    """How digits were made of pictures: a row each, from the picture in grey to the digit that a model is given.
+
+    `names` say what each row is of, such as a file and what was read. At least one picture.
+    """
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(8.5, 1.7 * len(pictures) + 0.6), layout="constrained")
+        table = figure.subplots(len(pictures), len(STEPS), squeeze=False)
+        for line, picture, name in zip(table, pictures, names, strict=True):
+            for axes, step in zip(line, STEPS, strict=True):
+                axes.imshow(getattr(picture, step), cmap="gray", vmin=0, vmax=255 if step == "digit" else 1)
+                axes.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for axes, (step, meaning) in zip(table[0], STEPS.items(), strict=True):
+            axes.set_title(f"{step}: {meaning}", fontsize=9)
+        figure.suptitle(title)
+        _save(figure, path)
 
 
 def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:

@@ -20,6 +20,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
 from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
 from digitset import InputError, Predictor
@@ -247,7 +249,7 @@ def test_a_fault_of_ours_tells_no_traceback(predictors: dict[str, Predictor]) ->
 
 QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example]
 CHECKED = [
-    *(schemathesis.checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance),
+    *(not_a_server_error, checks.status_code_conformance, checks.content_type_conformance),
     *(checks.response_schema_conformance, checks.negative_data_rejection, checks.unsupported_method),
 ]
 ALWAYS_RIGHT = ("/v1/models", "/v1/normalise")  # to the eyes of a schema: no input, and any bytes
@@ -258,7 +260,7 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
     """What the schema allows and what it does not, made up by Schemathesis: no 5xx, no answer but what it describes."""
     schema = schemathesis.openapi.from_url(f"{server[0]}/v1/openapi.json")
     found = []
-    for operation in (result.ok() for result in schema.get_all_operations()):
+    for operation in (result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)):
         for mode in GenerationMode:
             if mode is GenerationMode.NEGATIVE and operation.path in ALWAYS_RIGHT:
                 continue

@@ -5,9 +5,11 @@ import base64
 import io
 import json
 import random
+import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +28,9 @@ from schemathesis.specs.openapi import checks
 
 from digitset import InputError, Predictor
 from digitset.data import Splits
+from digitset.demo import serve
 from digitset.demo.app import create_app
 from digitset.demo.gate import LARGEST
-from digitset.demo.server import serve
 from digitset.explain import explain
 
 Server = tuple[str, subprocess.Popen]
@@ -319,3 +321,10 @@ def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> No
             serve(predictors, port=port, open_browser=False)
     with pytest.raises(InputError, match="port 70000"):
         serve(predictors, port=70_000, open_browser=False)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "digitset.demo.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(InputError, match=re.escape("the demo needs uvicorn: install digitset[demo]")):
+        serve({})

@@ -47,6 +47,6 @@ def predictors() -> dict:
 
 
 if __name__ == "__main__":
-    from digitset.demo.server import serve
+    from digitset.demo import serve
 
     serve(predictors(), port=int(sys.argv[1]), open_browser=False)

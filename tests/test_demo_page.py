@@ -89,7 +89,7 @@ def tiles(page: Page) -> Locator:
     return page.locator(".tiles .tile:not(.blank)")
 
 
-def labels(page: Page) -> list[int | None]:
+def labels(page: Page) -> list[Any]:
     return state(page, "now.tiles.filter((one) => one.pixels).map((one) => one.label)")
 
 
@@ -214,10 +214,13 @@ def test_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Tab")  # the heads of attention
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Anchor")
+    page.keyboard.press("Tab")  # another anchor
     page.keyboard.press("Tab")
     for keys in ("Home", "7", "ArrowRight", "4"):
         page.keyboard.press(keys)
-        page.wait_for_timeout(400)
+        if keys.isdigit():
+            text = "(digit) => document.activeElement.getAttribute('aria-label').includes(`test image of ${digit}`)"
+            page.wait_for_function(text, arg=keys)
     assert labels(page)[:2] == [7, 4]
     page.keyboard.press("Shift+ArrowLeft")
     assert labels(page)[:2] == [4, 7]
@@ -247,6 +250,28 @@ def test_pictures_are_read(page: Page, tmp_path: Path, mnist: Any) -> None:
     assert np.corrcoef(pixels, mnist.test.images[3].numpy().ravel())[0, 1] > 0.8
 
 
+def touch(page: Page, box: Any, points: tuple[tuple[float, float], ...]) -> None:
+    """A finger that comes down at the first point and goes to the others."""
+    session = page.context.new_cdp_session(page)
+    for place, (x, y) in enumerate(points):
+        at = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
+        kind = "touchMove" if place else "touchStart"
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+@browsed
+def test_a_click_chooses_and_draws_nothing(page: Page) -> None:
+    before = labels(page)
+    tiles(page).nth(3).locator(".pad").click()
+    page.locator(".tiles .blank .pad").click()
+    tiles(page).nth(1).locator(".pad").click()
+    assert labels(page) == before
+    assert page.locator(".looked .who").inner_text() == f"Digit 2 of 5, a test image of {before[1]}"
+    page.keyboard.press("Delete")
+    assert labels(page) == [before[0], *before[2:]]
+
+
 @browsed
 def test_fits_a_phone_in_the_dark(phone: Page) -> None:
     assert phone.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 20, 18)"
@@ -260,7 +285,7 @@ def test_fits_a_phone_in_the_dark(phone: Page) -> None:
     box = pad.bounding_box()
     assert box
     assert box["width"] >= 100, "room to draw with a finger"
-    phone.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    touch(phone, box, SEVEN)
     settled(phone)
     assert tiles(phone).count() == 31
     for button in phone.locator("main button:visible").all():

@@ -1,1 +1,22 @@
 """`digitset demo`: a page on this machine where a person draws digits, and the same service for programs."""
+
+from typing import TYPE_CHECKING
+
+from digitset.errors import InputError
+
+if TYPE_CHECKING:
+    from digitset.predict import Predictor
+
+
+def serve(
+    predictors: "dict[str, Predictor]", host: str = "127.0.0.1", port: int = 8000, open_browser: bool = True
+) -> None:
+    """Serves models by name ("sum/exact") until Ctrl-C; the page begins with the first. See `digitset.demo.server`.
+
+    Raises InputError if the extra `demo` is not installed, and where the address cannot be had.
+    """
+    try:
+        from digitset.demo.server import serve
+    except ModuleNotFoundError as error:
+        raise InputError(f"the demo needs {error.name}: install digitset[demo]") from None
+    serve(predictors, host, port, open_browser)

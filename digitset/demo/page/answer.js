@@ -73,6 +73,7 @@ function tell(place, text) {
 // One card a model, of which one is chosen.
 export function showModels(fieldset, now) {
   const found = now.answers?.task === now.task ? now.answers : null;
+  fieldset.hidden = modelsOfTask().length < 2;
   choices(fieldset, modelsOfTask(), now, {
     name: "model",
     chosen: (one) => one.model === now.choice[now.task],

@@ -93,7 +93,7 @@ export function posterior(chances, label) {
     const height = Math.max(0.75, 36 * chance);
     const kind = digit === best ? "best" : "without";
     svg.append(make("rect", { x: digit * 20 + 4, y: 37 - height, width: 12, height, class: kind, rx: 1 }));
-    svg.append(make("text", { x: digit * 20 + 10, y: 51, class: kind }, digit));
+    svg.append(make("text", { x: digit * 20 + 10, y: 52, class: digit === best ? "best" : "" }, digit));
   });
   return svg;
 }

@@ -1,11 +1,13 @@
-// Pointer events on a pad -> strokes of its tile.
+// Pointer events on a pad -> strokes of its tile. A tap only chooses the tile: it takes a movement to draw.
 
 import { read } from "./ink.js";
 import { find, remember, replace, set } from "./state.js";
 
 const CLOSEST = 0.004; // of the pad, between points
+const TAP = 3; // pixels
 
-export function letDraw(pad, key) {
+export function letDraw(pad, item, key) {
+  let down = null; // where the pointer came down, and the strokes that were there before
   let stroke = null;
 
   function point(event) {
@@ -13,35 +15,37 @@ export function letDraw(pad, key) {
     return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
   }
 
-  function show() {
-    const strokes = [...before, stroke];
-    replace(key, { strokes, pixels: read(strokes), label: null });
-  }
-
-  let before = [];
-  pad.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0 || stroke) return;
-    event.preventDefault();
-    pad.setPointerCapture(event.pointerId);
-    remember();
-    before = find(key).strokes; // a picture is drawn over, a drawing is gone on with
-    stroke = [point(event)];
-    set({ chosen: key });
-    show();
-  });
-  pad.addEventListener("pointermove", (event) => {
-    if (!stroke) return;
+  function draw(event) {
+    if (!stroke) {
+      remember();
+      stroke = [point(down.event)];
+    }
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) {
       const next = point(each);
       const last = stroke.at(-1);
       if (Math.hypot(next.x - last.x, next.y - last.y) > CLOSEST) stroke = [...stroke, next];
     }
-    show();
+    const strokes = [...down.strokes, stroke]; // a drawing is gone on with, a picture is drawn over
+    replace(key, { strokes, pixels: read(strokes), label: null });
+  }
+
+  pad.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || down) return;
+    event.preventDefault();
+    pad.setPointerCapture(event.pointerId);
+    down = { event, strokes: find(key).strokes };
+    item.focus({ preventScroll: true });
+    set({ chosen: key });
+  });
+  pad.addEventListener("pointermove", (event) => {
+    if (!down || event.pointerId !== down.event.pointerId) return;
+    const far = Math.hypot(event.clientX - down.event.clientX, event.clientY - down.event.clientY) > TAP;
+    if (stroke || far) draw(event);
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    pad.addEventListener(end, () => {
-      stroke = null;
+    pad.addEventListener(end, (event) => {
+      if (event.pointerId === down?.event.pointerId) down = stroke = null;
     });
   }
 }

@@ -4,7 +4,7 @@ const SIDE = 28;
 const BOX = 20; // the longest side of a digit of MNIST, in pixels
 const PEN = 2.7; // width of its strokes, about
 const FINE = 4; // parts of a pixel, each way, over which ink is averaged
-const SMALLEST = 0.15; // of the pad; what is smaller than that is a dot, and stays small
+const SMALLEST = 0.15; // of the pad; what is smaller than that stays small
 const BORDER = "#000";
 
 function surface(side) {
@@ -69,7 +69,6 @@ function draw(context, strokes, width, colour) {
   for (const stroke of strokes) {
     context.beginPath();
     context.moveTo(stroke[0].x, stroke[0].y);
-    if (stroke.length === 1) context.lineTo(stroke[0].x + 1e-4, stroke[0].y);
     for (let place = 1; place < stroke.length; place += 1) {
       const [from, to] = [stroke[place - 1], stroke[place]];
       context.quadraticCurveTo(from.x, from.y, (from.x + to.x) / 2, (from.y + to.y) / 2);

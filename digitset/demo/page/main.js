@@ -6,7 +6,7 @@ import { ask } from "./ask.js";
 import { showAttention, showHeads } from "./attention.js";
 import { prepare, showLooked } from "./looked.js";
 import { listenToKeys } from "./keys.js";
-import { add, canUndo, deal, filled, get, listen, model, remember, set, setTiles, tile, undo } from "./state.js";
+import { add, canUndo, deal, filled, get, listen, model, remember, replace, set, setTiles, tile, undo } from "./state.js";
 import { showAnchor, showTiles } from "./tiles.js";
 import { about, title } from "./words.js";
 
@@ -49,6 +49,11 @@ const doing = {
   "deal-5": async () => deal(await dealDigits(5)),
   "deal-30": async () => deal(await dealDigits(30)),
   add: async () => filled().length < MOST && add(await dealDigits(1)),
+  "deal-anchor": async () => {
+    const [one] = await dealDigits(1);
+    remember();
+    replace(get().anchor.key, { ...one, strokes: [] });
+  },
   undo: async () => undo(),
   "clear-all": async () => {
     remember();

@@ -56,7 +56,7 @@ export function remember() {
 
 export function undo() {
   const before = past.pop();
-  if (before) set({ ...before, chosen: null });
+  if (before) set(before);
 }
 
 export const canUndo = () => past.length > 0;

@@ -22,7 +22,7 @@ function create(tile, tag) {
     <span class="heat" aria-hidden="true"></span>
     <div class="caption" aria-hidden="true"><canvas class="seen" width="28" height="28"></canvas>
     <span class="reading"></span><span class="adds"></span></div>`;
-  letDraw(item.querySelector(".pad"), tile.key);
+  letDraw(item.querySelector(".pad"), item, tile.key);
   item.addEventListener("focus", () => {
     if (get().chosen !== tile.key) set({ chosen: tile.key });
   });

@@ -69,7 +69,7 @@ export function brief(model, answer) {
 export function detail(model, answer) {
   if (answer.interval) {
     const [low, high] = answer.interval;
-    return `${percent(answer.certainty)} certain; 90 % interval ${low === high ? low : `${low} to ${high}`}`;
+    return `${percent(answer.certainty)} certain; 90 % interval ${low === high ? `${low} alone` : `${low} to ${high}`}`;
   }
   if (model.kind === "yes or no") return `${percent(answer.certainty)} certain`;
   if (answer.certainty !== null) return `${percent(answer.certainty)} certain`;

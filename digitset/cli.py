@@ -18,8 +18,12 @@ COMMANDS = {
     "bench": "Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.",
     "report": "Write the page of a benchmark anew, from its tables and runs.",
     "lengths": "Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.",
+    "predict": "Read your own pictures of digits: digitset predict sum a.png b.jpg.",
+    "explain": "Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.",
+    "demo": "Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].",
     "models": "List the trained models that come with the package, with scores and sizes.",
     "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
+    "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
 }
 
 

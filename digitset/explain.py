@@ -11,7 +11,7 @@ from digitset.network import rows_of
 from digitset.predict import Images, Predictor
 from digitset.probability import interval
 from digitset.sequences import Batch
-from digitset.tasks import probabilities
+from digitset.tasks import Task, probabilities
 
 
 @dataclass(frozen=True)
@@ -114,3 +114,13 @@ def _rollout(layers: list[Float[Tensor, "H n n"]], start: Float[Tensor, " n"] | 
     for layer in reversed(layers):
         flow = 0.5 * flow + 0.5 * flow @ layer.mean(dim=0)
     return flow
+
+
+def verdict(task: Task, answer: float, certainty: float | None, between: tuple[int, int] | None) -> str:
+    """An answer in words, with how certain it is."""
+    if task.DISCRETE and task.answers(1) == 2:
+        return f"{'yes' if answer > 0.5 else 'no'}, probability of yes {answer:.3f}"
+    if certainty is None:
+        return f"{answer:.2f}"
+    within = "" if between is None else f"; 90 % within {between[0]} to {between[1]}"
+    return f"{answer:.0f}, probability {certainty:.3f}{within}"

@@ -4,41 +4,35 @@ import math
 from pathlib import Path
 
 import matplotlib as mpl
-from jaxtyping import Float, UInt8
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from digitset.explain import Explanation
+from digitset.explain import Explanation, verdict
 from digitset.figures import COLOURS, INK, SHEET_STYLE, save
+from digitset.predict import Images
 from digitset.tasks import Task
 
 LINE = 10  # images
 LIKELY = 1e-3  # the least probable answer that is drawn
 
 
-def verdict(task: Task, found: Explanation) -> str:
-    """The answer in words, with how certain it is."""
-    if task.DISCRETE and task.answers(1) == 2:
-        return f"{'yes' if found.answer > 0.5 else 'no'} (probability of yes {found.answer:.3f})"
-    text = f"{found.answer:.0f}" if found.certainty is not None else f"{found.answer:.2f}"
-    if found.certainty is not None:
-        text += f" (probability {found.certainty:.3f}"
-        text += f"; 90 % within {found.interval[0]} to {found.interval[1]})" if found.interval else ")"
-    return text
-
-
 def draw(
     path: Path,
     name: str,
     task: Task,
-    images: UInt8[Tensor, "n 28 28"],
-    anchor: UInt8[Tensor, "28 28"] | None,
+    images: Images,
+    anchor: Images | None,
     found: Explanation,
 ) -> None:
-    """Draws an explanation into a PNG, SVG or PDF. Under each image is the answer to it alone, and what it adds."""
+    """Draws an explanation of uint8 images [n, 28, 28] into a PNG, SVG or PDF, and [28, 28] for the anchor.
+
+    Above each image is the answer to it alone; under it, what it adds.
+    """
     n = len(images)
     columns, lines = min(n, LINE) + (anchor is not None), math.ceil(n / LINE)
     panels = [panel for panel in (_distribution, _weights, _pairwise) if _fits(panel, task, found)]
@@ -57,7 +51,9 @@ def draw(
             row = grid[1].subgridspec(1, len(panels))
             for place, panel in enumerate(panels):
                 panel(figure.add_subplot(row[place]), task, found)
-        figure.suptitle(f"{name}: {task.QUESTION}  {verdict(task, found)}\n", fontsize=12)
+        figure.suptitle(
+            f"{name}: {task.QUESTION}  {verdict(task, found.answer, found.certainty, found.interval)}\n", fontsize=12
+        )
         figure.text(0.5, 1 - 0.42 / figure.get_figheight(), _legend(found), ha="center", va="center", fontsize=9)
         save(figure, path)
 
@@ -69,9 +65,9 @@ def _legend(found: Explanation) -> str:
     return f"above each image: the answer to it alone; below: the answer to all, less that to all but this one{frame}"
 
 
-def _tile(figure: Figure, place: SubplotSpec, image: UInt8[Tensor, "28 28"]) -> Axes:
+def _tile(figure: Figure, place: SubplotSpec, image: Images) -> Axes:
     axes = figure.add_subplot(place)
-    axes.imshow(255 - image.numpy(), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(255 - np.asarray(image), cmap="gray", vmin=0, vmax=255)
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, color="#999999", linewidth=0.6)

@@ -197,7 +197,7 @@ def steps(path: Path, title: str, pictures: list[Picture], names: list[str]) -> 
         for axes, (step, meaning) in zip(table[0], STEPS.items(), strict=True):
             axes.set_title(f"{step}: {meaning}", fontsize=9)
         figure.suptitle(title)
-        _save(figure, path)
+        save(figure, path)
 
 
 def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:

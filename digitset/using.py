@@ -1,8 +1,15 @@
 """What the command can do with a trained model: one function a subcommand, as in `digitset.commands`."""
 
+import dataclasses
+import json
 from pathlib import Path
+from typing import Annotated
 
 import tyro
+
+from digitset.errors import InputError
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
 
 
 def models() -> None:
@@ -39,3 +46,125 @@ def publish(run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], 
     console.print(f'published: {folder}   digitset.load("{folder}")', soft_wrap=True, highlight=False)
     if push is not None:
         console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)
+
+
+def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], attention: Flag = False) -> None:
+    """Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].
+
+    Args:
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        path: The file to write.
+        attention: Its weights are an output too.
+    """
+    from digitset.export import export
+    from digitset.predict import load
+    from digitset.terminal import console
+
+    difference = export(load(model, "cpu"), path, attention)
+    console.print(f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of 1 to 40 test images")
+
+
+def predict(
+    model: tyro.conf.Positional[str],
+    pictures: tyro.conf.Positional[tuple[str, ...]],
+    anchor: str | None = None,
+    split: Flag = False,
+    show: Path | None = None,
+    onnx: Flag = False,
+    as_json: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    device: str = "auto",
+) -> None:
+    """Read your own pictures of digits: digitset predict sum a.png b.jpg.
+
+    Args:
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
+        anchor: The picture of the anchor, for a task with one.
+        split: A picture may hold several digits in a row.
+        show: Draw into this file how each picture became a digit.
+        onnx: MODEL is a file that `digitset export` wrote. Needs digitset[onnx].
+        as_json: Write JSON for programs instead of a table.
+        device: auto, cpu, cuda, cuda:1, mps ...
+    """
+    from digitset import answering
+    from digitset.predict import load
+
+    asked = answering.seen(pictures, anchor, split)
+    if onnx:
+        from digitset.onnx import OnnxPredictor
+
+        answers = answering.by_onnx(OnnxPredictor(model), asked)
+    else:
+        answers = answering.by_torch(load(model, device), asked)
+    if show is not None:
+        from digitset.figures import steps
+
+        everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
+        steps(show, "how pictures became digits", everything, asked.names + ["anchor"] * (asked.anchor is not None))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(answer) for answer in answers], indent=2))
+    else:
+        from digitset.terminal import console, print_table
+
+        for answer in answers:
+            if len(answer.pictures) > 1:
+                print_table(answer.question, ("picture", "alone", "adds"), answering.table(answer))
+            console.print(answering.sentence(answer), highlight=False, soft_wrap=True)
+
+
+def explain(
+    model: tyro.conf.Positional[str],
+    pictures: tyro.conf.Positional[tuple[str, ...]],
+    anchor: str | None = None,
+    split: Flag = False,
+    out: Path = Path("explanation.png"),
+    device: str = "auto",
+) -> None:
+    """Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.
+
+    Args:
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
+        anchor: The picture of the anchor, for a task with one.
+        split: A picture may hold several digits in a row.
+        out: The figure: PNG, SVG or PDF.
+        device: auto, cpu, cuda, cuda:1, mps ...
+    """
+    from digitset import answering
+    from digitset.explain import explain, verdict
+    from digitset.explanation import draw
+    from digitset.predict import load
+    from digitset.terminal import console
+
+    if out.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out}")
+    predictor, asked = load(model, device), answering.seen(pictures, anchor, split)
+    found = explain(predictor, asked.images, asked.anchor_image)
+    draw(out, model, predictor.task, asked.images, asked.anchor_image, found)
+    said = verdict(predictor.task, found.answer, found.certainty, found.interval)
+    console.print(f"{predictor.task.QUESTION} {said}", highlight=False, soft_wrap=True)
+    console.print(f"figure: {out}", soft_wrap=True)
+
+
+def demo(
+    models: tyro.conf.Positional[tuple[str, ...]] = (),
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    browser: bool = True,
+) -> None:
+    """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
+
+    Args:
+        models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones.
+        host: Where to listen; by default callers on this machine alone are answered.
+        port: The port; 0 is any that is free.
+        browser: Open the page.
+    """
+    from digitset import trained
+    from digitset.predict import load
+
+    try:
+        from digitset.demo.server import serve
+    except ImportError as error:
+        raise InputError(f"the demo needs {error.name}: install digitset[demo]") from None
+    serve({name: load(name) for name in models or trained.names()}, host, port, browser)

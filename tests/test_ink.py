@@ -101,7 +101,17 @@ def test_parts_of_a_digit_stay_together_and_rows_apart() -> None:
     sheet = Image.new("L", (420, 460), 255)
     pen = ImageDraw.Draw(sheet)
     for left, top in ((40, 40), (240, 70), (40, 260)):  # a 5 whose top stroke is apart; a 1; a dot
-        pen.line([(left + 12, top + 25), (left + 10, top + 60), (left + 50, top + 75), (left + 45, top + 110), (left, top + 125)], 0, 10)
+        pen.line(
+            [
+                (left + 12, top + 25),
+                (left + 10, top + 60),
+                (left + 50, top + 75),
+                (left + 45, top + 110),
+                (left, top + 125),
+            ],
+            0,
+            10,
+        )
         pen.line([(left + 25, top + 6), (left + 70, top)], 0, 10)
         pen.line([(left + 120, top), (left + 110, top + 125)], 0, 10)
     pen.ellipse((200, 200, 206, 206), 0)

@@ -73,6 +73,7 @@ def seen(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
 def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
     """One answer; for a task on single images, one for each."""
     run, task, answers = predictor.run, predictor.task, []
+    check(run.task, task.ANCHORED, asked)
     for rows in _sequences(task.LENGTHS, len(asked.names)):
         found = explain(predictor, asked.images[rows], asked.anchor_image)
         told = _parts([asked.names[row] for row in rows], found.readings.tolist(), found.contributions.tolist())
@@ -83,6 +84,7 @@ def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
 def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
     """The same from an ONNX file, which does not say how certain it is."""
     name, answers = predictor.metadata["task"], []
+    check(name, predictor.metadata["anchored"] == "true", asked)
     for rows in _sequences(parts.load("tasks", name).LENGTHS, len(asked.names)):
         images = asked.images[rows]
         alone = [image[None] for image in images]
@@ -95,6 +97,14 @@ def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
         told = _parts([asked.names[row] for row in rows], others[: len(rows)], adds)
         answers.append(Answer(name, predictor.metadata["question"], answer, None, None, told))
     return answers
+
+
+def check(task: str, anchored: bool, asked: Asked) -> None:
+    """Raises InputError for an anchor that is missing or too much."""
+    if anchored and asked.anchor is None:
+        raise InputError(f"'{task}' asks about the digit of an anchor: add --anchor PICTURE")
+    if not anchored and asked.anchor is not None:
+        raise InputError(f"'{task}' has no anchor: leave out --anchor, or take a model of contains")
 
 
 def sentence(answer: Answer) -> str:

@@ -139,6 +139,7 @@ def explain(
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out}")
     predictor, asked = load(model, device), answering.seen(pictures, anchor, split)
+    answering.check(predictor.run.task, predictor.task.ANCHORED, asked)
     found = explain(predictor, asked.images, asked.anchor_image)
     draw(out, model, predictor.task, asked.images, asked.anchor_image, found)
     said = verdict(predictor.task, found.answer, found.certainty, found.interval)

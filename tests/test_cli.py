@@ -103,7 +103,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
             ["train", "sum", "--model", "oracle"],
             "unknown model 'oracle': expected one of attention_pool, constant, deepsets",
         ),
-        (["train", "sum", "--encoder", "eye"], "unknown encoder 'eye': expected one of cnn, lenet, vit"),
+        (["train", "sum", "--encoder", "eye"], "unknown encoder 'eye': expected one of cnn, lenet, unpadded, vit"),
         (["train", "sum", "--lengths", "0", "10"], "--lengths: expected 1 <= shortest <= longest, got 0 10"),
         (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
         (["train", "classify", "--lengths", "2", "3"], "--lengths: expected 1 1"),

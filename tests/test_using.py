@@ -1,0 +1,107 @@
+"""Trained models as a person uses them: pictures on the disk, the command, tables and JSON, figures, an ONNX file."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import digitset
+from digitset import InputError, using
+from digitset.data import Splits
+
+PLACES = (3, 5, 12, 17)  # of test images
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, mnist: Splits) -> Path:
+    """Black ink on white paper, seven times the size of MNIST; `row.png` has all four digits."""
+    folder = tmp_path_factory.mktemp("pictures")
+    papers = [255 - mnist.test.images[place].numpy() for place in PLACES]
+    for name, paper in zip(("a1", "a2", "a10", "a11"), papers, strict=True):
+        Image.fromarray(paper).resize((196, 196)).save(folder / f"{name}.png")
+    (folder / "row").mkdir()
+    Image.fromarray(np.concatenate(papers, axis=1)).resize((784, 196)).save(folder / "row" / "row.png")
+    return folder
+
+
+def digits(mnist: Splits) -> list[int]:
+    return mnist.test.labels[list(PLACES)].tolist()
+
+
+def test_a_table_of_a_folder(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:
+    using.predict("sum", (str(folder),))
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1].startswith(f"{sum(digits(mnist))}, probability ")
+    assert said.index("a2.png") < said.index("a10.png")
+
+
+def test_json_of_one_picture_of_several_digits(folder: Path, mnist: Splits, tmp_path: Path) -> None:
+    row, figure = folder / "row" / "row.png", tmp_path / "steps.png"
+    command = [sys.executable, "-m", "digitset", "predict", "sum", str(row), "--split", "--json", "--show", str(figure)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    (answer,) = json.loads(result.stdout)
+    assert answer["answer"] == sum(digits(mnist))
+    assert answer["interval"][0] <= answer["answer"] <= answer["interval"][1]
+    assert [part["alone"] for part in answer["pictures"]] == digits(mnist)
+    assert [part["adds"] for part in answer["pictures"]] == digits(mnist)
+    assert [part["name"] for part in answer["pictures"]] == [f"{row} {place}" for place in (1, 2, 3, 4)]
+    with Image.open(figure) as drawn:
+        assert drawn.size[1] > 300
+    assert result.stderr == ""
+
+
+def test_each_picture_is_classified_by_itself(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:
+    using.predict("classify", (str(folder),))
+    lines = capsys.readouterr().out.splitlines()
+    assert [int(line.split(": ")[1][0]) for line in lines] == digits(mnist)
+
+
+def test_an_anchor(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    using.predict("contains", (str(folder),), anchor=str(folder / "a10.png"))
+    assert capsys.readouterr().out.splitlines()[-1].startswith("yes, ")
+    using.explain("contains/transformer", (str(folder / "a1.png"),), str(folder / "a2.png"), out=tmp_path / "why.svg")
+    assert "no, probability of yes" in capsys.readouterr().out
+    assert (tmp_path / "why.svg").read_text().startswith("<?xml")
+
+
+def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    using.predict("contains/transformer", (str(folder),), anchor=str(folder / "a1.png"), as_json=True)
+    ours = json.loads(capsys.readouterr().out)[0]
+    path = tmp_path / "model.onnx"
+    command = [sys.executable, "-m", "digitset", "export", "contains/transformer", str(path)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "differs from torch by at most" in said.stdout
+    assert said.stderr == ""
+    using.predict(str(path), (str(folder),), anchor=str(folder / "a1.png"), onnx=True, as_json=True)
+    theirs = json.loads(capsys.readouterr().out)[0]
+    assert theirs["answer"] == pytest.approx(ours["answer"], abs=1e-4)
+    for ours_part, theirs_part in zip(ours["pictures"], theirs["pictures"], strict=True):
+        assert theirs_part["alone"] == pytest.approx(ours_part["alone"], abs=1e-4)
+        assert theirs_part["adds"] == pytest.approx(ours_part["adds"], abs=1e-4)
+
+
+def test_mistakes_are_one_line(folder: Path) -> None:
+    for arguments, words in (
+        (("contains", (str(folder),)), "add --anchor"),
+        (("sum", (str(folder),), str(folder / "a1.png")), "leave out --anchor"),
+        (("sum", (str(folder / "none.png"),)), "no such file"),
+        (("summ", (str(folder),)), "sum/exact"),
+        (("sum/mlp", (str(folder),) * 3), "at most 10"),
+    ):
+        with pytest.raises(InputError, match=words) as found:
+            using.predict(*arguments)
+        assert len(str(found.value).splitlines()) == 1
+    with pytest.raises(InputError, match="ends in .png, .svg or .pdf"):
+        using.explain("sum", (str(folder),), out=Path("why.txt"))
+
+
+def test_models_lists_what_load_loads(capsys: pytest.CaptureFixture[str]) -> None:
+    using.models()
+    said = capsys.readouterr().out
+    for name in ("sum/exact", "contains/transformer", "classify/mlp"):
+        assert name in said
+        assert digitset.load(name).run.task in name

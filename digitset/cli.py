@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from digitset import parts
 from digitset.errors import InputError, TrainingError
 
-# Name of a function in `digitset.commands`, and the first line of its docstring.
+# Name of a function in `digitset.commands` or `digitset.using`, and the first line of its docstring.
 COMMANDS = {
     "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
     "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
@@ -18,6 +18,8 @@ COMMANDS = {
     "bench": "Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.",
     "report": "Write the page of a benchmark anew, from its tables and runs.",
     "lengths": "Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.",
+    "models": "List the trained models that come with the package, with scores and sizes.",
+    "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
 }
 
 
@@ -66,11 +68,11 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
 def _run() -> None:
     import tyro
 
-    from digitset import commands
+    from digitset import commands, using
 
     app = tyro.extras.SubcommandApp()
     for name in COMMANDS:
-        app.command(getattr(commands, name))
+        app.command(getattr(commands, name, None) or getattr(using, name))
     app.cli(prog="digitset", console_outputs=_speaks())
 
 

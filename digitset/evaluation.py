@@ -10,15 +10,15 @@ from jaxtyping import Float, Int64
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from digitset import parts
+from digitset import calibration, parts
 from digitset.data import Digits, Splits
 from digitset.network import Network, lengths_of, solve
 from digitset.rng import generator
 from digitset.run import Run
 from digitset.sequences import Batch, partitions, published
-from digitset.tasks import DIGITS, Task
+from digitset.tasks import DIGITS, Task, probabilities
 
-VERSION = 2  # of the sets and what is reported on them; goes up with every change
+VERSION = 3  # of the sets and what is reported on them; goes up with every change
 ROUNDS = 10  # partitions of the test images in the set `random`
 VALIDATION_ROUNDS = 4
 EVALUATION_SEED = 0  # the same sets for every run, whatever its seed
@@ -31,6 +31,7 @@ class Readings:
     batch: Batch
     reading: Float[Tensor, "B *_"]
     target: Int64[Tensor, " B"]
+    probabilities: Float[Tensor, "B A"] | None = None  # of all answers, where the network gives them
 
 
 def version(task: Task) -> dict[str, int]:
@@ -73,7 +74,9 @@ def read(network: Network, task: Task, batches: list[Batch]) -> list[Readings]:
     for batch in batches:
         outputs = torch.cat(list(network.read_in_parts(vectors, batch)))
         kind = network.model.output
-        readings.append(Readings(batch, task.read(outputs, kind).cpu(), solve(task, batch).cpu()))
+        chances = probabilities(task, kind, outputs)
+        reading, target = task.read(outputs, kind).cpu(), solve(task, batch).cpu()
+        readings.append(Readings(batch, reading, target, None if chances is None else chances.cpu()))
     network.train(was_training)
     return readings
 
@@ -131,7 +134,7 @@ def report_on(task: Task, readings: Readings, rounds: int = 1) -> dict[str, Any]
     interval = wilson(found["accuracy"], len(readings.target) // rounds)
     return {
         "n": len(readings.target),
-        "scores": found,
+        "scores": found | calibration.scores(readings.probabilities, readings.target, task.DISCRETE),
         "interval": list(interval),
         "by_length": scores_by_length(task, readings),
     }

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from digitset.calibration import LEVEL
 from digitset.network import rows_of
 from digitset.predict import Images, Predictor
 from digitset.probability import interval
 from digitset.sequences import Batch
-
-LEVEL = 0.9  # of the interval of a quantity
+from digitset.tasks import probabilities
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def explain(predictor: Predictor, images: Images, anchor: Images | None = None) 
     reading = task.read(outputs, network.model.output)
     answers, n = task.answer(reading).float(), len(images)
 
-    distribution = predictor.distribution(outputs[:1])
+    distribution = probabilities(task, network.model.output, outputs[:1])
     tokens, mask, anchors = rows_of(vectors, whole)
     attention = pairwise = rollout = posteriors = None
     if hasattr(network.model, "attention"):

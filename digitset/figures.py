@@ -1,4 +1,4 @@
-"""Figures from records and readings: curves, predictions, accuracy by length, confusion, attention."""
+"""Figures from records, readings and pictures: curves, predictions, accuracy by length, confusion, attention, steps."""
 
 import itertools
 import math
@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from digitset.calibration import BINS, Bin
 from digitset.evaluation import Readings
+from digitset.ink import Picture
 from digitset.lengths import Point
 from digitset.tasks import Task
 
@@ -31,10 +33,11 @@ STYLE: dict[Any, Any] = {
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "svg.fonttype": "none"}
+STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
     """An SVG is for a page of any colour, and without a date: the same results are to give the same bytes."""
     if path.suffix == ".svg":
         figure.savefig(path, metadata={"Date": None, "Creator": None}, transparent=True)
@@ -57,7 +60,7 @@ def curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, 
         right.set(ylim=(0, 1.02), xlabel="step", ylabel="accuracy")
         right.legend(title="bold: validation; thin: training", loc="best")
         figure.suptitle(title)
-        _save(figure, path)
+        save(figure, path)
 
 
 def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, float]]]) -> None:
@@ -74,7 +77,7 @@ def by_length(path: Path, title: str, tables: dict[str, dict[int, dict[str, floa
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")
-        _save(figure, path)
+        save(figure, path)
 
 
 def length_curves(
@@ -100,7 +103,7 @@ def length_curves(
         right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")
         figure.suptitle(f"{title} (grey: the lengths of training)")
         figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=1)
-        _save(figure, path)
+        save(figure, path)
 
 
 def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
@@ -123,7 +126,23 @@ def confusion(path: Path, title: str, readings: Readings, task: Task) -> None:
                         column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color="black"
                     )
         axes.set(xlabel="read as", ylabel="digit", title=title, xticks=range(count), yticks=range(count))
-        _save(figure, path)
+        save(figure, path)
+
+
+def reliability(path: Path, title: str, bins: list[Bin]) -> None:
+    """Accuracy against certainty in bins, and below how many answers each holds, on a logarithmic scale."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 5.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        certainty = [part.certainty for part in bins]
+        upper.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", alpha=0.5, label="as certain as right")
+        upper.plot(certainty, [part.accuracy for part in bins], color=COLOURS[0], lw=2, marker="o", ms=5)
+        upper.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), ylabel="accuracy", title=title)
+        upper.legend(loc="upper left")
+        middle = [(part.low + part.high) / 2 for part in bins]
+        lower.bar(middle, [part.n for part in bins], width=0.9 / BINS, color=COLOURS[0], alpha=0.5)
+        lower.set(yscale="log", ylim=(0.5, None), xlabel="certainty", ylabel="answers")
+        save(figure, path)
 
 
 def predictions(path: Path, title: str, task: Task, readings: Readings, rows: list[int]) -> None:
@@ -159,6 +178,25 @@ def _sheet(path: Path, title: str, task: Task, readings: Readings, rows: list[in
             end = first + 1.08 * batch.index.shape[1] + 0.15
             axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
         axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
+        save(figure, path)
+
+
+def steps(path: Path, title: str, pictures: list[Picture], names: list[str]) -> None:
+    """How digits were made of pictures: a row each, from the picture in grey to the digit that a model is given.
+
+    `names` say what each row is of, such as a file and what was read. At least one picture.
+    """
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(8.5, 1.7 * len(pictures) + 0.6), layout="constrained")
+        table = figure.subplots(len(pictures), len(STEPS), squeeze=False)
+        for line, picture, name in zip(table, pictures, names, strict=True):
+            for axes, step in zip(line, STEPS, strict=True):
+                axes.imshow(getattr(picture, step), cmap="gray", vmin=0, vmax=255 if step == "digit" else 1)
+                axes.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for axes, (step, meaning) in zip(table[0], STEPS.items(), strict=True):
+            axes.set_title(f"{step}: {meaning}", fontsize=9)
+        figure.suptitle(title)
         _save(figure, path)
 
 

@@ -130,15 +130,22 @@ class Levels(nn.Module):
 
     A regression head for a quantity that takes few values: it settles on them, where a linear head keeps wavering, and
     wavering adds up in a sum. The levels start at 0, 1 .. `most` and are learned like any weight.
+
+    The mean of the mixture is what squared error asks for, and lies between two levels where it hesitates between
+    them. With `mode`, evaluation takes the most probable level instead: more often right, and further off where wrong.
     """
 
-    def __init__(self, inputs: int, hidden: int, most: int, dropout: float) -> None:
+    def __init__(self, inputs: int, hidden: int, most: int, dropout: float, mode: bool = False) -> None:
         super().__init__()
+        self.mode = mode
         self.logits = multilayer_perceptron(inputs, hidden, most + 1, dropout)
         self.levels = nn.Parameter(torch.arange(most + 1, dtype=torch.float32))
 
     def forward(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 1"]:
-        return (self.logits(tokens).softmax(dim=-1) @ self.levels)[..., None]
+        logits = self.logits(tokens)
+        if self.mode and not self.training:
+            return self.levels[logits.argmax(dim=-1)][..., None]
+        return (logits.softmax(dim=-1) @ self.levels)[..., None]
 
 
 class Block(nn.Module):

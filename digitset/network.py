@@ -37,7 +37,7 @@ class Network(nn.Module):
     def embed(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
         """The vectors of images, all at once; zeros for a model that never looks at them."""
         if not self.model.sees_images:
-            return torch.zeros(len(images), 1, device=images.device)
+            return torch.zeros(images.shape[0], 1, device=images.device)
         pixels = (images[:, None].float() / 255).contiguous(memory_format=torch.channels_last)
         mixed = self.training and self.precision == "bfloat16"
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from digitset import machine, parts
+from digitset import hub, machine, parts, trained
 from digitset.errors import InputError
+from digitset.inputs import by_length, check
 from digitset.network import Network, build, rows_of
 from digitset.record import Record
 from digitset.run import Run
@@ -24,8 +25,9 @@ Images = np.ndarray | Tensor
 class Predictor:
     """A trained network, ready to answer. Made by `load`."""
 
-    def __init__(self, run: Run, network: Network, device: torch.device) -> None:
+    def __init__(self, run: Run, network: Network, device: torch.device, folder: Path | None = None) -> None:
         self.run = run
+        self.folder = folder  # where it was loaded from
         self.task: Task = parts.load("tasks", run.task)
         self.device = device
         self.network = network.to(device).eval()
@@ -69,23 +71,13 @@ class Predictor:
         self._check(sequences, anchors)
         return self._batch(list(sequences), anchors)
 
-    def distribution(self, outputs: Float[Tensor, "B _"]) -> Float[Tensor, "B A"] | None:
-        """The probabilities of all answers that outputs of the network stand for; None if they are numbers alone."""
-        kind = self.network.model.output
-        reading = outputs if kind == "distribution" else self.task.read(outputs, kind)
-        return reading.exp() if reading.dim() == 2 else None
+    def _check(self, sequences: Sequence[Images], anchors: Images | None) -> None:
+        check(sequences, anchors, self.run.task, self.task.ANCHORED, self.run.model, self.network.longest)
 
     def _batches(self, sequences: Sequence[Images], anchors: Images | None) -> Iterator[tuple[list[int], Batch]]:
         """Sequences of like length together, in batches of bounded size, each with the places of its rows."""
         self._check(sequences, anchors)
-        order = sorted(range(len(sequences)), key=lambda place: len(sequences[place]))
-        rows: list[int] = []
-        for place in order:
-            if rows and (len(rows) + 1) * len(sequences[place]) > IMAGES_AT_ONCE:
-                yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
-                rows = []
-            rows.append(place)
-        if rows:
+        for rows in by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
             yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
 
     def _batch(self, sequences: list[Images], anchors: Images | None) -> Batch:
@@ -102,32 +94,16 @@ class Predictor:
         labels = torch.zeros(len(images), dtype=torch.int64, device=self.device)  # not known, and not looked at
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
 
-    def _check(self, sequences: Sequence[Images], anchors: Images | None) -> None:
-        most = self.network.longest
-        for place, sequence in enumerate(sequences):
-            _check_images(sequence, f"sequence {place}")
-            if len(sequence) == 0:
-                raise InputError(f"sequence {place}: expected at least one image, got none")
-            if most is not None and len(sequence) > most:
-                raise InputError(
-                    f"sequence {place}: expected at most {most} images for '{self.run.model}', got {len(sequence)}"
-                )
-        if self.task.ANCHORED and anchors is None:
-            raise InputError(f"task '{self.run.task}' expects anchors, one image a sequence; got none")
-        if not self.task.ANCHORED and anchors is not None:
-            raise InputError(f"task '{self.run.task}' takes no anchors; leave them out")
-        if anchors is not None:
-            _check_images(anchors, "anchors")
-            if len(anchors) != len(sequences):
-                raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
 
+def load(name: str | Path, device: str = "auto") -> Predictor:
+    """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 
-def load(folder: str | Path, device: str = "auto") -> Predictor:
-    """The trained network of a finished run's folder. No code from the folder is run.
+    In the package are "sum", the best model of a task, and "sum/transformer", one of several (`digitset models` lists
+    them); "hub:USER/NAME" is on the Hub. No code from a folder is run, and no pickle is read.
 
     Raises InputError if the folder holds no finished run, or its weights are not those that were written.
     """
-    record = Record(folder)
+    record = Record(_folder(name))
     run = record.run()
     weights = record.weights()
     network = build(run)
@@ -137,16 +113,20 @@ def load(folder: str | Path, device: str = "auto") -> Predictor:
         raise InputError(
             f"{record.folder}: weights of another version of '{run.model}' or '{run.encoder}': {error}"
         ) from error
-    return Predictor(run, network, machine.device(device))
+    return Predictor(run, network, machine.device(device), record.folder)
 
 
-def _check_images(images: Images, name: str) -> None:
-    if not isinstance(images, np.ndarray | Tensor):
-        raise InputError(f"{name}: expected an array or tensor of images [n, 28, 28], got {type(images).__name__}")
-    if images.ndim != 3 or tuple(images.shape[1:]) != (28, 28):
-        raise InputError(f"{name}: expected images [n, 28, 28], got {list(images.shape)}")
-    if images.dtype != (torch.uint8 if isinstance(images, Tensor) else np.uint8):
-        raise InputError(f"{name}: expected uint8, ink 255 on 0, got {images.dtype}; scale to 0..255 and convert")
+def _folder(name: str | Path) -> Path:
+    if isinstance(name, str) and name.startswith(hub.PREFIX):
+        return hub.fetch(name)
+    folder = Path(name)
+    found = None if Record(folder).exists else trained.find(str(name))
+    if found is None and not folder.exists():
+        raise InputError(
+            f"{name}: expected the folder of a run, hub:USER/NAME, or a packaged model, one of "
+            f"{', '.join(trained.names())}"
+        )
+    return found or folder
 
 
 def _tensor(images: Images) -> UInt8[Tensor, "n 28 28"]:

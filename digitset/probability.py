@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
+from digitset import stepwise
+
 DIRECT = 64  # the longest kernel that is summed directly; beyond, a Fourier transform is faster
 
 
@@ -18,6 +20,8 @@ def distribution_of_sum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B _"]
     transform of everything; here short kernels, which is all there is in training, are summed directly: sums of
     positive numbers keep their relative precision, so that the logarithm of an improbable sum is right too.
     """
+    if torch.compiler.is_exporting():
+        return stepwise.distribution_of_sum(chances)
     left_over = []
     while chances.shape[1] > 1:
         if chances.shape[1] % 2:
@@ -94,6 +98,8 @@ def distribution_of_maximum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B
 
     Differences of cumulative chances would lose small ones; here only positive numbers are added.
     """
+    if torch.compiler.is_exporting():
+        return stepwise.distribution_of_maximum(chances)
     while chances.shape[1] > 1:
         pairs = chances.shape[1] // 2
         a, b = chances[:, : 2 * pairs : 2], chances[:, 1 : 2 * pairs : 2]
@@ -108,6 +114,8 @@ def distribution_of_distinct(chances: Float[Tensor, "B L V"], mask: Bool[Tensor,
     The chance of each of the 2^V sets of values seen so far is carried from image to image; only positive numbers are
     added. Where the mask is False, nothing is seen.
     """
+    if torch.compiler.is_exporting():
+        return stepwise.distribution_of_distinct(chances, mask)
     values = chances.shape[2]
     seen = F.pad(chances.new_ones(len(chances), 1), (0, 2**values - 1))
     for image in range(chances.shape[1]):

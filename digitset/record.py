@@ -26,6 +26,7 @@ from digitset.errors import InputError
 from digitset.run import Run
 
 Values = dict[str, Any]
+PUBLISHED = ("README.md", "run.json", "scores.json", "model.safetensors", "model.json")  # the files of a model to share
 
 
 class Record:
@@ -111,7 +112,7 @@ class Record:
 
     def finish(self, weights: dict[str, Tensor], summary: Values) -> None:
         """Writes the weights, and then the file that says the run is finished; the checkpoint has done its work."""
-        content = save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+        content = to_bytes(weights)
         self._write("model.safetensors", content)
         self._write_json("model.json", {"sha256": hashlib.sha256(content).hexdigest(), **summary})
         (self.folder / "checkpoint").unlink(missing_ok=True)
@@ -143,6 +144,13 @@ class Record:
         kept = self._read_json("scores.json")
         return kept["sets"] if kept.get("version") == version | {"model": self.summary()["sha256"]} else None
 
+    def publish(self, out: Path, card: str) -> None:
+        """Writes a finished run with its scores into another folder, as a record without a history, and its card."""
+        out.mkdir(parents=True, exist_ok=True)
+        write_whole(out / "README.md", card.encode())
+        for name in PUBLISHED[1:]:
+            write_whole(out / name, (self.folder / name).read_bytes())
+
     def _run_json(self, key: str) -> Any:
         if not self.exists:
             raise InputError(f"{self.folder}: expected the folder of a run, found no run.json in it")
@@ -165,6 +173,11 @@ class Record:
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.folder / name, content)
+
+
+def to_bytes(weights: dict[str, Tensor]) -> bytes:
+    """Weights as model.safetensors has them: the same weights are the same bytes, wherever and however they lie."""
+    return save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
 
 
 def write_whole(path: Path, content: bytes) -> None:

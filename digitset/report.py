@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from digitset import data, figures, parts
+from digitset import calibration, data, figures, parts
 from digitset.compare import EXPLANATION, PUBLISHED, Entry
 from digitset.data import Splits
 from digitset.evaluation import Readings, evaluation_sets, read
@@ -84,9 +84,8 @@ def _cells(task: str, entry: Entry) -> tuple[str, ...]:
     main = entry.report[names[0]]
     scores, (low, high) = main["scores"], main["interval"]
     loss = scores[parts.load("tasks", task).LOSS]
-    other = [
-        f"{name.upper()} {scores[name]:.4f}" for name in ("auc", "mae") if math.isfinite(scores.get(name, math.nan))
-    ]
+    more = ("auc", "mae", "ece", "brier", "coverage90")
+    other = [f"{name.upper()} {scores[name]:.4f}" for name in more if math.isfinite(scores.get(name, math.nan))]
     summary = entry.record.summary()
     trained = "" if entry.model == "ceiling" else f"{summary['steps']} steps, {summary['train_seconds']:.0f} s"
     return (
@@ -134,7 +133,7 @@ def _figures(folder: Path, task: str, module: Task, entries: list[Entry], splits
 def readings_figures(
     folder: Path, name: str, predictor: Predictor, splits: Splits, suffix: str = ".png"
 ) -> list[tuple[str, Path]]:
-    """The figures of one model that show sequences: a confusion matrix, predictions, attention. Captions and paths."""
+    """Captions and paths of the figures of one model: confusion, reliability, predictions, attention."""
     task, label = predictor.run.task, f"{predictor.run.task}_{name}"
     sets = evaluation_sets(
         splits.test.to(predictor.device), predictor.task, lengths_of(predictor.run), predictor.network.longest
@@ -145,6 +144,11 @@ def readings_figures(
         path = folder / f"{label}_confusion{suffix}"
         figures.confusion(path, f"{task}, {name}: what is read as what", readings, predictor.task)
         made.append((f"{name}: confusion matrix", path))
+    if predictor.task.DISCRETE and readings.probabilities is not None:
+        path = folder / f"{label}_reliability{suffix}"
+        bins = calibration.reliability(readings.probabilities, readings.target)
+        figures.reliability(path, f"{task}, {name}: certainty and accuracy", bins)
+        made.append((f"{name}: how often it is right, by its certainty", path))
     path = folder / f"{label}_predictions{suffix}"
     rows = _telling_rows(predictor.task, readings)
     title = f"{task}, {name}: the first of the test set, then its worst errors"

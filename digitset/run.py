@@ -1,6 +1,8 @@
 """Run: the whole configuration of one training run, frozen. It goes to JSON and back, strictly."""
 
 import dataclasses
+import itertools
+import shlex
 import types
 import typing
 from dataclasses import dataclass, field
@@ -95,6 +97,21 @@ class Run:
     def name(self) -> str:
         """Where the run lives by default, under `runs/`."""
         return f"{self.task}/{self.model}-{self.encoder}/seed{self.seed}"
+
+    def command(self) -> str:
+        """The command that trains this run: what differs from the defaults."""
+        words = ["digitset", "train", self.task]
+        for found in dataclasses.fields(self):
+            value, usual = getattr(self, found.name), Run.__dataclass_fields__[found.name]
+            default = usual.default_factory() if usual.default_factory is not dataclasses.MISSING else usual.default
+            if found.name == "task" or value == default:
+                continue
+            pairs = itertools.chain(*value.items()) if isinstance(value, dict) else value
+            words += [
+                f"--{found.name.replace('_', '-')}",
+                *map(str, pairs if isinstance(value, dict | tuple) else [value]),
+            ]
+        return shlex.join(words)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, every field."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from digitset import cli, commands, data, parts
+from digitset import cli, commands, data, parts, using
 
 SHORT = ["--steps", "4", "--pool", "32", "--sequences", "16", "--encoder", "lenet"]
 
@@ -36,7 +36,7 @@ def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
     assert result.returncode == 0
     for command, summary in cli.COMMANDS.items():
         assert f"{command} " in result.stdout
-        assert summary == (getattr(commands, command).__doc__ or "").splitlines()[0]
+        assert summary == ((getattr(commands, command, None) or getattr(using, command)).__doc__ or "").splitlines()[0]
         assert digitset(command, "--help").returncode == 0
     for folder in parts.FOLDERS:
         for name in parts.names(folder):

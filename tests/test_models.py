@@ -11,9 +11,11 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from digitset import parts
 from digitset.data import Splits
+from digitset.errors import InputError
 from digitset.models.attention_pool import AttentionPool
 from digitset.models.deepsets import DeepSets
 from digitset.models.gru import Gru
+from digitset.models.transformer import Transformer
 from digitset.network import build
 from digitset.rng import generator
 from digitset.run import Run
@@ -27,6 +29,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("sum", "deepsets", {"pool": "mean"}),
     ("contains", "transformer", {"layers": 2}),
     ("sum", "transformer", {"layers": 0}),
+    ("sum", "transformer", {"readout": "mode"}),
 ]
 
 
@@ -91,3 +94,17 @@ def test_attention_pool_is_equation_9(task: Task) -> None:
         found = model.attention(tokens, mask, anchor if task.ANCHORED else None)[row, 0]
         torch.testing.assert_close(found[: len(images)], weights)
         assert (found[len(images) :] == 0).all()
+
+
+def test_the_mode_of_the_levels_is_for_evaluation_only() -> None:
+    torch.manual_seed(0)
+    mean = Transformer(16, SUM, 10, hidden=32, dropout=0.0)
+    mode = Transformer(16, SUM, 10, hidden=32, dropout=0.0, readout="mode")
+    mode.load_state_dict(mean.state_dict())
+    tokens, mask = torch.randn(5, 4, 16), torch.ones(5, 4, dtype=torch.bool)
+    torch.testing.assert_close(mean.train()(tokens, mask, None), mode.train()(tokens, mask, None), rtol=0, atol=0)
+    soft, hard = mean.eval()(tokens, mask, None), mode.eval()(tokens, mask, None)
+    torch.testing.assert_close(hard, hard.round())  # untrained levels are the digits
+    assert not torch.equal(soft, hard)
+    with pytest.raises(InputError, match="readout mean or mode"):
+        build(Run("sum", model_options={"readout": "median"}))

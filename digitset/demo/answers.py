@@ -14,6 +14,7 @@ from digitset.errors import InputError
 from digitset.explain import LEVEL, explain
 from digitset.predict import Predictor
 from digitset.probability import interval
+from digitset.tasks import probabilities
 
 
 def describe(name: str, predictor: Predictor, default: bool) -> Model:
@@ -69,7 +70,7 @@ def _plain(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) 
     batch = predictor.batch([images], None if anchor is None else anchor[None])
     outputs = network.read(network.embed_in_parts(batch.images), batch).cpu()
     values: dict[str, Any] = {"answer": float(task.answer(task.read(outputs, network.model.output))[0])}
-    distribution = predictor.distribution(outputs)
+    distribution = probabilities(task, network.model.output, outputs)
     if distribution is not None:
         values |= {"distribution": distribution[0].tolist(), "certainty": float(distribution.max())}
         if not task.DISCRETE:

@@ -18,7 +18,8 @@ class Transformer(nn.Module):
     (`digitset.layers.Levels`). With an anchor, it attends to the sequence (one cross-attention layer) and the head
     compares it with what it found. kobybibas/vit_for_mnist differs: a linear head after a mean over padding too.
 
-    `layers` is the number of self-attention layers: 1 by default, and none where there is an anchor.
+    `layers` is the number of self-attention layers: 1 by default, and none where there is an anchor. `readout` is
+    "mean" or "mode" of the levels; it changes evaluation only.
     """
 
     output: Kind = "numbers"
@@ -35,8 +36,11 @@ class Transformer(nn.Module):
         heads: int = 4,
         hidden: int = 256,
         dropout: float = 0.0,
+        readout: str = "mean",
     ) -> None:
         super().__init__()
+        if readout not in ("mean", "mode"):
+            raise ValueError(f"expected the readout mean or mode, got {readout}")
         layers = (0 if task.ANCHORED else 1) if layers is None else layers
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
@@ -48,7 +52,7 @@ class Transformer(nn.Module):
             self.head = multilayer_perceptron(inputs, hidden, task.NUMBERS, dropout)
         else:
             share = (task.answers(longest) - 1) // longest  # the most that one image of a sequence can add
-            self.head = Levels(inputs, hidden, share, dropout)
+            self.head = Levels(inputs, hidden, share, dropout, mode=readout == "mode")
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None

@@ -83,3 +83,9 @@ def training_loss(
     if kind == "numbers":
         return task.loss(output, target)
     return -output.gather(1, target[:, None])[:, 0]
+
+
+def probabilities(task: Task, kind: Kind, output: Float[Tensor, "B _"]) -> Float[Tensor, "B A"] | None:
+    """Those of all answers 0 .. A - 1; None for numbers that say nothing of any."""
+    reading = output if kind == "distribution" else task.read(output, kind)
+    return reading.exp() if reading.dim() == 2 else None

@@ -1,0 +1,97 @@
+"""Whether explanations are right, on test images, whose digits are known: `results/explanations.csv`.
+
+    uv run benchmarks/explanations.py [--models sum/exact sum/transformer contains/transformer] [--windows 2000]
+
+Of the published windows, the first so many. For a sum: how often leaving one image out moves the answer by its digit
+(to within a half), and how often that image alone is read so. For an anchor: over windows with some image of the
+anchor's digit and some other, how much of the attention falls on matching images, how often the most attended image is
+one, and what attention that looks at all images alike would have.
+"""
+
+import csv
+from pathlib import Path
+
+from measure import start
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from digitset import data
+from digitset.explain import Explanation, explain
+from digitset.predict import Predictor, load
+from digitset.sequences import published
+from digitset.statistics import mean
+
+console = Console()
+COLUMNS: tuple[str, ...] = ("model", "measure", "n", "mean")
+Found = dict[str, list[float]]
+
+
+def main(
+    models: tuple[str, ...] = ("sum/exact", "sum/transformer", "contains/transformer"),
+    windows: int = 2_000,
+    out: Path = Path("results/explanations.csv"),
+) -> None:
+    """Explains windows and counts.
+
+    Args:
+        models: Packaged models, or folders of runs, of tasks on sequences.
+        windows: How many of the published windows.
+        out: The CSV to write.
+    """
+    rows = [row for name in models for row in measured(name, windows)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(COLUMNS), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*(row[column] for column in COLUMNS))
+    console.print(table)
+
+
+def measured(name: str, windows: int) -> list[dict[str, str]]:
+    """The rows of one model."""
+    predictor = load(name)
+    batch = published(data.load(predictor.run.data).test, (1, 10), predictor.task.ANCHORED)
+    found: Found = {}
+    for row in track(range(min(windows, len(batch.index))), description=name, console=console):
+        place = batch.index[row, batch.mask[row]]
+        anchor = None if batch.anchor is None else batch.anchor[row]
+        told = explain(predictor, batch.images[place], None if anchor is None else batch.images[anchor])
+        count(predictor, found, told, batch.labels[place], None if anchor is None else batch.labels[anchor])
+    return [
+        {"model": name, "measure": measure, "n": str(len(values)), "mean": f"{mean(values).mean:.4f}"}
+        for measure, values in found.items()
+    ]
+
+
+def count(predictor: Predictor, found: Found, told: Explanation, digits: Tensor, anchor: Tensor | None) -> None:
+    """Adds what one explanation says to the lists of a model."""
+    if anchor is None:
+        for place, digit in enumerate(digits.tolist()):
+            add(found, "read alone as its digit", abs(float(told.readings[place]) - digit) < 0.5)
+            if len(digits) > 1:
+                add(
+                    found,
+                    "leaving it out moves the sum by its digit",
+                    abs(float(told.contributions[place]) - digit) < 0.5,
+                )
+        return
+    match = digits == anchor
+    if told.attention is None or not match.any() or match.all():
+        return
+    weights = told.attention.mean(dim=0)
+    add(found, "attention on matching images", float(weights[match].sum()))
+    add(found, "the most attended image matches", bool(match[weights.argmax()]))
+    add(found, "attention on them if it were uniform", float(match.double().mean()))
+
+
+def add(found: Found, measure: str, value: float) -> None:
+    found.setdefault(measure, []).append(float(value))
+
+
+if __name__ == "__main__":
+    start(main)

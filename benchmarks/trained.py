@@ -1,0 +1,35 @@
+"""Makes the trained models that come with the package: `digitset/trained/TASK/MODEL`, a folder each.
+
+    uv run benchmarks/trained.py [--rows sum/exact sum/mlp] [--jobs 2]
+
+Each is the recipe's run with seed 0, the same that `benchmarks/accuracy.py` makes and at the same place, so that what
+one of them has trained the other does not train again. Which seed is in the package was not chosen by any score.
+"""
+
+from pathlib import Path
+
+from accuracy import RUNS, console, make_all
+from measure import known, start
+
+from digitset import recipes, trained
+from digitset.publish import publish
+
+
+def main(rows: tuple[str, ...] = tuple(recipes.PACKAGED), jobs: int = 2, out: Path = trained.FOLDER) -> None:
+    """Trains, evaluates and publishes.
+
+    Args:
+        rows: TASK/MODEL, any that has a recipe for the package.
+        jobs: How many runs at a time.
+        out: The folder of the models.
+    """
+    known("--rows", rows, recipes.PACKAGED)
+    for _ in make_all([recipes.PACKAGED[name] for name in rows], jobs):
+        pass
+    for name in rows:
+        publish(RUNS / recipes.PACKAGED[name].name, out / name, name)
+        console.print(f"{out / name}: {(out / name / 'model.safetensors').stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,122 @@
+"""Pictures become digits as MNIST's were made: MNIST's own stay themselves, rendered and drawn ones come near them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rendering
+from PIL import Image, ImageDraw
+
+from digitset import figures, pictures
+from digitset.data import Splits
+from digitset.errors import InputError
+from digitset.ink import digit, steps
+from digitset.splitting import split
+
+
+def alike(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation of two images."""
+    return float(np.corrcoef(one.ravel().astype(float), other.ravel().astype(float))[0, 1])
+
+
+def nearest(made: np.ndarray, images: np.ndarray) -> int:
+    """Which of the images a digit is most like."""
+    return int(np.argmax([alike(made, image) for image in images]))
+
+
+def test_mnist_stays_itself(mnist: Splits, tmp_path: Path) -> None:
+    images = mnist.val.images[:100].numpy()
+    found = []
+    for image in images:
+        for polarity in (image, 255 - image):
+            Image.fromarray(polarity).save(tmp_path / "digit.png")
+            found.append(alike(digit(pictures.read(tmp_path / "digit.png")), image))
+    assert np.mean(np.array(found) > 0.995) > 0.9
+    assert min(found) > 0.7
+
+
+@pytest.mark.parametrize(("render", "least"), [(rendering.clean, 0.9), (rendering.photographed, 0.7)])
+def test_rendered_digits_come_back(mnist: Splits, render, least: float) -> None:
+    draw = np.random.default_rng(0)
+    images = mnist.val.images[:40].numpy()
+    made = [digit(render(image, draw)) for image in images]
+    assert np.mean([alike(one, image) for one, image in zip(made, images, strict=True)]) > least
+    assert np.mean([nearest(one, images) == place for place, one in enumerate(made)]) > 0.9
+
+
+def seven(side: int, pen: int, dark: float = 0.0, light: float = 1.0) -> np.ndarray:
+    sheet = Image.new("L", (side, side), round(255 * light))
+    points = [(0.3 * side, 0.25 * side), (0.7 * side, 0.25 * side), (0.45 * side, 0.8 * side)]
+    ImageDraw.Draw(sheet).line(points, fill=round(255 * dark), width=pen, joint="curve")
+    return np.asarray(sheet, np.float32) / 255
+
+
+def test_pens_of_any_width_write_as_in_mnist() -> None:
+    """A hair and a broad marker, on few pixels and on many: the box is MNIST's, and the ink as much as in MNIST."""
+    for side, pen in [(60, 3), (200, 2), (600, 4), (600, 30), (600, 90), (3000, 10), (3000, 400)]:
+        made = digit(seven(side, pen))
+        rows, columns = np.nonzero(made)
+        assert max(np.ptp(rows), np.ptp(columns)) == 19
+        weights = made / made.sum()
+        assert abs((weights.sum(axis=1) * np.arange(28)).sum() - 14) <= 0.51
+        assert made.max() > 200
+        assert 40 < (made / 255).sum() < 200, (side, pen)
+
+
+def test_polarity_specks_and_the_edge_of_the_desk() -> None:
+    plain = digit(seven(400, 20))
+    chalk = digit(seven(400, 20, dark=0.8, light=0.15))
+    assert alike(chalk, plain) > 0.99
+    dirty = seven(400, 20).copy()
+    dirty[20:24, 30:34] = dirty[350:353, 300:303] = 0
+    dirty[:, 385:] = 0.1
+    assert alike(digit(dirty), plain) > 0.99
+
+
+def test_no_ink_is_one_line() -> None:
+    draw = np.random.default_rng(0)
+    blank = np.ones((300, 200), np.float32)
+    paper = np.clip(0.8 - np.linspace(0, 0.3, 200) + draw.normal(0, 0.03, (300, 200)), 0, 1).astype(np.float32)
+    for sheet in (blank, paper, np.full((1, 1), 0.5, np.float32)):
+        for function in (digit, split):
+            with pytest.raises(InputError, match=r"^scan\.png: expected a digit in ink"):
+                function(sheet, "scan.png")
+
+
+def test_a_row_is_split_in_reading_order(mnist: Splits) -> None:
+    draw = np.random.default_rng(1)
+    images = mnist.val.images.numpy()
+    as_many, right = [], []
+    for _ in range(12):
+        shown = images[draw.choice(len(images), draw.integers(1, 9), replace=False)]
+        found = split(rendering.row(shown, draw))
+        as_many.append(len(found) == len(shown))
+        if as_many[-1]:
+            right += [nearest(one.digit, shown) == place for place, one in enumerate(found)]
+    assert np.mean(as_many) > 0.8
+    assert np.mean(right) > 0.9
+
+
+def test_parts_of_a_digit_stay_together_and_rows_apart() -> None:
+    sheet = Image.new("L", (420, 460), 255)
+    pen = ImageDraw.Draw(sheet)
+    for left, top in ((40, 40), (240, 70), (40, 260)):  # a 5 whose top stroke is apart; a 1; a dot
+        pen.line([(left + 12, top + 25), (left + 10, top + 60), (left + 50, top + 75), (left + 45, top + 110), (left, top + 125)], 0, 10)
+        pen.line([(left + 25, top + 6), (left + 70, top)], 0, 10)
+        pen.line([(left + 120, top), (left + 110, top + 125)], 0, 10)
+    pen.ellipse((200, 200, 206, 206), 0)
+    found = split(np.asarray(sheet, np.float32) / 255)
+    wide = [one.cropped.shape[1] > 50 for one in found]
+    assert wide == [True, False, True, False, True, False]
+    assert all(abs(one.cropped.shape[0] - 130) < 15 for one in found)
+
+
+def test_the_steps_can_be_seen(mnist: Splits, tmp_path: Path) -> None:
+    draw = np.random.default_rng(2)
+    made = [steps(rendering.photographed(image, draw)) for image in mnist.val.images[:2].numpy()]
+    for one in made:
+        assert one.grey.shape == one.flat.shape == one.ink.shape
+        assert one.cropped.shape < one.ink.shape
+        assert 0 <= one.ink.min() < one.ink.max() <= 1
+    figures.steps(tmp_path / "steps.png", "How two pictures were read", made, ["one.png", "two.png"])
+    assert Image.open(tmp_path / "steps.png").size[0] > 500

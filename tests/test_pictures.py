@@ -1,0 +1,183 @@
+"""People's files: each kind of picture is read as it looks, each fault is one line that names the file."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from digitset.errors import InputError
+from digitset.pictures import find, read
+
+
+def stroke() -> np.ndarray:
+    """A dark L on white, uint8 [40, 30]: it tells how it is turned."""
+    picture = np.full((40, 30), 255, np.uint8)
+    picture[5:35, 6:10] = 0
+    picture[31:35, 6:24] = 0
+    return picture
+
+
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
+    return path
+
+
+def rgba(ink: int, around: int = 0) -> Image.Image:
+    """Ink of a grey on what is transparent (whose hidden colour is `around`)."""
+    opaque = stroke() == 0
+    grey = np.where(opaque, ink, around).astype(np.uint8)
+    return Image.fromarray(np.dstack([grey, grey, grey, np.where(opaque, 255, 0).astype(np.uint8)]))
+
+
+GREY = Image.fromarray(stroke())
+KINDS = {
+    "grey.png": (GREY, {}),
+    "colour.png": (GREY.convert("RGB"), {}),
+    "bit.png": (GREY.convert("1"), {}),
+    "palette.png": (GREY.convert("P"), {}),
+    "palette.gif": (GREY.convert("P"), {}),
+    "transparent-palette.png": (GREY.convert("P"), {"transparency": 255}),
+    "with-alpha.png": (GREY.convert("LA"), {}),
+    "wide.png": (Image.fromarray(stroke().astype(np.uint16) * 257), {}),
+    "wide.tif": (Image.fromarray(stroke().astype(np.uint16) * 257), {}),
+    "wider.tif": (Image.fromarray(stroke().astype(np.int32) * 1000), {}),
+    "real.tif": (Image.fromarray(stroke().astype(np.float32) * 7 - 3), {}),
+    "print.tif": (GREY.convert("RGB").convert("CMYK"), {}),
+    "print.jpg": (GREY.convert("RGB").convert("CMYK"), {"quality": 95}),
+    "photo.jpg": (GREY.convert("RGB"), {"quality": 95}),
+    "lossless.webp": (GREY.convert("RGB"), {"lossless": True}),
+    "old.bmp": (GREY, {}),
+    "plain.pgm": (GREY, {}),
+    "black-on-nothing.png": (rgba(0), {}),
+    "black-on-hidden-white.png": (rgba(0, 255), {}),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_is_read_as_it_looks(tmp_path: Path, name: str) -> None:
+    image, options = KINDS[name]
+    grey = read(save(tmp_path / name, image, **options))
+    assert grey.dtype == np.float32
+    exact = 0.1 if name.endswith(".jpg") else 0.01
+    assert np.abs(grey - stroke() / 255).max() < exact
+
+
+def test_light_ink_on_nothing_is_on_black(tmp_path: Path) -> None:
+    for around in (0, 255):
+        assert np.allclose(read(save(tmp_path / "chalk.png", rgba(255, around))), 1 - stroke() / 255)
+
+
+def test_a_picture_with_cut_corners_has_no_corners(tmp_path: Path) -> None:
+    paper = np.where(stroke() == 0, 20, 200).astype(np.uint8)
+    opacity = np.full_like(paper, 255)
+    opacity[:4, :4] = 0
+    image = Image.fromarray(np.dstack([paper, paper, paper, opacity]))
+    assert np.allclose(read(save(tmp_path / "corners.png", image)), paper / 255)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
+    """Orientations as EXIF 2.3 defines them: what a viewer does is done backwards to the stored pixels."""
+    ways = [None, 0, 3, 1, 5, 4, 6, 2]  # of Image.Transpose: each undoes the orientation of its place
+    stored = GREY if ways[orientation - 1] is None else GREY.transpose(Image.Transpose(ways[orientation - 1]))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for name in ("turned.png", "turned.jpg"):
+        grey = read(save(tmp_path / name, stored, exif=exif, **({"quality": 95} if name.endswith("jpg") else {})))
+        assert grey.shape == (40, 30)
+        assert np.abs(grey - stroke() / 255).max() < 0.1
+
+
+def huge_png(wide: int, high: int) -> bytes:
+    """A PNG of a few bytes that says it is large."""
+    header = struct.pack(">IIBBBBB", wide, high, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(c)) + n + c + struct.pack(">I", zlib.crc32(n + c)) for n, c in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def refused(path: Path, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sizes", [(10_000, 5_001), (10_000, 10_000), (20_000, 20_000)])
+def test_what_is_huge_is_not_decoded(tmp_path: Path, sizes: tuple[int, int]) -> None:
+    (tmp_path / "huge.png").write_bytes(huge_png(*sizes))
+    refused(tmp_path / "huge.png", "at most 50 megapixels, found (10000x|far more).*make it smaller")
+
+
+@pytest.mark.parametrize("name", ["moving.gif", "moving.png", "moving.webp", "pages.tif"])
+def test_one_picture_a_file(tmp_path: Path, name: str) -> None:
+    save(tmp_path / name, GREY, save_all=True, append_images=[GREY.rotate(90), GREY.rotate(180)])
+    refused(tmp_path / name, "expected one picture, found 3 frames or pages")
+
+
+def test_what_is_no_picture(tmp_path: Path) -> None:
+    refused(tmp_path, "found a folder")
+    refused(tmp_path / "none.png", "found no such file")
+    (tmp_path / "empty.png").touch()
+    refused(tmp_path / "empty.png", "found an empty file")
+    (tmp_path / "notes.png").write_text("not a picture\n" * 100)
+    refused(tmp_path / "notes.png", "found something else; save it as PNG or JPEG")
+    (tmp_path / "program.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    refused(tmp_path / "program.eps", "found something else")
+    refused(save(tmp_path / "white.png", Image.new("L", (30, 30), 255)), "found the same grey all over")
+    refused(save(tmp_path / "nothing.png", Image.new("RGBA", (30, 30), (0, 0, 0, 0))), "the same grey all over")
+    endless = np.full((30, 30), np.inf, np.float32)
+    refused(save(tmp_path / "endless.tif", Image.fromarray(endless)), "found infinity")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.webp", "a.tif", "a.bmp", "a.jp2", "a.avif", "a.pgm"])
+def test_damaged_files_are_one_line(tmp_path: Path, name: str) -> None:
+    """Cut anywhere, or with bytes changed anywhere: a picture or one line, never anything else; cut short, never a picture."""
+    noise = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)
+    whole = save(tmp_path / name, Image.fromarray(noise)).read_bytes()
+    path = tmp_path / f"damaged{Path(name).suffix}"
+    for size in {1, 7, 20, len(whole) // 4, len(whole) // 2}:
+        path.write_bytes(whole[:size])
+        refused(path, "found something else|damaged")
+    draw = np.random.default_rng(1)
+    for _ in range(40):
+        altered = bytearray(whole)
+        for place in draw.integers(0, len(whole), 4):
+            altered[place] = draw.integers(256)
+        path.write_bytes(bytes(altered))
+        try:
+            assert read(path).ndim == 2
+        except InputError as error:
+            assert "\n" not in str(error)
+
+
+def test_files_are_found_in_natural_order(tmp_path: Path) -> None:
+    for name in ("d10.png", "d2.PNG", "d1.jpg", "notes.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+
+    def names(*given: str | Path) -> list[str]:
+        return [path.name for path in find(given)]
+
+    assert names(tmp_path) == ["d1.jpg", "d2.PNG", "d10.png"]
+    assert names(tmp_path / "d*.png", tmp_path / "d1.jpg") == ["d10.png", "d1.jpg"]
+    assert names(f"{tmp_path}/**/d*") == ["d1.jpg", "d2.PNG", "d10.png"]
+    assert names(tmp_path / "d2.PNG", tmp_path / "d2.PNG") == ["d2.PNG", "d2.PNG"]
+    (tmp_path / "odd[1].png").touch()
+    assert names(tmp_path / "odd[1].png") == ["odd[1].png"]
+
+
+def test_nothing_found_is_one_line(tmp_path: Path) -> None:
+    cases = [
+        ([], "expected pictures: files, folders or patterns"),
+        ([tmp_path], "expected a folder with pictures"),
+        ([tmp_path / "*.png"], "expected a pattern that names pictures"),
+        ([tmp_path / "none.png"], "found no such file"),
+    ]
+    for given, message in cases:
+        with pytest.raises(InputError, match=message) as caught:
+            find(given)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,125 @@
+"""A run becomes a folder that anybody can load, from the disk, the package or the Hub, with the same answers."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tyro
+from huggingface_hub import constants
+
+import digitset
+from digitset import InputError, Run, data, hub, recipes, trained
+from digitset.evaluation import evaluate, version
+from digitset.publish import publish
+from digitset.record import PUBLISHED, Record
+
+IMAGES = data.load().val.images.numpy()[:6]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = Run("sum", "exact", encoder="lenet", steps=3, pool=32, sequences=16)
+    folder = digitset.train(run, tmp_path_factory.mktemp("runs") / "run").folder
+    predictor = digitset.load(folder)
+    report = evaluate(predictor.network, predictor.run, data.load())
+    Record(folder).save_scores(report, version(predictor.task))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(run_folder: Path) -> Path:
+    out = run_folder.parent / "published"
+    publish(run_folder, out)
+    return out
+
+
+def test_the_folder_is_whole_and_answers_like_the_run(run_folder: Path, published: Path) -> None:
+    assert sorted(path.name for path in published.iterdir()) == sorted(PUBLISHED)
+    before, after = digitset.load(run_folder), digitset.load(published)
+    np.testing.assert_array_equal(before.predict([IMAGES]), after.predict([IMAGES]))
+    assert Record(published).scores(version(after.task)) == Record(run_folder).scores(version(before.task))
+
+
+def test_the_card_says_what_was_measured(run_folder: Path, published: Path) -> None:
+    card = (published / "README.md").read_text()
+    assert card.startswith("---\nlicense: mit\n")
+    found = json.loads((run_folder / "scores.json").read_text())["sets"]["published"]["scores"]
+    assert f"{found['accuracy']:.4f}" in card
+    assert f"mse {found['mse']:.4f}" in card
+    assert f"coverage90 {found['coverage90']:.4f}" in card
+    assert Record(run_folder).run().command() in card
+    assert str(published) not in card
+
+
+@pytest.mark.parametrize(
+    "run", [*recipes.PACKAGED.values(), Run("sum", lengths=(2, 5), device="cpu", data=Path("x y"))]
+)
+def test_the_command_of_a_run_is_that_run(run: Run) -> None:
+    words = shlex.split(run.command())
+    assert words[:2] == ["digitset", "train"]
+    assert tyro.cli(Run, args=words[2:]) == run
+
+
+def test_what_is_not_published(run_folder: Path, published: Path, tmp_path: Path) -> None:
+    unscored = tmp_path / "unscored"
+    shutil.copytree(run_folder, unscored)
+    (unscored / "scores.json").unlink()
+    with pytest.raises(InputError, match="first: digitset evaluate"):
+        publish(unscored, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("mine")
+    for taken in (other, other / "thesis.txt"):
+        with pytest.raises(InputError, match="expected no folder"):
+            publish(run_folder, taken)
+    with pytest.raises(InputError, match="choose another"):
+        publish(published, published)
+    publish(run_folder, published)  # again: an earlier version is replaced
+
+
+def test_a_damaged_copy_is_refused(published: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(published, copy)
+    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(weights)
+    with pytest.raises(InputError, match="SHA-256"):
+        digitset.load(copy)
+
+
+def test_names_that_lead_nowhere() -> None:
+    with pytest.raises(InputError, match="hub:USER/NAME"):
+        digitset.load("no_such")
+
+
+def test_from_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Hub's own cache, as a download leaves it, and no network."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    place = tmp_path / "models--somebody--sums"
+    shutil.copytree(published, place / "snapshots" / ("a" * 40))
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("a" * 40)
+    np.testing.assert_array_equal(
+        digitset.load("hub:somebody/sums").predict([IMAGES]), digitset.load(published).predict([IMAGES])
+    )
+    with pytest.raises(InputError, match="not to be had from the Hub"):
+        digitset.load("hub:somebody/else")
+    with pytest.raises(InputError, match="not to be had from the Hub"):
+        digitset.load("hub:no name")
+    with pytest.raises(InputError, match="not put on the Hub"):
+        hub.push(published, "somebody/sums")
+
+
+@pytest.mark.parametrize("name", trained.names())
+def test_packaged_models_are_those_of_the_recipes(name: str) -> None:
+    predictor = digitset.load(name)
+    assert predictor.run == recipes.PACKAGED[name]
+    assert predictor.folder is not None
+    assert (predictor.folder / "model.safetensors").stat().st_size < 3e6
+    assert Record(predictor.folder).scores(version(predictor.task)) is not None
+    assert digitset.load(name.split("/")[0]).run.task == predictor.run.task

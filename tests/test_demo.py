@@ -232,7 +232,7 @@ def test_hostile_bodies_take_bounded_memory(server: Server, service: httpx.Clien
         response = service.post("/v1/predict", content=body, headers={"content-type": "application/json"})
         assert response.status_code in (400, 422)
         assert len(response.content) < 500
-    assert peak(server[1]) - before < 250
+    assert peak(server[1]) - before < 150
 
 
 def test_a_fault_of_ours_tells_no_traceback(predictors: dict[str, Predictor]) -> None:

@@ -222,6 +222,7 @@ def test_hostile_bodies_take_bounded_memory(server: Server, service: httpx.Clien
     before = peak(server[1])
     size = LARGEST - 100
     hostile = [
+        json.dumps(question(images=[[[""] * 28] * 28] * 1_000), separators=(",", ":")).encode(),
         b'{"model":"a","images":[' + b"[]," * (size // 3 - 20) + b"[]]}",
         b'{"model":"a","images":[[[' + b'"",' * (size // 3 - 20) + b'""]]]}',
         b"{" + b",".join(b'"%x":1' % key for key in range(size // 12)) + b"}",

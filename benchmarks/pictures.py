@@ -18,7 +18,7 @@ from measure import Rows, median, show, start
 import digitset
 from digitset import ink
 from digitset.errors import InputError
-from digitset.evaluation import interval
+from digitset.evaluation import wilson
 from digitset.splitting import split
 
 NOTHING = np.zeros((28, 28), np.uint8)  # in place of a digit where none was found: most likely read wrong
@@ -75,7 +75,7 @@ def made(grey: np.ndarray) -> np.ndarray:
 
 def accuracy(name: str, right: np.ndarray) -> Rows:
     """How many of all are right, with Wilson's 95 % interval."""
-    low, high = interval(float(right.mean()), len(right))
+    low, high = wilson(float(right.mean()), len(right))
     return [(f"{name}: read right", float(right.mean())), (f"{name}: low", low), (f"{name}: high", high)]
 
 

@@ -123,14 +123,14 @@ def _surface(grey: Float64[np.ndarray, "H W"]) -> Float64[np.ndarray, "H W"]:
     """The quadratic surface nearest to the pixels in the sum of absolute differences: ink, the lesser part, hardly counts.
 
     Pixels along the edge, where most is paper even if the digit fills the picture, count as much as all others three
-    times. Found by least squares, weighted again and again by the inverse of the difference. Where one grey is that of
-    the edge and of much of the picture (a screen's white has no light on it), that is the surface.
+    times. Found by least squares, weighted again and again by the inverse of the difference. Where most of the edge
+    has one grey (a screen's white has no light on it), that is the surface.
     """
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
     edge = np.maximum(np.abs(x), np.abs(y)).ravel() > 0.94
     level = np.median(grey.ravel()[edge])
-    if np.mean(np.abs(grey - level) < 0.02) > 0.3:
+    if np.mean(np.abs(grey.ravel()[edge] - level) < 0.01) > 0.5:
         return np.full_like(grey, level)
     values, share = grey.ravel(), np.where(edge, 3 / edge.sum(), 1 / max(1, (~edge).sum()))
     weight, fit = share, np.zeros(6)

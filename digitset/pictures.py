@@ -17,7 +17,7 @@ from digitset.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
 # Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 LARGEST = 50_000_000  # pixels; known before any is decoded
 WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
 CONTRAST = 0.25  # what is visible of a picture with transparency is ink alone if its greys differ by less

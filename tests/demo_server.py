@@ -27,7 +27,7 @@ def running(*command: str) -> Iterator[tuple[str, subprocess.Popen]]:
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+            process.communicate()
 
 
 def predictors() -> dict:

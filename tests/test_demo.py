@@ -222,6 +222,7 @@ def test_hostile_bodies_take_bounded_memory(server: Server, service: httpx.Clien
     before = peak(server[1])
     size = LARGEST - 100
     hostile = [
+        json.dumps(question(images=[[[""] * 28] * 28] * 1_000), separators=(",", ":")).encode(),
         b'{"model":"a","images":[' + b"[]," * (size // 3 - 20) + b"[]]}",
         b'{"model":"a","images":[[[' + b'"",' * (size // 3 - 20) + b'""]]]}',
         b"{" + b",".join(b'"%x":1' % key for key in range(size // 12)) + b"}",
@@ -232,7 +233,7 @@ def test_hostile_bodies_take_bounded_memory(server: Server, service: httpx.Clien
         response = service.post("/v1/predict", content=body, headers={"content-type": "application/json"})
         assert response.status_code in (400, 422)
         assert len(response.content) < 500
-    assert peak(server[1]) - before < 250
+    assert peak(server[1]) - before < 150
 
 
 def test_a_fault_of_ours_tells_no_traceback(predictors: dict[str, Predictor]) -> None:
@@ -257,7 +258,7 @@ CHECKED = [
 ALWAYS_RIGHT = ("/v1/models", "/v1/normalise")  # to the eyes of a schema: no input, and any bytes
 
 
-@pytest.mark.parametrize("examples", [4, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_does_what_its_schema_says(server: Server, examples: int) -> None:
     """What the schema allows and what it does not, made up by Schemathesis: no 5xx, no answer but what it describes."""
     schema = schemathesis.openapi.from_url(f"{server[0]}/v1/openapi.json")
@@ -294,7 +295,7 @@ async def callers(address: str, asked: list[dict], answers: np.ndarray, seconds:
     return await asyncio.gather(*(caller(seed) for seed in range(50)))
 
 
-@pytest.mark.parametrize("seconds", [2, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("seconds", [1.5, pytest.param(30, marks=pytest.mark.slow)])
 def test_fifty_callers_at_once_are_all_answered_right(
     server: Server, predictors: dict[str, Predictor], mnist: Splits, seconds: float
 ) -> None:
@@ -304,14 +305,6 @@ def test_fifty_callers_at_once_are_all_answered_right(
     assert len({round(float(answer), 2) for answer in answers}) > 50, "too many answers alike to tell one from another"
     counts = asyncio.run(callers(server[0], asked, answers, seconds))
     assert min(counts) >= 1
-
-
-def test_ctrl_c_is_a_clean_end() -> None:
-    with demo_server.running() as (address, process):
-        assert httpx.get(f"{address}/v1/models").status_code == 200
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
-        assert (process.returncode, errors) == (0, "")
 
 
 def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> None:
@@ -328,3 +321,13 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(InputError, match=re.escape("the demo needs uvicorn: install digitset[demo]")):
         serve({})
+
+
+def test_ctrl_c_is_a_clean_end(server: Server) -> None:
+    """The last test: nobody asks this server after it."""
+    address, process = server
+    assert httpx.get(f"{address}/v1/models").status_code == 200
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "Traceback" not in errors

@@ -181,6 +181,10 @@ def test_attention_is_drawn_from_anchor_and_among_tiles(page: Page) -> None:
     rows = np.array(state(page, "now.answers.said.transformer.pairwise"))[:, 2].mean(axis=0)
     widths = [float(path.get_attribute("stroke-width") or 0) for path in page.locator("#lines path").all()]
     np.testing.assert_allclose(widths, 0.75 + 9 * rows, atol=0.01)
+    tiles(page).nth(3).focus()  # by keyboard, while the mouse stays where it is
+    rows = np.array(state(page, "now.answers.said.transformer.pairwise"))[:, 3].mean(axis=0)
+    widths = [float(path.get_attribute("stroke-width") or 0) for path in page.locator("#lines path").all()]
+    np.testing.assert_allclose(widths, 0.75 + 9 * rows, atol=0.01)
 
 
 @browsed

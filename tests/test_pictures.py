@@ -81,7 +81,7 @@ def test_a_picture_with_cut_corners_has_no_corners(tmp_path: Path) -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     """Orientations as EXIF 2.3 defines them: what a viewer does is done backwards to the stored pixels."""
-    ways = [None, 0, 3, 1, 5, 4, 6, 2]  # of Image.Transpose: each undoes the orientation of its place
+    ways = [None, 0, 3, 1, 5, 2, 6, 4]  # of Image.Transpose: each undoes the orientation of its place
     stored = GREY if ways[orientation - 1] is None else GREY.transpose(Image.Transpose(ways[orientation - 1]))
     exif = Image.Exif()
     exif[0x0112] = orientation

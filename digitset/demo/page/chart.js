@@ -42,7 +42,7 @@ export function distribution(chances, interval, wide, label) {
     svg.append(make("rect", { ...place, class: kind }));
   }
   const middle = (value) => (value - low + 0.5) * step;
-  const every = Math.ceil(38 / step);
+  const every = Math.ceil((9 * String(high).length + 8) / step); // as many as have room
   for (let value = low; value <= high; value += 1) {
     const told = value === best || ((value - low) % every === 0 && Math.abs(value - best) >= every);
     const kind = value === best ? "best" : "";

@@ -24,7 +24,7 @@ function create(tile, tag) {
     <span class="reading"></span><span class="adds"></span></div>`;
   letDraw(item.querySelector(".pad"), item, tile.key);
   item.addEventListener("focus", () => {
-    if (get().chosen !== tile.key) set({ chosen: tile.key });
+    if (get().chosen !== tile.key) set({ chosen: tile.key, pointed: null });
   });
   item.addEventListener("pointerenter", (event) => {
     if (event.pointerType === "mouse" && !event.buttons) set({ pointed: tile.key });

@@ -85,15 +85,16 @@ def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest
 
 
 def test_mistakes_are_one_line(folder: Path) -> None:
-    for arguments, words in (
-        (("contains", (str(folder),)), "add --anchor"),
-        (("sum", (str(folder),), str(folder / "a1.png")), "leave out --anchor"),
-        (("sum", (str(folder / "none.png"),)), "no such file"),
-        (("summ", (str(folder),)), "sum/exact"),
-        (("sum/mlp", (str(folder),) * 3), "at most 10"),
+    all_of_it, one = str(folder), str(folder / "a1.png")
+    for model, pictures, anchor, words in (
+        ("contains", (all_of_it,), None, "add --anchor"),
+        ("sum", (all_of_it,), one, "leave out --anchor"),
+        ("sum", (str(folder / "none.png"),), None, "no such file"),
+        ("summ", (all_of_it,), None, "sum/exact"),
+        ("sum/mlp", (all_of_it,) * 3, None, "at most 10"),
     ):
         with pytest.raises(InputError, match=words) as found:
-            using.predict(*arguments)
+            using.predict(model, pictures, anchor)
         assert len(str(found.value).splitlines()) == 1
     with pytest.raises(InputError, match="ends in .png, .svg or .pdf"):
         using.explain("sum", (str(folder),), out=Path("why.txt"))

@@ -112,7 +112,7 @@ def test_the_tables_are_enough_to_go_on(made: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "moments",
-    [("search.csv", "runs/sum/*/seed1/metrics.jsonl"), pytest.param(MOMENTS, marks=pytest.mark.slow)],
+    [("runs/sum/*/seed1/metrics.jsonl",), pytest.param(MOMENTS, marks=pytest.mark.slow)],
 )
 def test_killed_at_any_moment_nothing_is_lost_or_counted_twice(
     made: Path, tmp_path: Path, moments: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""MNIST's digits as people's pictures would show them: at any size, in ink on paper, in uneven light, alone or in a row.
+"""MNIST's digits as people's pictures would show: at any size, in ink on paper, in uneven light, alone or in a row.
 
 Every draw comes from the generator that is given, so that a seed gives the same pictures again.
 """
@@ -66,7 +66,7 @@ def slanted(ink: Grey, draw: np.random.Generator) -> Grey:
     turn, shear = np.radians(draw.uniform(-10, 10, 2))
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, 0], [np.tan(shear), 1]]
     middle = (np.array(ink.shape) - 1) / 2
-    return np.clip(ndimage.affine_transform(ink, matrix, list(middle - matrix @ middle), order=1), 0, 1)
+    return np.clip(ndimage.affine_transform(ink, matrix, middle - matrix @ middle, order=1)  # pyright: ignore[reportArgumentType], 0, 1)
 
 
 def on_paper(ink: Float[np.ndarray, "H W"], draw: np.random.Generator) -> Grey:

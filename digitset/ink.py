@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, UInt8
-from PIL import Image
 from scipy import ndimage
 
 from digitset.errors import InputError
+from digitset.pictures import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
 LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
@@ -57,18 +57,10 @@ def steps(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Picture:
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
-    grey = reduced(grey)
+    grey = reduced(grey, LONGEST)
     flat, pieces = found(grey, name)
     chosen = _one_digit(pieces)
     return picture(grey, flat, chosen)
-
-
-def reduced(grey: Float32[np.ndarray, "_ _"], longest: int = LONGEST) -> Float32[np.ndarray, "_ _"]:
-    """The picture by area, so that neither side is longer than `longest`; as it is if neither is."""
-    scale = longest / max(grey.shape)
-    if scale >= 1:
-        return grey
-    return _resized(grey, max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale)))
 
 
 def found(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.ndarray, "H W"]]:
@@ -107,7 +99,7 @@ def _without_light(grey: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W
     blur = max(small.shape) / 10
     weight = ndimage.gaussian_filter(paper, blur)
     surface += ndimage.gaussian_filter(rest * paper, blur) / (weight + 0.05)
-    light = np.clip(_resized(surface.astype(np.float32), *grey.shape), 0, 1)
+    light = np.clip(resized(surface.astype(np.float32), *grey.shape), 0, 1)
     return (light - grey) / np.maximum(light, 0.1) if dark else (grey - light) / np.maximum(1 - light, 0.1)
 
 
@@ -118,7 +110,7 @@ def _noise(towards_ink: Float[np.ndarray, "H W"]) -> float:
 
 
 def _surface(grey: Float64[np.ndarray, "H W"]) -> Float64[np.ndarray, "H W"]:
-    """The quadratic surface nearest to the grey in the sum of absolute differences, in which ink, the lesser part, hardly counts.
+    """The quadratic surface nearest to the grey in the sum of absolute differences, in which ink hardly counts.
 
     Pixels along the edge, where most is paper even if the digit fills the picture, count as much as all others three
     times. Found by least squares, weighted again and again by the inverse of the difference. Where most of the edge
@@ -240,7 +232,7 @@ def _centred(cropped: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"]:
     """The longest side made 20 pixels, and the centre of mass brought within half a pixel of the middle."""
     scale = BOX / max(cropped.shape)
     high, wide = (max(1, round(side * scale)) for side in cropped.shape)
-    small = np.clip(_resized(cropped, high, wide), 0, 1)
+    small = np.clip(resized(cropped, high, wide), 0, 1)
     whole = np.zeros((SIDE, SIDE), np.uint8)
     centre = [float((small.sum(axis=1 - axis) * np.arange(small.shape[axis])).sum() / small.sum()) for axis in (0, 1)]
     top, left = (
@@ -248,10 +240,3 @@ def _centred(cropped: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"]:
     )
     whole[top : top + high, left : left + wide] = np.round(small * 255)
     return whole
-
-
-def _resized(values: Float32[np.ndarray, "_ _"], high: int, wide: int) -> Float32[np.ndarray, "_ _"]:
-    """By area where pixels get fewer, between pixels where they get more."""
-    fewer = high <= values.shape[0] and wide <= values.shape[1]
-    way = Image.Resampling.BOX if fewer else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(values).resize((wide, high), way))

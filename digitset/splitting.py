@@ -5,7 +5,8 @@ from jaxtyping import Float32, Int32
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from digitset.ink import EIGHT, Picture, found, longest_side, picture, reduced
+from digitset.ink import EIGHT, Picture, found, longest_side, picture
+from digitset.pictures import reduced
 
 WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
 WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own

@@ -4,6 +4,7 @@ Every draw comes from the generator that is given, so that a seed gives the same
 """
 
 import io
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -66,7 +67,8 @@ def slanted(ink: Grey, draw: np.random.Generator) -> Grey:
     turn, shear = np.radians(draw.uniform(-10, 10, 2))
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, 0], [np.tan(shear), 1]]
     middle = (np.array(ink.shape) - 1) / 2
-    return np.clip(ndimage.affine_transform(ink, matrix, middle - matrix @ middle, order=1)  # pyright: ignore[reportArgumentType], 0, 1)
+    shift: Any = middle - matrix @ middle  # one number an axis, which SciPy's types do not know
+    return np.clip(ndimage.affine_transform(ink, matrix, shift, order=1), 0, 1)
 
 
 def on_paper(ink: Float[np.ndarray, "H W"], draw: np.random.Generator) -> Grey:

@@ -16,10 +16,9 @@ import tyro
 from measure import Rows, median, show, start
 
 import digitset
-from digitset import ink
+from digitset import ink, splitting
 from digitset.errors import InputError
 from digitset.evaluation import wilson
-from digitset.splitting import split
 
 NOTHING = np.zeros((28, 28), np.uint8)  # in place of a digit where none was found: most likely read wrong
 
@@ -76,7 +75,7 @@ def made(grey: np.ndarray) -> np.ndarray:
 def accuracy(name: str, right: np.ndarray) -> Rows:
     """How many of all are right, with Wilson's 95 % interval."""
     low, high = wilson(float(right.mean()), len(right))
-    return [(f"{name}: read right", float(right.mean())), (f"{name}: low", low), (f"{name}: high", high)]
+    return [(name, float(right.mean())), (f"{name}: low", low), (f"{name}: high", high)]
 
 
 def in_rows(predictor: digitset.Predictor, images: np.ndarray, labels: np.ndarray, seed: int) -> Rows:
@@ -85,11 +84,13 @@ def in_rows(predictor: digitset.Predictor, images: np.ndarray, labels: np.ndarra
     ends = np.cumsum(draw.integers(2, 9, len(images) // 8))
     as_many, right = [], []
     for begin, end in zip(np.r_[0, ends[:-1]], ends, strict=True):
-        found = split(rendering.row(images[begin:end], draw))
+        found = splitting.split(rendering.row(images[begin:end], draw))
         as_many.append(len(found) == end - begin)
         if as_many[-1]:
             right.append(predictor.predict([each.digit[None] for each in found]) == labels[begin:end])
-    return accuracy("in rows: as many found", np.array(as_many)) + accuracy("in rows", np.concatenate(right))
+    return accuracy("in rows: rows with as many found", np.array(as_many)) + accuracy(
+        "in rows: digits of those read right", np.concatenate(right)
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""MNIST's digits as people's pictures would show them: in ink on paper, in uneven light, at any size; alone or in a row.
+"""MNIST's digits as people's pictures would show: at any size, in ink on paper, in uneven light, alone or in a row.
 
 Every draw comes from the generator that is given, so that a seed gives the same pictures again.
 """
 
 import io
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -14,7 +15,7 @@ Grey = Float32[np.ndarray, "H W"]
 
 
 def clean(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:
-    """A digit at another size (20 to 400 pixels), cut tightly or with a margin of up to its own size, of either polarity."""
+    """A digit of 20 to 400 pixels, with a margin of one pixel or of up to its own size, of either polarity."""
     rows, columns = np.nonzero(image)
     ink = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     size = 20 * 20 ** draw.uniform()
@@ -25,7 +26,7 @@ def clean(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:
 
 
 def photographed(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:
-    """A digit in dark ink somewhere on a sheet of 200 to 800 pixels, turned and sheared by up to 10 degrees, as a JPEG."""
+    """A digit of 60 to 240 pixels somewhere on a larger sheet, turned and sheared by up to 10 degrees, as a JPEG."""
     size = draw.uniform(60, 240)
     ink = slanted(enlarged(np.pad(image, 2), size / 20), draw)
     sheet = np.zeros([int(side + draw.uniform(0, 2.5) * size) for side in ink.shape], np.float32)
@@ -66,7 +67,8 @@ def slanted(ink: Grey, draw: np.random.Generator) -> Grey:
     turn, shear = np.radians(draw.uniform(-10, 10, 2))
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ [[1, 0], [np.tan(shear), 1]]
     middle = (np.array(ink.shape) - 1) / 2
-    return np.clip(ndimage.affine_transform(ink, matrix, middle - matrix @ middle, order=1), 0, 1)
+    shift: Any = middle - matrix @ middle  # one number an axis, which SciPy's types do not know
+    return np.clip(ndimage.affine_transform(ink, matrix, shift, order=1), 0, 1)
 
 
 def on_paper(ink: Float[np.ndarray, "H W"], draw: np.random.Generator) -> Grey:

@@ -1,8 +1,8 @@
-"""A picture in grey -> a digit as MNIST's were made: ink found, cropped, 20 pixels long, its centre of mass in the middle.
+"""A picture in grey -> a digit as MNIST's were made: its ink cropped, made 20 pixels long, and laid in the middle.
 
-MNIST (LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998, section III.A)
-was made from black and white scans of 128x128 pixels: each digit was brought into a box of 20x20 pixels with its aspect
-kept, in grey because of the filter, and laid on 28x28 so that its centre of mass is in the middle. Before that can be
+MNIST (LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998, III.A)
+was made from scans in black and white: each digit was brought into a box of 20x20 pixels with its aspect kept, in grey
+because of the filter, and laid on 28x28 so that its centre of mass is in the middle. Before that can be
 done to a photograph, its ink has to be told from its paper: that is most of what is here.
 """
 
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int32, UInt8
-from PIL import Image
 from scipy import ndimage
 
 from digitset.errors import InputError
+from digitset.pictures import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
 LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
 COARSE = 96  # pixels on which the light is looked at
 FAINTEST = 0.04  # ink differs from its paper by at least this
+CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
 FINE = 2  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
-THIN, THICK = 2.0, 4.5  # MNIST's pixels; 5 % of its strokes are thinner, 4 % thicker (on the validation images)
-EIGHT = np.ones((3, 3), bool)  # pixels that touch at a corner are one piece of ink
+THIN, THICK = 2.0, 5.0  # MNIST's pixels; of the validation images, 5 % have thinner strokes and 1 % have thicker ones
+EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
 
 Grey = Float32[np.ndarray, "H W"]
 
@@ -56,18 +57,10 @@ def steps(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Picture:
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
-    grey = reduced(grey)
+    grey = reduced(grey, LONGEST)
     flat, pieces = found(grey, name)
     chosen = _one_digit(pieces)
     return picture(grey, flat, chosen)
-
-
-def reduced(grey: Float32[np.ndarray, "_ _"], longest: int = LONGEST) -> Float32[np.ndarray, "_ _"]:
-    """The picture by area, so that neither side is longer than `longest`; as it is if neither is."""
-    scale = longest / max(grey.shape)
-    if scale >= 1:
-        return grey
-    return _resized(grey, max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale)))
 
 
 def found(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.ndarray, "H W"]]:
@@ -81,10 +74,7 @@ def found(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.n
     if not marked.size:
         raise _no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
-    pieces, count = ndimage.label(smooth > level / 2, EIGHT)
-    if not count:
-        raise _no_ink(name)
-    pieces = _without_specks(pieces, count, max(3, max(grey.shape) / 50))
+    pieces = _without_specks(labelled(smooth > CUT * level), max(3, max(grey.shape) / 50))
     if not pieces.any():
         raise _no_ink(name)
     return np.clip(smooth / level, 0, 1).astype(np.float32), pieces
@@ -109,7 +99,7 @@ def _without_light(grey: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W
     blur = max(small.shape) / 10
     weight = ndimage.gaussian_filter(paper, blur)
     surface += ndimage.gaussian_filter(rest * paper, blur) / (weight + 0.05)
-    light = np.clip(_resized(surface.astype(np.float32), *grey.shape), 0, 1)
+    light = np.clip(resized(surface.astype(np.float32), *grey.shape), 0, 1)
     return (light - grey) / np.maximum(light, 0.1) if dark else (grey - light) / np.maximum(1 - light, 0.1)
 
 
@@ -120,7 +110,7 @@ def _noise(towards_ink: Float[np.ndarray, "H W"]) -> float:
 
 
 def _surface(grey: Float64[np.ndarray, "H W"]) -> Float64[np.ndarray, "H W"]:
-    """The quadratic surface nearest to the pixels in the sum of absolute differences: ink, the lesser part, hardly counts.
+    """The quadratic surface nearest to the grey in the sum of absolute differences, in which ink hardly counts.
 
     Pixels along the edge, where most is paper even if the digit fills the picture, count as much as all others three
     times. Found by least squares, weighted again and again by the inverse of the difference. Where most of the edge
@@ -128,7 +118,7 @@ def _surface(grey: Float64[np.ndarray, "H W"]) -> Float64[np.ndarray, "H W"]:
     """
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
-    edge = np.maximum(np.abs(x), np.abs(y)).ravel() > 0.94
+    edge = np.maximum(np.abs(x), np.abs(y)).ravel() == 1
     level = np.median(grey.ravel()[edge])
     if np.mean(np.abs(grey.ravel()[edge] - level) < 0.01) > 0.5:
         return np.full_like(grey, level)
@@ -153,12 +143,17 @@ def _otsu(values: Float32[np.ndarray, " n"]) -> float:
     return float(edges[1:][np.nanargmax(between)]) if np.isfinite(between[:-1]).any() else float(edges[0])
 
 
-def _without_specks(pieces: Int32[np.ndarray, "H W"], count: int, smallest: float) -> Int32[np.ndarray, "H W"]:
+def labelled(ink: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
+    """Pieces of ink, numbered from 1; pixels that touch at a corner are of one piece."""
+    pieces = np.zeros(ink.shape, np.int32)
+    ndimage.label(ink, EIGHT, output=pieces)
+    return pieces
+
+
+def _without_specks(pieces: Int32[np.ndarray, "H W"], smallest: float) -> Int32[np.ndarray, "H W"]:
     """The pieces that are at least `smallest` pixels long or wide, numbered as before."""
-    keep = np.zeros(count + 1, bool)
-    for place, box in enumerate(ndimage.find_objects(pieces), 1):
-        keep[place] = box is not None and longest_side(box) >= smallest
-    return np.where(keep[pieces], pieces, 0).astype(np.int32)
+    keep = [False] + [longest_side(box) >= smallest for box in ndimage.find_objects(pieces)]
+    return np.where(np.array(keep)[pieces], pieces, 0).astype(np.int32)
 
 
 def longest_side(box: tuple[slice, ...]) -> int:
@@ -172,9 +167,9 @@ def _one_digit(pieces: Int32[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
         place: box
         for place, box in boxes.items()
         if all(part.start > 0 and part.stop < side for part, side in zip(box, pieces.shape, strict=True))
-        and longest_side(box) > 0.15 * max(pieces.shape)
     }
-    candidates = inside or boxes
+    large = any(longest_side(box) > 0.08 * max(pieces.shape) for box in inside.values())
+    candidates = inside if large else boxes
     area = np.bincount(pieces.ravel())
     main = max(candidates, key=lambda place: area[place])
     size = longest_side(boxes[main])
@@ -217,32 +212,31 @@ def _as_thick_as_mnist(
     if scale < FINE:
         return ink
     room = int(2 * scale)
-    depth = ndimage.distance_transform_edt(np.pad(chosen, room))
+    chosen = np.pad(chosen, room)
+    depth = _distance(chosen)
     middle = (depth > 0) & (depth >= ndimage.maximum_filter(depth, 3))
     width = 2 * float(np.median(depth[middle])) / scale
     if THIN <= width <= THICK:
         return ink
     more = (float(np.clip(width, THIN, THICK)) - width) * scale / 2
-    distance = depth - ndimage.distance_transform_edt(~np.pad(chosen, room))  # above 0 in ink
+    distance = depth - _distance(~chosen)  # above 0 in ink
     return np.clip(distance + more + 0.5, 0, 1).astype(np.float32)
+
+
+def _distance(inside: Bool[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
+    """From each pixel within to the nearest without; 0 without."""
+    return np.asarray(ndimage.distance_transform_edt(inside))
 
 
 def _centred(cropped: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"]:
     """The longest side made 20 pixels, and the centre of mass brought within half a pixel of the middle."""
     scale = BOX / max(cropped.shape)
     high, wide = (max(1, round(side * scale)) for side in cropped.shape)
-    small = np.clip(_resized(cropped, high, wide), 0, 1)
+    small = np.clip(resized(cropped, high, wide), 0, 1)
     whole = np.zeros((SIDE, SIDE), np.uint8)
-    centre = ndimage.center_of_mass(small)
+    centre = [float((small.sum(axis=1 - axis) * np.arange(small.shape[axis])).sum() / small.sum()) for axis in (0, 1)]
     top, left = (
         int(np.clip(round(MIDDLE - middle), 0, SIDE - side)) for middle, side in zip(centre, (high, wide), strict=True)
     )
     whole[top : top + high, left : left + wide] = np.round(small * 255)
     return whole
-
-
-def _resized(values: Float32[np.ndarray, "_ _"], high: int, wide: int) -> Float32[np.ndarray, "_ _"]:
-    """By area where pixels get fewer, between pixels where they get more."""
-    fewer = high <= values.shape[0] and wide <= values.shape[1]
-    way = Image.Resampling.BOX if fewer else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(values).resize((wide, high), way))

@@ -146,3 +146,18 @@ def _on_paper(pixels: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"
         elif middle > 0.5:
             paper = 0.0
     return (grey * opacity + np.float32(paper) * (1 - opacity)).astype(np.float32)
+
+
+def reduced(grey: Float32[np.ndarray, "_ _"], longest: int) -> Float32[np.ndarray, "_ _"]:
+    """The picture by area, so that neither side is longer than `longest`; as it is if neither is."""
+    scale = longest / max(grey.shape)
+    if scale >= 1:
+        return grey
+    return resized(grey, max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale)))
+
+
+def resized(values: Float32[np.ndarray, "_ _"], high: int, wide: int) -> Float32[np.ndarray, "_ _"]:
+    """By area where pixels get fewer, between pixels where they get more."""
+    fewer = high <= values.shape[0] and wide <= values.shape[1]
+    way = Image.Resampling.BOX if fewer else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(values).resize((wide, high), way))

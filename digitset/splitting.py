@@ -3,9 +3,10 @@
 import numpy as np
 from jaxtyping import Float32, Int32
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
-from digitset.ink import EIGHT, Picture, found, longest_side, picture, reduced
+from digitset.ink import EIGHT, Picture, found, longest_side, picture
+from digitset.pictures import reduced
 
 WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
 WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own
@@ -54,7 +55,7 @@ def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[tuple[Box, list[int]]
     parts = [place for place, box in boxes.items() if SPECK * high <= sides[place] and _height(box) < WHOLE * high]
     points = {place: np.argwhere(_edge_of(pieces, boxes[place], place)) for place in boxes}
     for part in sorted(parts, key=lambda place: -sides[place]):
-        tree = cKDTree(points[part] + [part_.start for part_ in boxes[part]])
+        tree = KDTree(points[part] + [part_.start for part_ in boxes[part]])
         near = []
         for place, (box, members) in enumerate(digits):
             if not _belongs(boxes[part], box, high):
@@ -71,8 +72,9 @@ def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[tuple[Box, list[int]]
 
 
 def _edge_of(pieces: Pieces, box: Box, place: int) -> np.ndarray:
+    """The pixels of a piece that touch paper, within its box."""
     mask = pieces[box] == place
-    return mask & ~ndimage.binary_erosion(mask, EIGHT)
+    return mask & ~np.asarray(ndimage.binary_erosion(mask, EIGHT), bool)
 
 
 def _belongs(part: Box, digit: Box, high: float) -> bool:

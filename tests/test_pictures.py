@@ -3,6 +3,7 @@
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ def stroke() -> np.ndarray:
     return picture
 
 
-def save(path: Path, image: Image.Image, **options: object) -> Path:
+def save(path: Path, image: Image.Image, **options: Any) -> Path:
     image.save(path, **options)
     return path
 
@@ -133,9 +134,16 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     refused(save(tmp_path / "endless.tif", Image.fromarray(endless)), "found infinity")
 
 
+def grey_or_line(path: Path) -> np.ndarray | str:
+    try:
+        return read(path)
+    except InputError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.webp", "a.tif", "a.bmp", "a.jp2", "a.avif", "a.pgm"])
 def test_damaged_files_are_one_line(tmp_path: Path, name: str) -> None:
-    """Cut anywhere, or with bytes changed anywhere: a picture or one line, never anything else; cut short, never a picture."""
+    """Cut short: one line. With bytes changed anywhere: a picture or one line."""
     noise = np.random.default_rng(0).integers(0, 256, (40, 30), dtype=np.uint8)
     whole = save(tmp_path / name, Image.fromarray(noise)).read_bytes()
     path = tmp_path / f"damaged{Path(name).suffix}"
@@ -148,10 +156,8 @@ def test_damaged_files_are_one_line(tmp_path: Path, name: str) -> None:
         for place in draw.integers(0, len(whole), 4):
             altered[place] = draw.integers(256)
         path.write_bytes(bytes(altered))
-        try:
-            assert read(path).ndim == 2
-        except InputError as error:
-            assert "\n" not in str(error)
+        found = grey_or_line(path)
+        assert "\n" not in found if isinstance(found, str) else found.ndim == 2
 
 
 def test_files_are_found_in_natural_order(tmp_path: Path) -> None:

@@ -39,11 +39,11 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 }
 INTRODUCTION = """# Reference
 
-Made by `uv run docs/api.py` from the source; do not edit it here. Letters in shapes: B sequences, L images in the longest
-of them, N or n images, D numbers in the vector of an image, H heads, A answers, K numbers of a model; `_` is any. `Images`
-is an array of numpy or a tensor, `Options` and `Values` are dicts by name. What is marked *digitset* is a name of `import
-digitset` itself, under the name that is shown; everything else is imported from the module that is named, such as
-`from digitset.explain import explain`.
+Made by `uv run docs/api.py` from the source; do not edit it here. Letters in shapes: B sequences, L images in the
+longest of them, N or n images, D numbers in the vector of an image, H heads, A answers, K numbers of a model; `_` is
+any. `Images` is an array of numpy or a tensor, `Options` and `Values` are dicts by name. What is marked *digitset* is a
+name of `import digitset` itself, under the name that is shown; everything else is imported from the module that is
+named, such as `from digitset.explain import explain`.
 """
 
 SPECIAL = ("__init__", "__call__")

@@ -9,8 +9,9 @@ machine, which tests do not compare. tests/test_docs.py runs the same blocks and
 import contextlib
 import io
 import json
-import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,11 +86,13 @@ def _code(code: str, text: str | None) -> dict[str, Any]:
 
 
 def main() -> None:
-    os.chdir(HERE)  # where the figures go
-    tutorial = Path("tutorial.md").read_text()
-    tutorial = told(tutorial, list(outputs([snippet.code for snippet in snippets(tutorial)])))
-    Path("tutorial.md").write_text(tutorial)
-    Path("tutorial.ipynb").write_text(notebook(tutorial))
+    tutorial = (HERE / "tutorial.md").read_text()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        tutorial = told(tutorial, list(outputs([snippet.code for snippet in snippets(tutorial)])))
+        for figure in Path().glob("*.png"):
+            shutil.copy(figure, HERE)
+    (HERE / "tutorial.md").write_text(tutorial)
+    (HERE / "tutorial.ipynb").write_text(notebook(tutorial))
 
 
 if __name__ == "__main__":

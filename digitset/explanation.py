@@ -53,7 +53,7 @@ def draw(
             for place, panel in enumerate(panels):
                 panel(figure.add_subplot(row[place]), task, found)
         figure.suptitle(
-            f"{name}: {task.QUESTION}  {verdict(task, found.answer, found.certainty, found.interval)}\n", fontsize=12
+            f"{name}: {task.QUESTION}  {verdict(task, found.answer, found.certainty, found.interval)}\n\n", fontsize=12
         )
         figure.text(0.5, 1 - 0.42 / figure.get_figheight(), _legend(found), ha="center", va="center", fontsize=9)
         save(figure, path)

@@ -35,6 +35,7 @@ class Digits:
         return len(self.labels)
 
     def to(self, device: torch.device) -> "Digits":
+        """The same on a device."""
         return Digits(self.images.to(device), self.labels.to(device))
 
 
@@ -48,6 +49,7 @@ class Splits:
     checksum: str
 
     def to(self, device: torch.device) -> "Splits":
+        """The same on a device."""
         return Splits(self.train.to(device), self.val.to(device), self.test.to(device), self.checksum)
 
 

@@ -117,7 +117,7 @@ def _rollout(layers: list[Float[Tensor, "H n n"]], start: Float[Tensor, " n"] | 
 
 
 def verdict(task: Task, answer: float, certainty: float | None, between: tuple[int, int] | None) -> str:
-    """An answer in words, with how certain it is."""
+    """An answer in words, with how certain it is, from the fields of an `Explanation`."""
     if task.DISCRETE and task.answers(1) == 2:
         return f"{'yes' if answer > 0.5 else 'no'}, probability of yes {answer:.3f}"
     if certainty is None:

@@ -31,7 +31,8 @@ def draw(
 ) -> None:
     """Draws an explanation of uint8 images [n, 28, 28] into a PNG, SVG or PDF, and [28, 28] for the anchor.
 
-    Above each image is the answer to it alone; under it, what it adds.
+    Above each image is the answer to it alone; under it, what it adds. `path` ends in .png, .svg or .pdf; `name` is the
+    model's, for the title; `found` is what `digitset.explain.explain` found for the same images.
     """
     n = len(images)
     columns, lines = min(n, LINE) + (anchor is not None), math.ceil(n / LINE)
@@ -52,7 +53,7 @@ def draw(
             for place, panel in enumerate(panels):
                 panel(figure.add_subplot(row[place]), task, found)
         figure.suptitle(
-            f"{name}: {task.QUESTION}  {verdict(task, found.answer, found.certainty, found.interval)}\n", fontsize=12
+            f"{name}: {task.QUESTION}  {verdict(task, found.answer, found.certainty, found.interval)}\n\n", fontsize=12
         )
         figure.text(0.5, 1 - 0.42 / figure.get_figheight(), _legend(found), ha="center", va="center", fontsize=9)
         save(figure, path)

@@ -32,6 +32,9 @@ IMAGES_AT_ONCE = 1_000  # padded images in one batch; they are encoded all at on
 class OnnxPredictor:
     """A network in an ONNX file, ready to answer as `digitset.Predictor` does.
 
+    `metadata` is what the file says of itself, strings by name (see `digitset/onnx.py`); `longest` is the most images
+    that a sequence may have, None where any number may.
+
     Raises InputError if ONNX Runtime is not installed, or the file is missing or was not written by `digitset.export`.
     """
 

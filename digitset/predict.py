@@ -23,11 +23,15 @@ Images = np.ndarray | Tensor
 
 
 class Predictor:
-    """A trained network, ready to answer. Made by `load`."""
+    """A trained network, ready to answer. Made by `load`.
+
+    `run` is the configuration of its training, `task` the module of what is asked, `network` a torch module in
+    evaluation mode on `device`, and `folder` where it was loaded from (None for one that was not).
+    """
 
     def __init__(self, run: Run, network: Network, device: torch.device, folder: Path | None = None) -> None:
         self.run = run
-        self.folder = folder  # where it was loaded from
+        self.folder = folder
         self.task: Task = parts.load("tasks", run.task)
         self.device = device
         self.network = network.to(device).eval()

@@ -84,7 +84,10 @@ def publish(folder: str | Path, out: Path, name: str | None = None) -> Predictor
 
 
 def push(out: Path, name: str) -> str:
-    """Puts what `publish` wrote on the Hugging Face Hub as USER/NAME; its address."""
+    """Puts what `publish` wrote on the Hugging Face Hub as USER/NAME; its address.
+
+    Raises InputError if digitset[hub] is not installed, or the Hub refuses. Its login, `hf auth login`, comes first.
+    """
     return hub.push(out, name)
 
 

@@ -37,14 +37,17 @@ class Record:
 
     @property
     def exists(self) -> bool:
+        """Whether the folder holds a run, finished or not."""
         return (self.folder / "run.json").is_file()
 
     @property
     def finished(self) -> bool:
+        """Whether its weights are there; if not, training can go on with `resume`."""
         return (self.folder / "model.json").is_file()
 
     @property
     def has_checkpoint(self) -> bool:
+        """Whether there is a place to go on from; a finished run has none."""
         return (self.folder / "checkpoint").is_file()
 
     def start(self, run: Run, machine: Values, data_checksum: str) -> None:
@@ -62,12 +65,15 @@ class Record:
         return Run.from_json(self._run_json("run"), str(self.folder / "run.json"))
 
     def machine(self) -> Values:
+        """What it was trained on: device, threads, precision, versions, commit. Errors as for `run`."""
         return self._run_json("machine")
 
     def data_checksum(self) -> str:
+        """SHA-256 over the content of the four files of the data. Errors as for `run`."""
         return self._run_json("data")
 
     def add_metrics(self, values: Values) -> None:
+        """Adds a line to the metrics."""
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(values) + "\n")
 

@@ -73,11 +73,16 @@ def example_model() -> str:
 @pytest.fixture(scope="module")
 def copy_with_a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which README's example has been added as one file."""
-    root = tmp_path_factory.mktemp("copy")
+    root = copied(tmp_path_factory.mktemp("copy"))
+    (root / "digitset/models/mean_pool.py").write_text(example_model())
+    return root
+
+
+def copied(root: Path) -> Path:
+    """The project with its tests, in a folder that may be changed."""
     shutil.copytree(PACKAGE, root / "digitset", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("tests", "README.md", "pyproject.toml"):
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, root / name)
-    (root / "digitset/models/mean_pool.py").write_text(example_model())
     return root
 
 

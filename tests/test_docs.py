@@ -1,0 +1,118 @@
+"""What docs/ says is so: the tutorial prints what stands in it, examples keep the contract, no link is dead."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import api
+import pytest
+import tutorial
+from PIL import Image
+from test_structure import ROOT, copied, example_model, python
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+SHORTER = {"steps=120": "steps=3"}  # training in the test; what it gives stands in blocks marked (about)
+FILE = re.compile(r"`(digitset/\S+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
+
+
+def text(name: str) -> str:
+    return (DOCS / name).read_text()
+
+
+def test_the_tutorial_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pieces = tutorial.snippets(text("tutorial.md"))
+    code = [piece.code for piece in pieces]
+    for words, fewer in SHORTER.items():
+        assert any(words in piece for piece in code)
+        code = [piece.replace(words, fewer) for piece in code]
+    for piece, said in zip(pieces, tutorial.outputs(code), strict=True):
+        if piece.about:
+            assert said
+            assert piece.text
+        else:
+            assert said == piece.text, piece.code
+    figures = re.findall(r"!\[.*?\]\((.*?)\)", text("tutorial.md"))
+    assert sorted(figures) == sorted(path.name for path in tmp_path.glob("*.png"))
+    for name in figures:
+        assert Image.open(name).size == Image.open(DOCS / name).size
+
+
+def test_the_notebook_is_the_tutorial() -> None:
+    assert text("tutorial.ipynb") == tutorial.notebook(text("tutorial.md"))
+    cells = json.loads(text("tutorial.ipynb"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert code == [piece.code.strip() for piece in tutorial.snippets(text("tutorial.md"))]
+    assert text("tutorial.md").count("```python") == len(code)
+    assert not any("```" in "".join(cell["source"]) for cell in cells)
+    assert len({cell["id"] for cell in cells}) == len(cells)
+
+
+def test_what_is_printed_goes_below_its_code() -> None:
+    page = "a\n\n```python\nprint(1)\n```\n\n```text (about)\nold\n```\n\n```python\nx = 2\n```\nb\n"
+    printed = list(tutorial.outputs([piece.code for piece in tutorial.snippets(page)]))
+    assert printed == ["1\n", ""]
+    assert tutorial.told(page, printed) == page.replace("old", "1")
+    with pytest.raises(ValueError, match="no block"):
+        tutorial.told(page, ["1\n", "2\n"])
+
+
+def test_the_reference_is_made_from_the_source() -> None:
+    assert text("api.md") == api.page()
+
+
+def test_the_reference_has_all_that_the_package_offers() -> None:
+    import digitset
+
+    offered = re.findall(r"### (\w+)\n\n\*digitset\*", text("api.md"))
+    assert sorted(offered) == sorted(digitset.__all__)
+
+
+def test_examples_keep_the_contract(tmp_path: Path) -> None:
+    """As the page says: one file each, and a line in the tests of tasks."""
+    root, page = copied(tmp_path), text("extending.md")
+    files = dict(FILE.findall(page))
+    assert {Path(name).parent.name for name in files} == {"encoders", "tasks"}
+    for name, content in files.items():
+        (root / name).write_text(content)
+    (root / "digitset/models/mean_pool.py").write_text(example_model())
+    line = re.search(r'```python\n( +"parity": .*?\n)```', page)
+    tests = root / "tests/test_tasks.py"
+    assert line
+    tests.write_text(tests.read_text().replace('    "bags":', line[1] + '    "bags":', 1))
+    wanted = "classify-perceptron-mlp or parity-lenet-exact or parity-lenet-mean_pool or (parity and not lenet)"
+    run = ["-m", "pytest", "tests/test_tasks.py", "tests/test_contract.py", "-n", "0", "-p", "no:cacheprovider"]
+    said = python(root, *run, "-k", wanted)
+    passed = re.search(r"(\d+) passed", said)
+    assert passed, said
+    assert int(passed[1]) == 3 * 10 + 6, said  # three networks before the contract, a task before its laws
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (DOCS / target).exists(), target
+
+
+def test_every_table_has_its_command() -> None:
+    page = text("numbers.md")
+    for path in sorted((ROOT / "results").rglob("*.csv")):
+        assert f"`{path.relative_to(ROOT / 'results')}`" in page or f"`{path.name}`" in page, path
+    for command in re.findall(r"uv run (benchmarks/\w+\.py|digitset \w+)", page):
+        program = command.removeprefix("digitset ")
+        assert (ROOT / program).exists() or program in python(ROOT, "-m", "digitset", "--help"), command
+    with (ROOT / "results/accuracy.csv").open(newline="") as file:
+        for column in next(csv.reader(file)):
+            assert f"`{column}`" in page, column
+
+
+def test_sizes_of_sets_are_those_of_the_tables() -> None:
+    page = text("numbers.md")
+    with (ROOT / "results/accuracy.csv").open(newline="") as file:
+        found = {(row["evaluation"], f"{int(row['n']):,}") for row in csv.DictReader(file)}
+    for name, count in found:
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert count in line.split("|")[-2], name

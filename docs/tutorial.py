@@ -1,6 +1,7 @@
 """Runs the tutorial and writes what it printed and drew into docs/: tutorial.md's text blocks, figures, tutorial.ipynb.
 
-    uv run docs/tutorial.py
+    uv run docs/tutorial.py                 after a change of the code or the trained models
+    uv run docs/tutorial.py --notebook      the notebook alone, after a change of words
 
 A block of ```python is run; what it prints is the block of ```text after it. A block of ```text (about) depends on the
 machine, which tests do not compare. tests/test_docs.py runs the same blocks and compares what it may.
@@ -11,6 +12,7 @@ import io
 import json
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,11 +89,12 @@ def _code(code: str, text: str | None) -> dict[str, Any]:
 
 def main() -> None:
     tutorial = (HERE / "tutorial.md").read_text()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        tutorial = told(tutorial, list(outputs([snippet.code for snippet in snippets(tutorial)])))
-        for figure in Path().glob("*.png"):
-            shutil.copy(figure, HERE)
-    (HERE / "tutorial.md").write_text(tutorial)
+    if sys.argv[1:] != ["--notebook"]:
+        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+            tutorial = told(tutorial, list(outputs([snippet.code for snippet in snippets(tutorial)])))
+            for figure in Path().glob("*.png"):
+                shutil.copy(figure, HERE)
+        (HERE / "tutorial.md").write_text(tutorial)
     (HERE / "tutorial.ipynb").write_text(notebook(tutorial))
 
 

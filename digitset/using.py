@@ -168,4 +168,5 @@ def demo(
         from digitset.demo.server import serve
     except ImportError as error:
         raise InputError(f"the demo needs {error.name}: install digitset[demo]") from None
-    serve({name: load(name) for name in models or trained.names()}, host, port, browser)
+    packaged = sorted(trained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
+    serve({name: load(name) for name in models or packaged}, host, port, browser)

@@ -215,6 +215,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("ArrowRight")
     assert page.locator("h2").inner_text() == "Does the anchor\u2019s digit occur in the sequence?"
     settled(page)
+    page.wait_for_selector("#heads:not([hidden]) input")
     page.keyboard.press("Tab")  # the heads of attention
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Anchor")

@@ -26,6 +26,7 @@ class Asked:
     names: list[str]
     pictures: list[Picture]
     anchor: Picture | None
+    notes: list[str]  # what a person should know of what was found
 
     @property
     def images(self) -> UInt8[np.ndarray, "n 28 28"]:
@@ -59,15 +60,18 @@ class Answer:
 
 def seen(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     """The digits on pictures. Raises InputError for a picture that cannot be read, or has no ink."""
-    names, pictures = [], []
+    names, pictures, notes = [], [], []
     for path in find(paths):
         grey = read(path)
-        found = split_picture(grey, str(path)) if split else [steps(grey, str(path))]
+        several = split_picture(grey, str(path))
+        if len(several) > 1 and not split:
+            notes.append(f"{path}: read as one digit, but there may be {len(several)} on it; --split reads each")
+        found = several if split else [steps(grey, str(path))]
         names += [f"{path} {place + 1}" for place in range(len(found))] if len(found) > 1 else [str(path)]
         pictures += found
     if len(pictures) > MOST:
         raise InputError(f"expected at most {MOST} digits, found {len(pictures)}")
-    return Asked(names, pictures, None if anchor is None else steps(read(anchor), anchor))
+    return Asked(names, pictures, None if anchor is None else steps(read(anchor), anchor), notes)
 
 
 def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
@@ -82,7 +86,7 @@ def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
 
 
 def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
-    """The same from an ONNX file, which does not say how certain it is."""
+    """The same from an ONNX file, without how certain it is."""
     name, answers = predictor.metadata["task"], []
     check(name, predictor.metadata["anchored"] == "true", asked)
     for rows in _sequences(parts.load("tasks", name).LENGTHS, len(asked.names)):
@@ -116,7 +120,11 @@ def sentence(answer: Answer) -> str:
 def table(answer: Answer) -> list[tuple[str, ...]]:
     """A row for each picture: its name, what is said of it alone, what it adds."""
     return [
-        (part.name, f"{part.alone:.2f}".removesuffix(".00"), "" if part.adds is None else f"{part.adds:+.2f}")
+        (
+            part.name,
+            f"{part.alone:.2f}".removesuffix(".00"),
+            "" if part.adds is None else f"{round(part.adds, 2) + 0.0:+.2f}",
+        )
         for part in answer.pictures
     ]
 

@@ -52,8 +52,9 @@ def steps(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Picture:
 
     `grey`: 0 black .. 1 white, dark ink on light or light ink on dark, of any size. The largest piece of ink is the
     digit, with what is close to it; what touches the picture's edge is left out if there is a digit that does not. An
-    image of MNIST comes out as itself, of either polarity. A digit that is crossed by a line of the paper as dark as
-    itself is taken with the line.
+    image of MNIST comes out nearly as itself, of either polarity: most differ by two grey levels at most, a few by some
+    dozens. A digit that is crossed by a line of the paper as dark as itself is taken with the line, and paper with
+    blots or folds but no digit may be read as one.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """

@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float32
@@ -33,6 +34,8 @@ def find(paths: Iterable[str | Path]) -> list[Path]:
     """
     found: list[Path] = []
     for given in paths:
+        if not str(given):
+            raise InputError("expected the name of a picture, got an empty one")
         path = Path(given)
         if path.is_dir():
             inside = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
@@ -76,47 +79,52 @@ def read(path: str | Path) -> Float32[np.ndarray, "H W"]:
         raise InputError(f"{path}: expected a picture file, found a folder; name the files in it")
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: expected a picture, found an empty file; save it again")
+    return decode(path, str(path))
+
+
+def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float32[np.ndarray, "H W"]:
+    """What `read` does, of a file or of bytes that are called `name`; at most `largest` pixels are decoded."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large pictures and odd tags: what matters is an error below
-            with Image.open(path, formats=FORMATS) as image:
-                _check(path, image)
-                grey = _grey(path, ImageOps.exif_transpose(image))
+            with Image.open(source, formats=FORMATS) as image:
+                _check(name, image, largest)
+                grey = _grey(name, ImageOps.exif_transpose(image))
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path}: expected a picture, found no such file; check its name and folder") from None
+        raise InputError(f"{name}: expected a picture, found no such file; check its name and folder") from None
     except PermissionError:
-        raise InputError(f"{path}: expected a picture that may be read; change its permissions") from None
+        raise InputError(f"{name}: expected a picture that may be read; change its permissions") from None
     except UnidentifiedImageError:
         raise InputError(
-            f"{path}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
+            f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
         ) from None
     except Image.DecompressionBombError:
-        raise _too_large(path, "far more") from None
+        raise _too_large(name, "far more", largest) from None
     except Exception as error:  # decoders raise whatever they meet in damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: damaged, or of a kind that cannot be decoded ({reason}); save it as PNG") from None
+        raise InputError(f"{name}: damaged, or of a kind that cannot be decoded ({reason}); save it as PNG") from None
     if float(np.ptp(grey)) < 1 / 255:
-        raise InputError(f"{path}: expected ink on paper, found the same grey all over; take another picture")
+        raise InputError(f"{name}: expected ink on paper, found the same grey all over; take another picture")
     return grey
 
 
-def _too_large(path: Path, size: str) -> InputError:
-    return InputError(f"{path}: expected at most {LARGEST // 10**6} megapixels, found {size}; make it smaller")
+def _too_large(path: str, size: str, largest: int) -> InputError:
+    return InputError(f"{path}: expected at most {largest // 10**6} megapixels, found {size}; make it smaller")
 
 
-def _check(path: Path, image: Image.Image) -> None:
+def _check(path: str, image: Image.Image, largest: int) -> None:
     """What the header says, before pixels are decoded."""
     wide, high = image.size
-    if wide * high > LARGEST:
-        raise _too_large(path, f"{wide}x{high}")
+    if wide * high > largest:
+        raise _too_large(path, f"{wide}x{high}", largest)
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # a telephone's JPEG with a preview or a depth map behind the picture
         raise InputError(f"{path}: expected one picture, found {frames} frames or pages; save the one that you mean")
 
 
-def _grey(path: Path, image: Image.Image) -> Float32[np.ndarray, "H W"]:
+def _grey(path: str, image: Image.Image) -> Float32[np.ndarray, "H W"]:
     if image.mode in WIDE_GREY:
         return np.asarray(image, np.float32) / WIDE_GREY[image.mode]
     if image.mode in ("I", "F"):

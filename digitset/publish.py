@@ -4,11 +4,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from digitset import hub
+from digitset import data, hub
 from digitset.errors import InputError
 from digitset.evaluation import version
 from digitset.predict import Predictor, load
-from digitset.record import Record
+from digitset.record import PUBLISHED, Record
 
 CARD = """---
 license: mit
@@ -18,7 +18,7 @@ tags: [mnist, set-aggregation, {task}]
 
 # {task}/{model}
 
-{question} A `{model}` over images encoded by `{encoder}`, trained on MNIST with digitset {version}.
+{question} A `{model}` over images encoded by `{encoder}`, trained on {images} with digitset {version}.
 {parameters:,} parameters; weights in float32, no code and no pickle.
 
 ```python
@@ -31,7 +31,7 @@ images = digitset.load_data().test.images  # uint8 [10000, 28, 28], ink 255 on 0
 
 ## Scores
 
-On MNIST's test images, read once, by `digitset evaluate`; the interval is Wilson's, for this one trained model.
+On the test images, read once, by `digitset evaluate`; the interval is Wilson's, for this one trained model.
 
 | set | n | accuracy (95 %) | other |
 | --- | --- | --- | --- |
@@ -51,7 +51,7 @@ commit {commit}; the weights of the last step.
 
 ## Limits
 
-It has seen MNIST's digits alone: white ink on black, 28x28, one digit centred in each image. Other pictures have to be
+It has seen {images} alone: white ink on black, 28x28, one digit centred in each image. Other pictures have to be
 brought into that form first (`digitset predict` does), and what is not a digit is read as one all the same.
 """
 USAGE = {
@@ -76,10 +76,11 @@ def publish(folder: str | Path, out: Path, name: str | None = None) -> Predictor
         )
     if out.exists() and (out.is_file() or any(out.iterdir())):
         there = Record(out)
+        only = out.is_dir() and {path.name for path in out.iterdir()} <= set(PUBLISHED)  # a run has more: its history
         same = there.exists and (there.run().task, there.run().model) == (predictor.run.task, predictor.run.model)
-        if not same or record.folder.resolve() == out.resolve():
-            raise InputError(f"{out}: expected no folder, or an earlier {predictor.run.name}; choose another")
-    record.publish(out, _card(record, predictor, scores, name or out.name))
+        if not (only and same) or record.folder.resolve() == out.resolve():
+            raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
+    record.publish(out, _card(record, predictor, scores, name or out.resolve().name))
     return load(out)
 
 
@@ -105,6 +106,7 @@ def _card(record: Record, predictor: Predictor, scores: dict[str, Any], name: st
         model=run.model,
         encoder=run.encoder,
         question=task.QUESTION,
+        images="MNIST" if record.data_checksum() == data.load().checksum else "images of its own, which are not MNIST",
         version=machine["digitset"],
         parameters=record.summary()["parameters"],
         folder=name,

@@ -153,6 +153,7 @@ class Record:
     def publish(self, out: Path, card: str) -> None:
         """Writes a finished run with its scores into another folder, as a record without a history, and its card."""
         out.mkdir(parents=True, exist_ok=True)
+        (out / "model.json").unlink(missing_ok=True)  # until it is there again, the folder is no whole model
         write_whole(out / "README.md", card.encode())
         for name in PUBLISHED[1:]:
             write_whole(out / name, (self.folder / name).read_bytes())

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -39,10 +40,13 @@ def publish(run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], 
         folder: The folder to write; `digitset.load` reads it.
         push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
     """
+    from digitset import hub
     from digitset import publish as publishing
     from digitset.terminal import console
 
-    publishing.publish(run, folder)
+    if push is not None:
+        hub.check(push)
+    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}")
     console.print(f'published: {folder}   digitset.load("{folder}")', soft_wrap=True, highlight=False)
     if push is not None:
         console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)
@@ -61,7 +65,11 @@ def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], a
     from digitset.terminal import console
 
     difference = export(load(model, "cpu"), path, attention)
-    console.print(f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of 1 to 40 test images")
+    console.print(
+        f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of 1 to 40 test images",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def predict(
@@ -89,7 +97,11 @@ def predict(
     from digitset import answering
     from digitset.predict import load
 
+    if show is not None:
+        _check_figure("--show", show)
     asked = answering.seen(pictures, anchor, split)
+    for note in asked.notes:
+        print(f"digitset: {note}", file=sys.stderr)
     if onnx:
         from digitset.onnx import OnnxPredictor
 
@@ -109,7 +121,7 @@ def predict(
         for answer in answers:
             if len(answer.pictures) > 1:
                 print_table(answer.question, ("picture", "alone", "adds"), answering.table(answer))
-            console.print(answering.sentence(answer), highlight=False, soft_wrap=True)
+            console.print(answering.sentence(answer), highlight=False, markup=False, soft_wrap=True)
 
 
 def explain(
@@ -136,15 +148,14 @@ def explain(
     from digitset.predict import load
     from digitset.terminal import console
 
-    if out.suffix not in (".png", ".svg", ".pdf"):
-        raise InputError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out}")
+    _check_figure("--out", out)
     predictor, asked = load(model, device), answering.seen(pictures, anchor, split)
     answering.check(predictor.run.task, predictor.task.ANCHORED, asked)
     found = explain(predictor, asked.images, asked.anchor_image)
     draw(out, model, predictor.task, asked.images, asked.anchor_image, found)
     said = verdict(predictor.task, found.answer, found.certainty, found.interval)
-    console.print(f"{predictor.task.QUESTION} {said}", highlight=False, soft_wrap=True)
-    console.print(f"figure: {out}", soft_wrap=True)
+    console.print(f"{predictor.task.QUESTION} {said}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def demo(
@@ -168,5 +179,16 @@ def demo(
         from digitset.demo.server import serve
     except ImportError as error:
         raise InputError(f"the demo needs {error.name}: install digitset[demo]") from None
+    kinds = ["/".join((run.task, run.model)) for run in (load(name).run for name in models)]
+    if len(set(kinds)) < len(kinds):
+        raise InputError(f"expected one model of a kind for each task, got {', '.join(kinds)}")
     packaged = sorted(trained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
     serve({name: load(name) for name in models or packaged}, host, port, browser)
+
+
+def _check_figure(option: str, path: Path) -> None:
+    """Before any work is done for it."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"{option}: expected a name that ends in .png, .svg or .pdf, got {path}")
+    if not path.parent.is_dir():
+        raise InputError(f"{option}: expected a folder that exists, got {path.parent}")

@@ -192,6 +192,24 @@ def test_another_sites_name_is_refused(service: httpx.Client, host: str) -> None
         assert service.get(path, headers={"host": host}).status_code == 400
 
 
+def test_another_sites_page_is_refused(service: httpx.Client) -> None:
+    """A browser sends such a request without asking first."""
+    own = f"{service.base_url.scheme}://{service.base_url.netloc.decode()}"
+    for origin, status in (("http://evil.example", 403), ("null", 403), (own, 200)):
+        assert service.get("/v1/models", headers={"origin": origin}).status_code == status
+
+
+def test_a_host_of_all_addresses_answers_to_any_name(predictors: dict[str, Predictor]) -> None:
+
+    async def ask(host: str) -> httpx.Response:
+        transport = httpx.ASGITransport(create_app(predictors, host))
+        async with httpx.AsyncClient(transport=transport, base_url="http://a-machine.example") as client:
+            return await client.get("/v1/models")
+
+    assert asyncio.run(ask("0.0.0.0")).status_code == 200
+    assert asyncio.run(ask("127.0.0.1")).status_code == 400
+
+
 def test_local_names_are_served(service: httpx.Client) -> None:
     for host in ("localhost", "localhost:1234", "127.0.0.1", "[::1]:8000"):
         assert service.get("/v1/models", headers={"host": host}).status_code == 200

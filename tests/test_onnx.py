@@ -27,7 +27,6 @@ CELLS = [
     ("sum", "transformer"),
     ("sum", "mlp"),
     ("contains", "transformer"),
-    ("distinct", "exact"),
 ]  # the others are among the slow tests
 
 

@@ -81,6 +81,26 @@ def test_what_is_not_published(run_folder: Path, published: Path, tmp_path: Path
     publish(run_folder, published)  # again: an earlier version is replaced
 
 
+def test_a_run_is_not_overwritten(run_folder: Path, published: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(run_folder, mine)
+    before = {path.name: path.read_bytes() for path in mine.iterdir()}
+    with pytest.raises(InputError, match="choose another"):
+        publish(published, mine)
+    assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
+
+
+def test_other_images_are_not_called_mnist(run_folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_folder, other)
+    facts = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(facts | {"data": "0" * 64}))
+    publish(other, tmp_path / "out", "hub:somebody/clothes")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "trained on MNIST" not in card
+    assert 'digitset.load("hub:somebody/clothes")' in card
+
+
 def test_a_damaged_copy_is_refused(published: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(published, copy)
@@ -111,6 +131,13 @@ def test_from_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.Monke
         digitset.load("hub:somebody/else")
     with pytest.raises(InputError, match="not to be had from the Hub"):
         digitset.load("hub:no name")
+    with pytest.raises(InputError, match="not put on the Hub"):
+        hub.push(published, "somebody/sums")
+    with pytest.raises(InputError, match="expected USER/NAME"):
+        hub.push(published, "sums")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # where nobody answers
+    monkeypatch.setattr(constants, "ENDPOINT", "https://127.0.0.1:1")
     with pytest.raises(InputError, match="not put on the Hub"):
         hub.push(published, "somebody/sums")
 

@@ -84,6 +84,21 @@ def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest
         assert theirs_part["adds"] == pytest.approx(ours_part["adds"], abs=1e-4)
 
 
+def test_several_digits_without_split_are_told_of(
+    folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    odd = tmp_path / "row[old].png"
+    odd.write_bytes((folder / "row" / "row.png").read_bytes())
+    using.predict("sum", (str(odd),))
+    said = capsys.readouterr()
+    assert "there may be 4 on it" in said.err
+    assert "row[old].png: " in said.out
+    using.predict("sum", (str(odd),), split=True)
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "row[old].png 4" in "".join(said.out.split("\n")).replace("│", "")
+
+
 def test_mistakes_are_one_line(folder: Path) -> None:
     all_of_it, one = str(folder), str(folder / "a1.png")
     for model, pictures, anchor, words in (
@@ -98,6 +113,12 @@ def test_mistakes_are_one_line(folder: Path) -> None:
         assert len(str(found.value).splitlines()) == 1
     with pytest.raises(InputError, match="expected a name that ends in"):
         using.explain("sum", (str(folder),), out=Path("why.txt"))
+    with pytest.raises(InputError, match="--show: expected a folder that exists"):
+        using.predict("sum", (str(folder),), show=folder / "none" / "steps.png")
+    with pytest.raises(InputError, match="an empty one"):
+        using.predict("sum", ("",))
+    with pytest.raises(InputError, match="one model of a kind"):
+        using.demo(("sum/exact", "sum"))
 
 
 def test_models_lists_what_load_loads(capsys: pytest.CaptureFixture[str]) -> None:

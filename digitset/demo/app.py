@@ -1,7 +1,7 @@
 """The service: what the page asks, and any program on this machine may ask too. `create_app` makes it."""
 
+import io
 import secrets
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from digitset.rng import generator
 PAGE = Path(__file__).parent / "page"
 AT_ONCE = 2  # questions that are being answered; the others wait
 MOST_DEALT = 100
+LARGEST_PICTURE = 16_000_000  # pixels: a telephone's; a few kilobytes may hold far more
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Not readable"},
@@ -40,6 +41,9 @@ PICTURE: dict[str, Any] = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")},
     }
 }
+
+
+EVERYWHERE = ("0.0.0.0", "::", "")  # all addresses of this machine, whatever it is called
 
 
 def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> FastAPI:
@@ -66,7 +70,8 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
         return FileResponse(PAGE / "index.html")
 
     app.add_middleware(Gate)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOCAL, host], www_redirect=False)
+    names = ["*"] if host in EVERYWHERE else [*LOCAL, host]
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unexpected)
     app.add_exception_handler(InputError, _unanswered)
@@ -132,13 +137,9 @@ def _add_pictures(app: FastAPI) -> None:
 
 
 def _normalised(body: bytes) -> Picture:
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(body)
-        file.flush()
-        try:
-            return Picture(image=base64_of(ink.digit(pictures.read(file.name))))
-        except InputError as error:
-            raise InputError(str(error).replace(file.name, "picture")) from None
+    if not body:
+        raise InputError("picture: expected a PNG or JPEG, got an empty body")
+    return Picture(image=base64_of(ink.digit(pictures.decode(io.BytesIO(body), "picture", LARGEST_PICTURE))))
 
 
 def _shown(value: str) -> str:

@@ -18,6 +18,8 @@ HEADERS = {
 class Gate:
     """Refuses bodies of more than `LARGEST` bytes before anything reads them, and sends `HEADERS` with all responses.
 
+    Pages of other sites are refused too: a browser says of each request where it comes from.
+
     Bytes are counted as they come: a length that a caller declares is not believed.
     """
 
@@ -32,6 +34,13 @@ class Gate:
 
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        origin, host = headers.get(b"origin"), headers.get(b"host", b"")
+        if origin is not None and origin.split(b"://")[-1] != host:
+            problem = JSONResponse(
+                {"error": "expected a request of this page or of a program, got another site's"}, 403
+            )
+            return await problem(scope, receive, send_more)
         size, messages = await _body(receive)
         if size > LARGEST:
             problem = JSONResponse({"error": f"expected a body of at most {LARGEST:,} bytes, got more"}, 413)

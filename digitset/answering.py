@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -65,13 +66,22 @@ def seen(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
         grey = read(path)
         several = split_picture(grey, str(path))
         if len(several) > 1 and not split:
-            notes.append(f"{path}: read as one digit, but there may be {len(several)} on it; --split reads each")
+            notes.append(_crowded(path, several) + "; --split reads each")
         found = several if split else [steps(grey, str(path))]
         names += [f"{path} {place + 1}" for place in range(len(found))] if len(found) > 1 else [str(path)]
         pictures += found
     if len(pictures) > MOST:
         raise InputError(f"expected at most {MOST} digits, found {len(pictures)}")
-    return Asked(names, pictures, None if anchor is None else steps(read(anchor), anchor), notes)
+    if anchor is None:
+        return Asked(names, pictures, None, notes)
+    grey = read(anchor)
+    if len(several := split_picture(grey, anchor)) > 1:
+        notes.append(_crowded(anchor, several) + "; an anchor is one")
+    return Asked(names, pictures, steps(grey, anchor), notes)
+
+
+def _crowded(path: str | Path, several: list[Picture]) -> str:
+    return f"{path}: read as one digit, but there may be {len(several)} on it"
 
 
 def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:

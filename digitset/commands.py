@@ -73,16 +73,17 @@ def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
     print_scores(report)
 
 
-def show(folder: tyro.conf.Positional[Path]) -> None:
+def show(run: tyro.conf.Positional[str]) -> None:
     """Show what a run is, its scores and its curves.
 
     Args:
-        folder: The run's folder.
+        run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
     """
+    from digitset.predict import locate
     from digitset.record import Record
     from digitset.terminal import print_run
 
-    print_run(Record(folder))
+    print_run(Record(locate(run)))
 
 
 def compare(

@@ -107,7 +107,7 @@ def load(name: str | Path, device: str = "auto") -> Predictor:
 
     Raises InputError if the folder holds no finished run, or its weights are not those that were written.
     """
-    record = Record(_folder(name))
+    record = Record(locate(name))
     run = record.run()
     weights = record.weights()
     network = build(run)
@@ -120,7 +120,8 @@ def load(name: str | Path, device: str = "auto") -> Predictor:
     return Predictor(run, network, machine.device(device), record.folder)
 
 
-def _folder(name: str | Path) -> Path:
+def locate(name: str | Path) -> Path:
+    """The folder behind what `load` takes. Raises InputError if there is none."""
     if isinstance(name, str) and name.startswith(hub.PREFIX):
         return hub.fetch(name)
     folder = Path(name)

@@ -90,7 +90,8 @@ def predict(
         anchor: The picture of the anchor, for a task with one.
         split: A picture may hold several digits in a row.
         show: Draw into this file how each picture became a digit.
-        onnx: MODEL is a file that `digitset export` wrote. Needs digitset[onnx].
+        onnx: MODEL is a file that `digitset export` wrote, as it is too where its name ends in .onnx. Needs
+            digitset[onnx].
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
     """
@@ -102,9 +103,11 @@ def predict(
     asked = answering.seen(pictures, anchor, split)
     for note in asked.notes:
         print(f"digitset: {note}", file=sys.stderr)
-    if onnx:
+    if onnx or model.endswith(".onnx"):
         from digitset.onnx import OnnxPredictor
 
+        if device not in ("auto", "cpu"):
+            raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = answering.by_onnx(OnnxPredictor(model), asked)
     else:
         answers = answering.by_torch(load(model, device), asked)
@@ -113,6 +116,7 @@ def predict(
 
         everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
         steps(show, "how pictures became digits", everything, asked.names + ["anchor"] * (asked.anchor is not None))
+        print(f"digitset: how pictures became digits: {show}", file=sys.stderr)
     if as_json:
         print(json.dumps([dataclasses.asdict(answer) for answer in answers], indent=2))
     else:

@@ -55,6 +55,7 @@ def test_evaluate_and_show(run_folder: Path) -> None:
     shown = digitset("show", run_folder).stdout
     for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
         assert words in shown
+    assert "model exact" in digitset("show", "sum").stdout
 
 
 def test_lengths(run_folder: Path, tmp_path: Path) -> None:
@@ -121,6 +122,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--model-options", "heads", "5"], "model 'transformer' cannot be built"),
         (["evaluate", nothing], "expected the folder of a run, found no run.json"),
         (["show", nothing], "expected the folder of a run, found no run.json"),
+        (["show", "summ"], "or a packaged model, one of"),
         (["compare", "--models", "oracle"], "unknown model 'oracle'"),
         (["compare", "--encoders", "eye"], "unknown encoder 'eye'"),
         (["train", "sum", "--lengths", "1", "6000", "--pool", "6000"], "--lengths: expected at most 5000"),

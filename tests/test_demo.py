@@ -330,6 +330,8 @@ def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> No
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=f"cannot listen on 127.0.0.1, port {port}: .*; choose another --port"):
             serve(predictors, port=port, open_browser=False)
+    with pytest.raises(InputError, match="--host: expected an address of this machine, got nowhere"):
+        serve(predictors, host="nowhere", open_browser=False)
     with pytest.raises(InputError, match="port 70000"):
         serve(predictors, port=70_000, open_browser=False)
 

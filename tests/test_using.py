@@ -51,7 +51,7 @@ def test_json_of_one_picture_of_several_digits(folder: Path, mnist: Splits, tmp_
     assert [part["name"] for part in answer["pictures"]] == [f"{row} {place}" for place in (1, 2, 3, 4)]
     with Image.open(figure) as drawn:
         assert drawn.size[1] > 300
-    assert result.stderr == ""
+    assert result.stderr == f"digitset: how pictures became digits: {figure}\n"
 
 
 def test_each_picture_is_classified_by_itself(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +96,8 @@ def test_several_digits_without_split_are_told_of(
     using.predict("sum", (str(odd),), split=True)
     said = capsys.readouterr()
     assert said.err == ""
+    using.predict("contains", (str(folder / "a1.png"),), anchor=str(odd))
+    assert "there may be 4 on it; an anchor is one" in capsys.readouterr().err
     assert "row[old].png 4" in "".join(said.out.split("\n")).replace("│", "")
 
 
@@ -115,6 +117,8 @@ def test_mistakes_are_one_line(folder: Path) -> None:
         using.explain("sum", (str(folder),), out=Path("why.txt"))
     with pytest.raises(InputError, match="--show: expected a folder that exists"):
         using.predict("sum", (str(folder),), show=folder / "none" / "steps.png")
+    with pytest.raises(InputError, match="--device: an ONNX file is run on the CPU"):
+        using.predict("model.onnx", (one,), device="cuda")
     with pytest.raises(InputError, match="an empty one"):
         using.predict("sum", ("",))
     with pytest.raises(InputError, match="one model of a kind"):

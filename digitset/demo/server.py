@@ -45,6 +45,9 @@ def _listening(host: str, port: int) -> socket.socket:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         place.bind((host, port))
         place.listen(2048)
+    except socket.gaierror as error:
+        place.close()
+        raise InputError(f"--host: expected an address of this machine, got {host} ({error.strerror})") from None
     except (OSError, OverflowError) as error:
         place.close()
         raise InputError(f"cannot listen on {host}, port {port}: {error}; choose another --port") from None

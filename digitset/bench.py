@@ -86,26 +86,30 @@ def bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest:
 
 def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest: int) -> list[str]:
     board = Board(out)
+    found = [run for grid in grids for run in grid.cells()]
+    candidates = [
+        replace(run, learning_rate=rate) for grid in grids for run in grid.cells() for rate in grid.learning_rates
+    ]
+    _refuse_others(board, candidates, out)
     trials = [run for grid in grids for run in grid.trials()]
     jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
     if failures := _make_all(board, "learning rates", jobs, workers, watch, trials):
         return failures
     rates = chosen_rates(trials, board.rows("search", trials))
-    found = [run for grid in grids for run in grid.cells()]
     cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
-    _check(board, cells, out)
+    _refuse_others(board, cells, out)
+    checksums = {run.data: data.load(run.data).checksum for run in cells}
+    for run in cells:
+        is_finished(Record(_folder(out, run)), run, checksums[run.data], resume=True)
     jobs = [Job(run, _folder(out, run), make_cell, (longest,)) for run in cells]
     return _make_all(board, "cells", jobs, workers, watch, trials + cells)
 
 
-def _check(board: Board, cells: list[Run], out: Path) -> None:
-    """Raises InputError if anything under `out` is of other settings than the cells."""
+def _refuse_others(board: Board, cells: list[Run], out: Path) -> None:
+    """Raises InputError if results under `out` are of other settings than all of the cells."""
     if others := board.others(cells):
         names = ", ".join("/".join(name) for name in sorted(others))
         raise InputError(f"{out / 'results.csv'} holds {names} with other settings: choose another --out")
-    checksums = {run.data: data.load(run.data).checksum for run in cells}
-    for run in cells:
-        is_finished(Record(_folder(out, run)), run, checksums[run.data], resume=True)
 
 
 def _folder(out: Path, run: Run) -> Path:

@@ -41,14 +41,16 @@ class Board:
 
     def others(self, cells: list[Run]) -> set[RowName]:
         """Which rows of results there are that these cells cannot stand beside, or that would be there twice."""
-        ours = {row_name(run): results.identity(run)["recipe"] for run in cells}
+        ours: dict[RowName, set[str]] = {}
+        for run in cells:
+            ours.setdefault(row_name(run), set()).add(results.identity(run)["recipe"])
         protocols = {run.task: results.protocol(run) for run in cells}
         found = set()
         for tables in self.cells.values():
             for row in tables.get("results", []):
                 name, learned = row_name(row), row["model"] != "ceiling"
                 alike = row["protocol"] == protocols.get(row["task"], row["protocol"])
-                if learned and not (alike and row["recipe"] == ours.get(name, row["recipe"])):
+                if learned and not (alike and row["recipe"] in ours.get(name, {row["recipe"]})):
                     found.add(name)
         return found
 

@@ -5,7 +5,6 @@ import functools
 import os
 import platform
 import subprocess
-import time
 from importlib import metadata
 from pathlib import Path
 
@@ -30,28 +29,17 @@ def device(wanted: str = "auto") -> torch.device:
 
 
 def precision(wanted: str, on: torch.device) -> str:
-    """`auto` is bfloat16 where it is faster than float32 on that device by a probe of a convolution, else float32.
+    """`auto` is bfloat16 where the device has instructions for it, else float32: the same each time on one machine.
 
-    Where a processor has no instructions for bfloat16, it works but is tens of times slower.
+    Where a processor has none, bfloat16 works but is tens of times slower. Of processors those with AVX-512 BF16 or AMX
+    are known to gain; any other, and MPS, get float32.
     """
     if wanted != "auto":
         return wanted
-    if on.type == "mps":
-        return "float32"
-    return "bfloat16" if _speed(on, torch.bfloat16) > 1.2 * _speed(on, torch.float32) else "float32"
-
-
-@functools.cache
-def _speed(on: torch.device, dtype: torch.dtype) -> float:
-    """Convolutions a second, the best of three, at a size that takes milliseconds."""
-    images = torch.ones(32, 32, 14, 14, device=on, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    kernel = torch.ones(64, 32, 3, 3, device=on, dtype=dtype).contiguous(memory_format=torch.channels_last)
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        float(torch.nn.functional.conv2d(images, kernel, padding=1)[0, 0, 0, 0])  # reading a value waits for the device
-        best = min(best, time.perf_counter() - start)
-    return 1 / best
+    if on.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = on.type == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if able else "float32"
 
 
 def keep_freed_memory() -> None:

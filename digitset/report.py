@@ -151,7 +151,7 @@ def readings_figures(
         made.append((f"{name}: how often it is right, by its certainty", path))
     path = folder / f"{label}_predictions{suffix}"
     rows = _telling_rows(predictor.task, readings)
-    title = f"{task}, {name}: the first of the test set, then its worst errors"
+    title = f"{task}, {name}: the worst errors, then the first of the test set"
     figures.predictions(path, title, predictor.task, readings, rows)
     made.append((f"{name}: predictions", path))
     if readings.batch.anchor is not None and hasattr(predictor.network.model, "attention"):
@@ -165,10 +165,10 @@ def readings_figures(
 
 
 def _telling_rows(task: Task, readings: Readings) -> list[int]:
-    """The first items of the set and, after them, those with the greatest loss."""
+    """The items with the greatest loss and, after them, the first of the set."""
     losses = task.scores(readings.reading, readings.target)[task.LOSS]
     worst = losses.argsort(descending=True, stable=True)[:SHEET_ROWS].tolist()
-    return [*range(SHEET_ROWS), *(row for row in worst if row >= SHEET_ROWS)]
+    return [*worst, *(row for row in range(SHEET_ROWS) if row not in worst)]
 
 
 @torch.inference_mode()

@@ -65,7 +65,7 @@ class Run:
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps ...; auto takes the best there is."""
     precision: str = "auto"
-    """float32, or bfloat16 for the encoder; auto takes bfloat16 where a probe finds it faster."""
+    """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
     data: Path | None = None
     """A folder with four IDX files; None is MNIST as it is in the package."""
     validate_every: int = 100

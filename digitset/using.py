@@ -4,11 +4,14 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from digitset.errors import InputError
+
+if TYPE_CHECKING:
+    from digitset.answering import Asked
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 
@@ -90,8 +93,7 @@ def predict(
         anchor: The picture of the anchor, for a task with one.
         split: A picture may hold several digits in a row.
         show: Draw into this file how each picture became a digit.
-        onnx: MODEL is a file that `digitset export` wrote, as it is too where its name ends in .onnx. Needs
-            digitset[onnx].
+        onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
     """
@@ -112,11 +114,7 @@ def predict(
     else:
         answers = answering.by_torch(load(model, device), asked)
     if show is not None:
-        from digitset.figures import steps
-
-        everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
-        steps(show, "how pictures became digits", everything, asked.names + ["anchor"] * (asked.anchor is not None))
-        print(f"digitset: how pictures became digits: {show}", file=sys.stderr)
+        _draw_steps(show, asked)
     if as_json:
         print(json.dumps([dataclasses.asdict(answer) for answer in answers], indent=2))
     else:
@@ -188,6 +186,15 @@ def demo(
         raise InputError(f"expected one model of a kind for each task, got {', '.join(kinds)}")
     packaged = sorted(trained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
     serve({name: load(name) for name in models or packaged}, host, port, browser)
+
+
+def _draw_steps(path: Path, asked: "Asked") -> None:
+    from digitset.figures import steps
+
+    title = "how pictures became digits"
+    everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
+    steps(path, title, everything, asked.names + ["anchor"] * (asked.anchor is not None))
+    print(f"digitset: {title}: {path}", file=sys.stderr)
 
 
 def _check_figure(option: str, path: Path) -> None:

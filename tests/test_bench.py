@@ -290,8 +290,9 @@ def test_models_that_are_not_trained_alike_are_not_compared() -> None:
 
 
 def test_a_rate_that_diverges_does_not_end_the_grid(tmp_path: Path) -> None:
-    wrong = ("--tasks", "sum", "--models", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "1")
-    run("bench", *wrong, "--learning-rates", "1e30", "2e-3", "--longest", "5", "--jobs", "1", "--out", tmp_path)
+    grid = Grid(("sum",), ("exact",), ("lenet",), seeds=1, learning_rates=(1e30, 2e-3), settings={"steps": 8})
+    with processes(jobs=1) as workers:
+        assert bench([grid], tmp_path, workers, lambda _: None, longest=5) == []
     assert {row["learning_rate"] for row in table(tmp_path)} == {"0.002"}
     assert {row["accuracy"] == "" for row in table(tmp_path, "search")} == {True, False}
 

@@ -39,11 +39,13 @@ class Difference:
     `output`: of probabilities, where the output is a distribution; else of its numbers, divided by the largest one if
     that is above 1. `answer`: from what the task makes of the file's own output, so that two answers which are equally
     probable cannot be mistaken for an error; divided in the same way. `attention`: of weights, None without any.
+    `lengths`: of the sequences that were compared, as far as the model takes them.
     """
 
     output: float
     answer: float
     attention: float | None = None
+    lengths: tuple[int, ...] = LENGTHS
 
     @property
     def largest(self) -> float:
@@ -181,9 +183,8 @@ def _compared(content: bytes, graph: _Graph, predictor: Predictor) -> Difference
     runtime = session(content, 1, "the exported model")
     images = data.load(predictor.run.data).test.images.numpy()
     found: list[list[float]] = []
-    for length in LENGTHS:
-        if graph.network.longest is not None and length > graph.network.longest:
-            continue
+    compared = tuple(length for length in LENGTHS if length <= (graph.network.longest or length))
+    for length in compared:
         for lengths in ([length], [*range(1, length, max(1, length // SEQUENCES)), *[length] * SEQUENCES]):
             starts = np.cumsum(lengths) - lengths
             inputs = padded([images[start : start + count] for start, count in zip(starts, lengths, strict=True)])
@@ -191,7 +192,7 @@ def _compared(content: bytes, graph: _Graph, predictor: Predictor) -> Difference
                 inputs["anchors"] = images[1_000 : 1_000 + len(lengths)]
             found.append(_differences(runtime, graph, inputs))
     worst = [max(column) for column in zip(*found, strict=True)]
-    return Difference(*worst)
+    return Difference(*worst, lengths=compared)
 
 
 @torch.no_grad()

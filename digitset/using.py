@@ -68,8 +68,9 @@ def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], a
     from digitset.terminal import console
 
     difference = export(load(model, "cpu"), path, attention)
+    lengths = ", ".join(map(str, difference.lengths))
     console.print(
-        f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of 1 to 40 test images",
+        f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of {lengths} test images",
         markup=False,
         soft_wrap=True,
     )

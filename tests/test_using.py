@@ -1,6 +1,7 @@
 """Trained models as a person uses them: pictures on the disk, the command, tables and JSON, figures, an ONNX file."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -74,7 +75,7 @@ def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest
     path = tmp_path / "model.onnx"
     command = [sys.executable, "-m", "digitset", "export", "contains/transformer", str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "differs from torch by at most" in said.stdout
+    assert re.search(r"differs from torch by at most \d\S* on sequences of 1, 3, 10, 40 test images", said.stdout)
     assert said.stderr == ""
     using.predict(str(path), (str(folder),), anchor=str(folder / "a1.png"), onnx=True, as_json=True)
     theirs = json.loads(capsys.readouterr().out)[0]

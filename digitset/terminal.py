@@ -120,7 +120,8 @@ class GridWatch:
         made = sum(progress.runs[place].steps for place in progress.done) + sum(progress.steps.values())
         began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
         rate = (made - before) / max(1e-9, time.monotonic() - began)
-        left = f", about {_duration((total - made) / rate)} left" if rate and made < total else ""
+        # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
+        left = f", about {_duration((total - made) / rate)} left" if rate > 0 and made < total else ""
         part = made / total if total else 1.0
         return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
 

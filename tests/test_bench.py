@@ -21,6 +21,7 @@ from digitset.errors import InputError, TrainingError
 from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
 from digitset.results import COLUMNS, Row, identity
 from digitset.run import Run
+from digitset.terminal import GridWatch
 from digitset.workers import nodes, processes
 
 SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
@@ -295,6 +296,16 @@ def test_a_rate_that_diverges_does_not_end_the_grid(tmp_path: Path) -> None:
         assert bench([grid], tmp_path, workers, lambda _: None, longest=5) == []
     assert {row["learning_rate"] for row in table(tmp_path)} == {"0.002"}
     assert {row["accuracy"] == "" for row in table(tmp_path, "search")} == {True, False}
+
+
+def test_no_estimate_is_negative(capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [replace(Run("sum", steps=10), seed=seed) for seed in range(3)]
+    with GridWatch() as watch:
+        for done, steps in (set[int](), {0: 9, 1: 9}), ({2}, {0: 0, 1: 0}), ({0, 2}, {1: 4}):
+            watch.show(Progress("cells", runs, done, steps))
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "cells: 1 of 3 done, 33% of the steps"
+    assert second.startswith("cells: 2 of 3 done, 80% of the steps, about")
 
 
 def test_a_killed_worker_is_one_line_and_what_was_made_stays(tmp_path: Path) -> None:

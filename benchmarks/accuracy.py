@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from rich.table import Table
 
 from digitset import data, parts, recipes, results
-from digitset.compare import evaluated
+from digitset.predict import evaluated
 from digitset.record import Record
 from digitset.run import Run
 from digitset.statistics import mean
@@ -69,7 +69,7 @@ def kept(out: Path) -> list[results.Row]:
 def make(run: Run, folder: Path) -> list[results.Row]:
     """Trains and evaluates one run, in a process of its own."""
     record = train(run, folder, resume=True)
-    return results.rows(run, record, parts.load("tasks", run.task).LOSS, evaluated(run, record, data.load()))
+    return results.rows(run, record, parts.load("tasks", run.task).LOSS, evaluated(record, data.load(), run.device))
 
 
 def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:

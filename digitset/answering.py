@@ -3,10 +3,9 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from digitset import parts
 from digitset.errors import InputError
@@ -64,10 +63,9 @@ def seen(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     names, pictures, notes = [], [], []
     for path in find(paths):
         grey = read(path)
-        several = split_picture(grey, str(path))
-        if len(several) > 1 and not split:
-            notes.append(_crowded(path, several) + "; --split reads each")
-        found = several if split else [steps(grey, str(path))]
+        found = split_picture(grey, str(path)) if split else [steps(grey, str(path))]
+        if not split and (count := _digits_on(grey)) > 1:
+            notes.append(f"{path}: read as one digit, but there may be {count} on it; --split reads each")
         names += [f"{path} {place + 1}" for place in range(len(found))] if len(found) > 1 else [str(path)]
         pictures += found
     if len(pictures) > MOST:
@@ -75,13 +73,17 @@ def seen(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     if anchor is None:
         return Asked(names, pictures, None, notes)
     grey = read(anchor)
-    if len(several := split_picture(grey, anchor)) > 1:
-        notes.append(_crowded(anchor, several) + "; an anchor is one")
+    if (count := _digits_on(grey)) > 1:
+        notes.append(f"{anchor}: read as one digit, but there may be {count} on it; an anchor is one")
     return Asked(names, pictures, steps(grey, anchor), notes)
 
 
-def _crowded(path: str | Path, several: list[Picture]) -> str:
-    return f"{path}: read as one digit, but there may be {len(several)} on it"
+def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
+    """How many digits splitting would find; 1 where it, which looks more closely, finds no ink."""
+    try:
+        return len(split_picture(grey))
+    except InputError:
+        return 1
 
 
 def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:

@@ -21,14 +21,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from digitset import data, machine, parts, results
 from digitset.board import Board, Tables
-from digitset.compare import evaluated
 from digitset.data import Splits
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation import ceiling
 from digitset.grid import TRIAL_SEED, Grid, check_cells, chosen_rates, row_name
 from digitset.lengths import curve
 from digitset.network import build
-from digitset.predict import load
+from digitset.predict import evaluated, load
 from digitset.record import Record
 from digitset.results import Row
 from digitset.run import Run
@@ -93,16 +92,22 @@ def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest
     _refuse_others(board, candidates, out)
     trials = [run for grid in grids for run in grid.trials()]
     jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
-    if failures := _make_all(board, "learning rates", jobs, workers, watch, trials):
-        return failures
-    rates = chosen_rates(trials, board.rows("search", trials))
-    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
+    failures = _make_all(board, "learning rates", jobs, workers, watch, trials)
+    # A row with a trial that could not be made, or whose every rate diverges, is left out; the others go on.
+    failed = {row_name(run) for run in trials if run not in board}
+    rates = chosen_rates([run for run in trials if row_name(run) not in failed], board.rows("search", trials))
+    untrained = {row_name(run) for run in trials} - failed - rates.keys()
+    failures += [
+        f"{'/'.join(name)}: trains with none of the learning rates; try lower ones" for name in sorted(untrained)
+    ]
+    rows = [run for run in found if row_name(run) not in failed | untrained]
+    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in rows]
     _refuse_others(board, cells, out)
     checksums = {run.data: data.load(run.data).checksum for run in cells}
     for run in cells:
         is_finished(Record(_folder(out, run)), run, checksums[run.data], resume=True)
     jobs = [Job(run, _folder(out, run), make_cell, (longest,)) for run in cells]
-    return _make_all(board, "cells", jobs, workers, watch, trials + cells)
+    return failures + _make_all(board, "cells", jobs, workers, watch, trials + cells)
 
 
 def _refuse_others(board: Board, cells: list[Run], out: Path) -> None:
@@ -167,7 +172,7 @@ def make_cell(run: Run, folder: Path, longest: int) -> Tables:
     task = parts.load("tasks", run.task)
     record = train(run, folder, resume=True)
     splits = data.load(run.data)
-    rows = results.rows(run, record, task.LOSS, evaluated(run, record, splits))
+    rows = results.rows(run, record, task.LOSS, evaluated(record, splits, run.device))
     work = flops(run, splits) * run.steps
     tables = {"results": [row | {"train_flops": work} for row in rows], "curves": validations(run, record)}
     if (run.task, run.model) == CLASSIFIER:

@@ -14,7 +14,7 @@ COMMANDS = {
     "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
     "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
     "show": "Show what a run is, its scores and its curves.",
-    "compare": "Train the rows of the mission's tables, set them beside the published numbers, and write a report.",
+    "compare": "Train the rows of README's tables, set them beside the published numbers, and write a report.",
     "bench": "Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.",
     "report": "Write the page of a benchmark anew, from its tables and runs.",
     "lengths": "Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.",

@@ -58,19 +58,16 @@ def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
         device: auto, cpu, cuda, cuda:1, mps ...
     """
     from digitset import data
-    from digitset.evaluation import evaluate, version
-    from digitset.predict import load
+    from digitset.predict import evaluated
     from digitset.record import Record
     from digitset.terminal import print_scores
 
     record = Record(folder)
-    predictor = load(folder, device)
-    splits = data.load(predictor.run.data)
+    run = record.run()
+    splits = data.load(run.data)
     if splits.checksum != record.data_checksum():
-        raise InputError(f"{folder}: trained on other data than {predictor.run.data or 'the packaged MNIST'} holds now")
-    report = evaluate(predictor.network, predictor.run, splits.to(predictor.device))
-    record.save_scores(report, version(predictor.task))
-    print_scores(report)
+        raise InputError(f"{folder}: trained on other data than {run.data or 'the packaged MNIST'} holds now")
+    print_scores(evaluated(record, splits, device))
 
 
 def show(run: tyro.conf.Positional[str]) -> None:
@@ -99,7 +96,7 @@ def compare(
     precision: str = "auto",
     data: Path | None = None,
 ) -> None:
-    """Train the rows of the mission's tables, set them beside the published numbers, and write a report.
+    """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
     Args:
         out: The folder of the report, the results and the runs. What it already holds is not made again.
@@ -221,6 +218,8 @@ def lengths(
 
     if not folders:
         raise InputError("expected the folders of one or more finished runs, got none")
+    if not 1 <= longest <= 1_000:
+        raise InputError(f"--longest: expected 1 to 1000, got {longest}")
     predictors = {str(folder): load(folder, device) for folder in folders}
     tasks = {predictor.run.task for predictor in predictors.values()}
     if len(tasks) > 1:

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from digitset import data, machine, parts, recipes, results
 from digitset.data import Splits
 from digitset.errors import InputError
-from digitset.evaluation import ceiling, evaluate, version
+from digitset.evaluation import ceiling
 from digitset.network import Network, lengths_of
-from digitset.predict import load
+from digitset.predict import evaluated, load
 from digitset.record import Record
 from digitset.run import Run
 from digitset.training import Listener, is_finished, train
@@ -66,6 +66,8 @@ def plan(
     Run that hold for all. Raises InputError for unknown names.
     """
     tasks, models, encoders = (tuple(dict.fromkeys(names)) for names in (("classify", *tasks), models, encoders))
+    if not models or not encoders:
+        raise InputError("expected one or more of --models and of --encoders")
     for folder, names in (("tasks", tasks), ("models", models), ("encoders", encoders)):
         for name in names:
             parts.check(folder, name)
@@ -101,7 +103,7 @@ def compare(
     for place, run in enumerate(runs):
         with watch(run, place) as watcher:
             record = _trained(run, out, watcher.listen)
-        report = evaluated(run, record, splits)
+        report = evaluated(record, splits, run.device)
         entries.setdefault(run.task, []).append(Entry(run, record, report, run.model))
     eye = entries["classify"][0]
     classifier = load(eye.record.folder, eye.run.device).network
@@ -119,17 +121,6 @@ def _trained(run: Run, out: Path, listener: Listener) -> Record:
 
 def _record(run: Run, out: Path) -> Record:
     return Record(out / "runs" / run.name)
-
-
-def evaluated(run: Run, record: Record, splits: Splits) -> dict[str, Any]:
-    """The scores of a finished run on the test images: kept ones where they are, else made and kept."""
-    task = parts.load("tasks", run.task)
-    report = record.scores(version(task))
-    if report is None:
-        predictor = load(record.folder, run.device)
-        report = evaluate(predictor.network, run, splits.to(predictor.device))
-        record.save_scores(report, version(task))
-    return report
 
 
 def _ceiling(task: str, like: Run, eye: Entry, classifier: Network, splits: Splits) -> Entry:

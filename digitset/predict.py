@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,9 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from digitset import hub, machine, parts, trained
+from digitset.data import Splits
 from digitset.errors import InputError
+from digitset.evaluation import evaluate, version
 from digitset.inputs import by_length, check
 from digitset.network import Network, build, rows_of
 from digitset.record import Record
@@ -118,6 +121,17 @@ def load(name: str | Path, device: str = "auto") -> Predictor:
             f"{record.folder}: weights of another version of '{run.model}' or '{run.encoder}': {error}"
         ) from error
     return Predictor(run, network, machine.device(device), record.folder)
+
+
+def evaluated(record: Record, splits: Splits, device: str = "auto") -> dict[str, Any]:
+    """The scores of a finished run on the test images: kept ones where they are, else made and kept."""
+    known = version(parts.load("tasks", record.run().task))
+    report = record.scores(known)
+    if report is None:
+        predictor = load(record.folder, device)
+        report = evaluate(predictor.network, predictor.run, splits.to(predictor.device))
+        record.save_scores(report, known)
+    return report
 
 
 def locate(name: str | Path) -> Path:

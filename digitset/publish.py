@@ -112,7 +112,7 @@ def _card(record: Record, predictor: Predictor, scores: dict[str, Any], name: st
         folder=name,
         usage=USAGE[None if task.LENGTHS == (1, 1) else task.ANCHORED],
         scores="\n".join(lines),
-        command=run.command(),
+        command=run.shared().command(),
         seconds=record.summary()["train_seconds"],
         machine=machine,
         commit=machine["commit"] or "of an installed package",

@@ -156,7 +156,10 @@ class Record:
         (out / "model.json").unlink(missing_ok=True)  # until it is there again, the folder is no whole model
         write_whole(out / "README.md", card.encode())
         for name in PUBLISHED[1:]:
-            write_whole(out / name, (self.folder / name).read_bytes())
+            write_whole(out / name, (self.folder / name).read_bytes() if name != "run.json" else self._shared())
+
+    def _shared(self) -> bytes:
+        return _json(self._read_json("run.json") | {"run": self.run().shared().to_json()})
 
     def _run_json(self, key: str) -> Any:
         if not self.exists:
@@ -176,7 +179,7 @@ class Record:
             ) from None
 
     def _write_json(self, name: str, values: Values) -> None:
-        self._write(name, (json.dumps(values, indent=2) + "\n").encode())
+        self._write(name, _json(values))
 
     def _write(self, name: str, content: bytes) -> None:
         write_whole(self.folder / name, content)
@@ -185,6 +188,10 @@ class Record:
 def to_bytes(weights: dict[str, Tensor]) -> bytes:
     """Weights as model.safetensors has them: the same weights are the same bytes, wherever and however they lie."""
     return save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
+
+
+def _json(values: Any) -> bytes:
+    return (json.dumps(values, indent=2) + "\n").encode()
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -199,6 +206,8 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    if os.name == "nt":  # where a folder cannot be opened
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""Rows of results: one writer for every CSV, so that all of them have the same columns."""
+"""Rows of results: what comparisons and benchmarks write of a run, all in the same columns, and their CSV files."""
 
 import csv
 import dataclasses

@@ -120,6 +120,10 @@ class Run:
         values["lengths"] = None if self.lengths is None else list(self.lengths)
         return values
 
+    def shared(self) -> "Run":
+        """The same for others to read: of the folder of its data, where it has one, the name alone."""
+        return self if self.data is None else dataclasses.replace(self, data=Path(self.data.name))
+
     @classmethod
     def from_json(cls, values: dict[str, Any], source: str = "run") -> "Run":
         """The run that `to_json` wrote. Raises InputError for a key unknown or missing, or a value of a wrong type."""

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from digitset import bench, parts
+from digitset.errors import InputError
 from digitset.evaluation import version
 from digitset.record import Record
 from digitset.run import Run
@@ -204,11 +205,15 @@ def print_scores(report: dict[str, Any]) -> None:
 
 
 def print_verdicts(out: Path) -> None:
-    """A sentence for each task of a benchmark, and where its tables and page are, if any cell is made."""
+    """A sentence for each task of a benchmark, and where its tables and page are; why there are none, if that is so."""
     from digitset.page import verdict, write  # with matplotlib, which only a page has to wait for
     from digitset.standings import standings
 
-    if (out / "results.csv").exists():
-        for standing in standings(out):
-            console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
-        console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)
+    try:
+        found = standings(out)
+    except InputError as error:  # all that was to be made has failed, or is a floor
+        console.print(f"no page yet: {error}", highlight=False, markup=False, soft_wrap=True)
+        return
+    for standing in found:
+        console.print(f"{standing.task}: {verdict(standing)}", highlight=False, soft_wrap=True)
+    console.print(f"tables: {out / 'results.csv'}   page: {write(out)}", soft_wrap=True)

@@ -176,17 +176,15 @@ def demo(
         browser: Open the page.
     """
     from digitset import trained
+    from digitset.demo import serve
     from digitset.predict import load
 
-    try:
-        from digitset.demo.server import serve
-    except ImportError as error:
-        raise InputError(f"the demo needs {error.name}: install digitset[demo]") from None
-    kinds = ["/".join((run.task, run.model)) for run in (load(name).run for name in models)]
+    packaged = sorted(trained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
+    predictors = {name: load(name) for name in models or packaged}
+    kinds = [f"{predictor.run.task}/{predictor.run.model}" for predictor in predictors.values()]
     if len(set(kinds)) < len(kinds):
         raise InputError(f"expected one model of a kind for each task, got {', '.join(kinds)}")
-    packaged = sorted(trained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
-    serve({name: load(name) for name in models or packaged}, host, port, browser)
+    serve(predictors, host, port, browser)
 
 
 def _draw_steps(path: Path, asked: "Asked") -> None:

@@ -17,11 +17,12 @@ import pytest
 
 from digitset import cli
 from digitset.bench import Progress, _failure, bench
+from digitset.board import Board
 from digitset.errors import InputError, TrainingError
 from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
 from digitset.results import COLUMNS, Row, identity
 from digitset.run import Run
-from digitset.terminal import GridWatch
+from digitset.terminal import GridWatch, print_verdicts
 from digitset.workers import nodes, processes
 
 SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
@@ -280,8 +281,7 @@ def test_a_rate_that_does_not_train_is_never_chosen() -> None:
     assert chosen_rates(trials, found(None, "0.2", "")) == {row: 0.001}
     assert chosen_rates(trials, found("0.2", "0.2", "0.1")) == {row: 0.001}  # the lower of two that are equal
     assert chosen_rates(trials, found("0.3", "0.2", "")) == {row: 0.0031622776}  # to the last digit
-    with pytest.raises(InputError, match="none of the learning rates"):
-        chosen_rates(trials, found("", None, ""))
+    assert chosen_rates(trials, found("", None, "")) == {}
 
 
 def test_models_that_are_not_trained_alike_are_not_compared() -> None:
@@ -290,10 +290,18 @@ def test_models_that_are_not_trained_alike_are_not_compared() -> None:
         check_cells(grid.cells() + Grid(("sum",), ("mlp",), seeds=1, settings={"steps": 9}).cells())
 
 
+def test_a_benchmark_without_a_cell_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Board(tmp_path).add(Run("sum"), {"search": [identity(Run("sum"))]}, [])
+    print_verdicts(tmp_path)
+    assert capsys.readouterr().out.startswith("no page yet: ")
+
+
 def test_a_rate_that_diverges_does_not_end_the_grid(tmp_path: Path) -> None:
     grid = Grid(("sum",), ("exact",), ("lenet",), seeds=1, learning_rates=(1e30, 2e-3), settings={"steps": 8})
+    hopeless = Grid(("sum",), ("constant",), ("lenet",), seeds=1, learning_rates=(1e30, 1e31), settings={"steps": 8})
     with processes(jobs=1) as workers:
-        assert bench([grid], tmp_path, workers, lambda _: None, longest=5) == []
+        (failure,) = bench([grid, hopeless], tmp_path, workers, lambda _: None, longest=5)
+    assert failure == "sum/constant/lenet: trains with none of the learning rates; try lower ones"
     assert {row["learning_rate"] for row in table(tmp_path)} == {"0.002"}
     assert {row["accuracy"] == "" for row in table(tmp_path, "search")} == {True, False}
 

@@ -52,6 +52,9 @@ def test_evaluate_and_show(run_folder: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "published" in result.stdout
     assert "n 9,990" in result.stdout
+    kept = (run_folder / "scores.json").stat().st_mtime_ns
+    assert digitset("evaluate", run_folder).stdout == result.stdout
+    assert (run_folder / "scores.json").stat().st_mtime_ns == kept, "test images are scored once"
     shown = digitset("show", run_folder).stdout
     for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
         assert words in shown
@@ -124,6 +127,8 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["show", nothing], "expected the folder of a run, found no run.json"),
         (["show", "summ"], "or a packaged model, one of"),
         (["compare", "--models", "oracle"], "unknown model 'oracle'"),
+        (["compare", "--encoders"], "expected one or more of --models and of --encoders"),
+        (["lengths", run_folder, "--longest", "0"], "--longest: expected 1 to 1000, got 0"),
         (["compare", "--encoders", "eye"], "unknown encoder 'eye'"),
         (["train", "sum", "--lengths", "1", "6000", "--pool", "6000"], "--lengths: expected at most 5000"),
         (["lengths", nothing], "expected the folder of a run, found no run.json"),

@@ -208,6 +208,7 @@ def test_a_host_of_all_addresses_answers_to_any_name(predictors: dict[str, Predi
 
     assert asyncio.run(ask("0.0.0.0")).status_code == 200
     assert asyncio.run(ask("127.0.0.1")).status_code == 400
+    assert asyncio.run(ask("A-Machine.example")).status_code == 200
 
 
 def test_local_names_are_served(service: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -235,6 +236,21 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(export, "precise", lambda: translation.precise() | broken)
     with pytest.raises(InputError, match=r"not written: .* differ from torch's by"):
         export.export(predictor("contains", "exact"), tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_answer_that_is_no_number_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = export._differences
+    calls: list[int] = []
+
+    def with_nan(*arguments: Any) -> list[float]:
+        calls.append(1)
+        output, answer, *more = measured(*arguments)
+        return [output, math.nan if len(calls) == 3 else answer, *more]
+
+    monkeypatch.setattr(export, "_differences", with_nan)
+    with pytest.raises(InputError, match="not written"):
+        export.export(predictor("sum", "exact"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
 
 

@@ -94,10 +94,14 @@ def test_other_images_are_not_called_mnist(run_folder: Path, tmp_path: Path) -> 
     other = tmp_path / "other"
     shutil.copytree(run_folder, other)
     facts = json.loads((other / "run.json").read_text())
+    facts["run"]["data"] = "/home/somebody/clothes"
     (other / "run.json").write_text(json.dumps(facts | {"data": "0" * 64}))
     publish(other, tmp_path / "out", "hub:somebody/clothes")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "trained on MNIST" not in card
+    assert "--data clothes" in card
+    assert not [path for path in (tmp_path / "out").iterdir() if b"/home/somebody" in path.read_bytes()]
+    assert digitset.load(tmp_path / "out").run.data == Path("clothes")
     assert 'digitset.load("hub:somebody/clothes")' in card
 
 

@@ -70,7 +70,8 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
         return FileResponse(PAGE / "index.html")
 
     app.add_middleware(Gate)
-    names = ["*"] if host in EVERYWHERE else [*LOCAL, host]
+    asked_for = (f"[{host}]" if ":" in host else host).lower()  # as browsers write it
+    names = ["*"] if host in EVERYWHERE else [*LOCAL, asked_for]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unexpected)

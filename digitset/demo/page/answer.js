@@ -82,7 +82,7 @@ export function showModels(fieldset, now) {
     text: (one) => title(one.model),
   });
   for (const one of modelsOfTask()) {
-    const card = fieldset.querySelector(`[value="${one.name}"]`).parentElement;
+    const card = fieldset.querySelector(`[value="${CSS.escape(one.name)}"]`).parentElement;
     const said = found?.said[one.model];
     const truth = found?.known && said && !said.refused ? truthOf(now, found, one) : null;
     let note = card.querySelector(".note");
@@ -102,7 +102,7 @@ export function choices(fieldset, values, now, how) {
     for (const old of fieldset.querySelectorAll("label")) old.remove();
     for (const value of values) fieldset.append(choice(value, how));
   }
-  for (const value of values) fieldset.querySelector(`[value="${how.value(value)}"]`).checked = how.chosen(value, now);
+  for (const value of values) fieldset.querySelector(`[value="${CSS.escape(how.value(value))}"]`).checked = how.chosen(value, now);
 }
 
 function choice(value, how) {

@@ -11,12 +11,15 @@ export async function ask() {
   again = true;
   if (asking) return;
   asking = true;
-  while (again) {
-    again = false;
-    const answers = await askOnce();
-    set({ answers });
+  try {
+    while (again) {
+      again = false;
+      const answers = await askOnce();
+      set({ answers });
+    }
+  } finally {
+    asking = false;
   }
-  asking = false;
 }
 
 // {keys, chosen, task, model, said: {model: answer}, problem}; `keys` are those of the tiles that were asked about.

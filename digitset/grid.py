@@ -177,14 +177,21 @@ def row_name(values: Run | Row) -> RowName:
 
 
 def chosen_rates(trials: list[Run], found: list[Row]) -> dict[RowName, float]:
-    """The learning rate of each row with the highest accuracy on validation images; the lower one where two are equal.
+    """The learning rate of each row with the highest accuracy on validation images.
 
+    Of two that are equal, as those of a floor are, it is the one with the lower loss; then the lower one.
     `found` has a row for each trial. A row that trained with none of its rates is not among them.
     """
-    accuracies = {row["recipe"]: row.get("accuracy") for row in found}
-    best: dict[RowName, tuple[float, float]] = {}
+    rows = {row["recipe"]: row for row in found}
+    best: dict[RowName, tuple[float, float, float]] = {}
     for run in trials:
-        accuracy = accuracies.get(identity(run)["recipe"])
-        candidate = (float("-inf") if accuracy in (None, "") else float(accuracy), -run.learning_rate)
+        row = rows.get(identity(run)["recipe"], {})
+        accuracy, loss = (row.get(name, "") for name in ("accuracy", "loss"))
+        worst = float("-inf")
+        candidate = (
+            worst if accuracy == "" else float(accuracy),
+            worst if loss == "" else -float(loss),
+            -run.learning_rate,
+        )
         best[row_name(run)] = max(best.get(row_name(run), candidate), candidate)
-    return {name: -rate for name, (accuracy, rate) in best.items() if accuracy > float("-inf")}
+    return {name: -rate for name, (accuracy, _, rate) in best.items() if accuracy > float("-inf")}

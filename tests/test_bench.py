@@ -281,7 +281,10 @@ def test_a_rate_that_does_not_train_is_never_chosen() -> None:
     assert chosen_rates(trials, found(None, "0.2", "")) == {row: 0.001}
     assert chosen_rates(trials, found("0.2", "0.2", "0.1")) == {row: 0.001}  # the lower of two that are equal
     assert chosen_rates(trials, found("0.3", "0.2", "")) == {row: 0.0031622776}  # to the last digit
+    losses = [one | {"loss": loss} for one, loss in zip(found("0.2", "0.2", "0.2"), ("0.7", "0.9", "0.8"), strict=True)]
+    assert chosen_rates(trials, losses) == {row: 0.0031622776}  # what a floor answers is the same at any
     assert chosen_rates(trials, found("", None, "")) == {}
+    assert chosen_rates(trials, [one | {"accuracy": 0.0, "loss": 0.0} for one in found("", "", "")]) == {row: 0.0005}
 
 
 def test_models_that_are_not_trained_alike_are_not_compared() -> None:

@@ -4,6 +4,7 @@ Each is one narrow pair of axes, so that a phone shows it as it is. What is draw
 text, light or dark.
 """
 
+import base64
 import html
 import io
 import math
@@ -15,6 +16,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from digitset.figures import COLOURS, INK, STYLE
 from digitset.standings import FLOOR, Standing
@@ -43,11 +45,30 @@ def svg(draw: Callable[[Axes], None], name: str, height: float = 3.4) -> str:
 
 
 def inline(text: str, name: str) -> str:
-    """The `<svg>` element of an SVG file, in the ink of the page around it, with ids that no other element has."""
-    text = text[text.index("<svg") :].replace(INK, "currentColor").replace("'DejaVu Sans', ", "")
+    """The `<svg>` element of an SVG file, in the ink of the page around it, with ids that no other element has.
+
+    It is several times smaller: a page has dozens. Numbers are to a hundredth of a pixel, images of grey are grey.
+    """
+    text = re.sub(r"<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r"(?<=data:image/png;base64,)[\w+/=\s]+", _smaller, text)
+    text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.2f}", text)
+    text = re.sub(r">\s+<", "><", text)
+    meant = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in meant else "", text)
+    text = text.replace(INK, "currentColor").replace("'DejaVu Sans', ", "")
     prefix = re.sub(r"\W+", "-", name)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(name)}"', 1)
+
+
+def _smaller(content: re.Match[str]) -> str:
+    """A PNG in base64, of grey values alone where it is opaque and has no colour."""
+    with Image.open(io.BytesIO(base64.b64decode(content[0]))) as image:
+        red, green, blue, alpha = image.convert("RGBA").split()
+        grey = alpha.getextrema() == (255, 255) and red.tobytes() == green.tobytes() == blue.tobytes()
+        packed = io.BytesIO()
+        (red if grey else image).save(packed, "PNG", optimize=True)
+    return base64.b64encode(packed.getvalue()).decode()
 
 
 def seeds(standing: Standing) -> str:

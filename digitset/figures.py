@@ -32,7 +32,14 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "digitset",
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
-SHEET_STYLE: dict[Any, Any] = {**STYLE, "axes.grid": False, "svg.fonttype": "none"}
+# Digits are kept as their 28x28 pixels, each for itself: enlarged, a sheet is several times the size.
+SHEET_STYLE: dict[Any, Any] = {
+    **STYLE,
+    "axes.grid": False,
+    "svg.fonttype": "none",
+    "image.composite_image": False,
+    "image.interpolation": "none",
+}
 STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
 

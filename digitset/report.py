@@ -15,7 +15,7 @@ from digitset.predict import Predictor, load
 from digitset.record import write_whole
 from digitset.tasks import Task
 
-SHEET_ROWS = 6
+SHEET_ROWS = 5
 HEADINGS = ("model", "encoder", "accuracy (95 %)", "loss", "other", "random sequences", "parameters", "training")
 PUBLISHED_HEADINGS = ("published", "last epochs")
 
@@ -133,7 +133,7 @@ def _figures(folder: Path, task: str, module: Task, entries: list[Entry], splits
 def readings_figures(
     folder: Path, name: str, predictor: Predictor, splits: Splits, suffix: str = ".png"
 ) -> list[tuple[str, Path]]:
-    """Captions and paths of the figures of one model: confusion, reliability, predictions, attention."""
+    """Captions and paths of the figures of one model: confusion, reliability, predictions (with attention if any)."""
     task, label = predictor.run.task, f"{predictor.run.task}_{name}"
     sets = evaluation_sets(
         splits.test.to(predictor.device), predictor.task, lengths_of(predictor.run), predictor.network.longest
@@ -149,12 +149,13 @@ def readings_figures(
         bins = calibration.reliability(readings.probabilities, readings.target)
         figures.reliability(path, f"{task}, {name}: certainty and accuracy", bins)
         made.append((f"{name}: how often it is right, by its certainty", path))
-    path = folder / f"{label}_predictions{suffix}"
     rows = _telling_rows(predictor.task, readings)
-    title = f"{task}, {name}: the worst errors, then the first of the test set"
-    figures.predictions(path, title, predictor.task, readings, rows)
-    made.append((f"{name}: predictions", path))
-    if readings.batch.anchor is not None and hasattr(predictor.network.model, "attention"):
+    if readings.batch.anchor is None or not hasattr(predictor.network.model, "attention"):
+        path = folder / f"{label}_predictions{suffix}"
+        title = f"{task}, {name}: the worst errors, then the first of the test set"
+        figures.predictions(path, title, predictor.task, readings, rows)
+        made.append((f"{name}: predictions", path))
+    else:  # the same sequences and answers, and where it looked
         path = folder / f"{label}_attention{suffix}"
         weights = _attention(predictor, readings, rows)
         figures.attention(

@@ -47,11 +47,12 @@ def svg(draw: Callable[[Axes], None], name: str, height: float = 3.4) -> str:
 def inline(text: str, name: str) -> str:
     """The `<svg>` element of an SVG file, in the ink of the page around it, with ids that no other element has.
 
-    It is several times smaller: a page has dozens. Numbers are to a hundredth of a pixel, images of grey are grey.
+    It is several times smaller: a page has dozens. Numbers above 1, which are pixels, are to a
+    hundredth; images of grey are grey.
     """
     text = re.sub(r"<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"(?<=data:image/png;base64,)[\w+/=\s]+", _smaller, text)
-    text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.2f}", text)
+    text = re.sub(r"\b[1-9]\d*\.\d{4,}", lambda number: f"{float(number[0]):.2f}", text)
     text = re.sub(r">\s+<", "><", text)
     meant = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in meant else "", text)

@@ -6,7 +6,7 @@ The file says in its metadata all that there is to know of it; every value is a 
     task, question      what is asked
     model, encoder      what answers
     run                 the configuration of its training, as JSON
-    weights_sha256      of the weights, as in the run's model.json
+    weights_sha256      of the weights in float32, as in model.json of a run (not of one published with --half)
     longest             the most images that a sequence may have; empty where any number may
     anchored            "true" where there is an input `anchors`
     preprocessing, images, lengths, anchors, answer, output, attention

@@ -1,14 +1,15 @@
 """A finished run -> a folder that anybody can load, with a card that says what it is: `digitset.load` reads both."""
 
 import math
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from digitset import data, hub
 from digitset.errors import InputError
 from digitset.evaluation import version
-from digitset.predict import Predictor, load
-from digitset.record import PUBLISHED, Record
+from digitset.predict import Predictor, evaluated, load
+from digitset.record import PUBLISHED, Record, halved
 
 CARD = """---
 license: mit
@@ -19,7 +20,7 @@ tags: [mnist, set-aggregation, {task}]
 # {task}/{model}
 
 {question} A `{model}` over images encoded by `{encoder}`, trained on {images} with digitset {version}.
-{parameters:,} parameters; weights in float32, no code and no pickle.
+{parameters:,} parameters; weights in {kinds}, no code and no pickle.
 
 ```python
 import digitset
@@ -61,11 +62,14 @@ USAGE = {
 }
 
 
-def publish(folder: str | Path, out: Path, name: str | None = None) -> Predictor:
+def publish(folder: str | Path, out: Path, name: str | None = None, half: bool = False) -> Predictor:
     """Writes the run of a folder, or a packaged model, into `out`, with its card; what was written, loaded again.
 
-    `name` is what the card tells to load, the folder itself by default. Raises InputError for a run that is not
-    finished or not evaluated, and if `out` holds anything else than an earlier version of this task and model.
+    `name` is what the card tells to load, the folder itself by default. With `half`, matrices and kernels are
+    rounded to float16, for half the size; the model that is so made is scored anew, on the test images.
+
+    Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
+    version of this task and model.
     """
     predictor = load(folder)
     record = Record(predictor.folder or folder)
@@ -80,8 +84,19 @@ def publish(folder: str | Path, out: Path, name: str | None = None) -> Predictor
         same = there.exists and (there.run().task, there.run().model) == (predictor.run.task, predictor.run.model)
         if not (only and same) or record.folder.resolve() == out.resolve():
             raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
-    record.publish(out, _card(record, predictor, scores, name or out.resolve().name))
+    with tempfile.TemporaryDirectory() as place:
+        if half:
+            record, scores = _halved(record, predictor, Path(place))
+        record.publish(out, _card(record, predictor, scores, name or out.resolve().name))
     return load(out)
+
+
+def _halved(record: Record, predictor: Predictor, folder: Path) -> tuple[Record, dict[str, Any]]:
+    """The record of the same run with rounded weights, and its scores."""
+    record.publish(folder, "")
+    made, summary = Record(folder), record.summary()
+    made.finish(halved(record.weights()), {key: value for key, value in summary.items() if key != "sha256"})
+    return made, evaluated(made, data.load(predictor.run.data))
 
 
 def push(out: Path, name: str) -> str:
@@ -109,6 +124,7 @@ def _card(record: Record, predictor: Predictor, scores: dict[str, Any], name: st
         images="MNIST" if record.data_checksum() == data.load().checksum else "images of its own, which are not MNIST",
         version=machine["digitset"],
         parameters=record.summary()["parameters"],
+        kinds=" and ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in record.weights().values()})),
         folder=name,
         usage=USAGE[None if task.LENGTHS == (1, 1) else task.ANCHORED],
         scores="\n".join(lines),

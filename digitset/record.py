@@ -185,6 +185,11 @@ class Record:
         write_whole(self.folder / name, content)
 
 
+def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Matrices and kernels in float16, of half the size; vectors, which are few and may be large, as they are."""
+    return {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
+
+
 def to_bytes(weights: dict[str, Tensor]) -> bytes:
     """Weights as model.safetensors has them: the same weights are the same bytes, wherever and however they lie."""
     return save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})

@@ -35,13 +35,16 @@ def models() -> None:
     print_table("models in the package", ("load", "encoder", "accuracy, test", "parameters", "size"), rows)
 
 
-def publish(run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], push: str | None = None) -> None:
+def publish(
+    run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], push: str | None = None, half: Flag = False
+) -> None:
     """Write a run's weights, settings, scores and a card into a folder that anybody can load.
 
     Args:
         run: The folder of a finished and evaluated run.
         folder: The folder to write; `digitset.load` reads it.
         push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
+        half: Round matrices and kernels to float16, for half the size, and score what that makes.
     """
     from digitset import hub
     from digitset import publish as publishing
@@ -49,7 +52,7 @@ def publish(run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], 
 
     if push is not None:
         hub.check(push)
-    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}")
+    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half)
     console.print(f'published: {folder}   digitset.load("{folder}")', soft_wrap=True, highlight=False)
     if push is not None:
         console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)

@@ -43,6 +43,21 @@ def test_the_folder_is_whole_and_answers_like_the_run(run_folder: Path, publishe
     assert Record(published).scores(version(after.task)) == Record(run_folder).scores(version(before.task))
 
 
+def test_half_of_the_size_is_another_model_with_scores_of_its_own(run_folder: Path, tmp_path: Path) -> None:
+    publish(run_folder, tmp_path / "half", half=True)
+    before, after = digitset.load(run_folder), digitset.load(tmp_path / "half")
+    np.testing.assert_allclose(after.predict([IMAGES]), before.predict([IMAGES]), atol=1e-2)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (run_folder, tmp_path / "half")]
+    assert sizes[1] < 0.6 * sizes[0]
+    record = Record(tmp_path / "half")
+    kept = record.scores(version(after.task))
+    assert kept is not None
+    anew = evaluate(after.network, after.run, data.load())
+    assert {name: found["scores"] for name, found in kept.items()} == {name: anew[name]["scores"] for name in anew}
+    assert record.summary() | {"sha256": ""} == Record(run_folder).summary() | {"sha256": ""}
+    assert "weights in float16 and float32" in (tmp_path / "half" / "README.md").read_text()
+
+
 def test_the_card_says_what_was_measured(run_folder: Path, published: Path) -> None:
     card = (published / "README.md").read_text()
     assert card.startswith("---\nlicense: mit\n")
@@ -151,6 +166,6 @@ def test_packaged_models_are_those_of_the_recipes(name: str) -> None:
     predictor = digitset.load(name)
     assert predictor.run == recipes.PACKAGED[name]
     assert predictor.folder is not None
-    assert (predictor.folder / "model.safetensors").stat().st_size < 3e6
+    assert (predictor.folder / "model.safetensors").stat().st_size < 1.6e6
     assert Record(predictor.folder).scores(version(predictor.task)) is not None
     assert digitset.load(name.split("/")[0]).run.task == predictor.run.task

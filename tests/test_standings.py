@@ -1,10 +1,15 @@
 """Verdicts on made-up tables: what is claimed, what is not, and what the page says of floor and ceiling."""
 
+import base64
+import io
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from digitset import page
+from digitset import charts, page
 from digitset.errors import InputError
 from digitset.results import CURVES, Row, write_csv
 from digitset.standings import standings
@@ -137,3 +142,24 @@ def test_floors_alone_are_no_benchmark(tmp_path: Path) -> None:
     write(tmp_path, rows("constant", GOOD))
     with pytest.raises(InputError, match="beside floor and ceiling"):
         standings(tmp_path)
+
+
+def test_an_inlined_figure_is_smaller_and_looks_the_same() -> None:
+    digit = np.arange(784, dtype=np.uint8).reshape(28, 28)
+    packed = io.BytesIO()
+    Image.fromarray(np.dstack([digit, digit, digit, np.full_like(digit, 255)])).save(packed, "PNG")
+    whole = base64.b64encode(packed.getvalue()).decode()
+    text = f"""<?xml?><svg width="1.123456pt"><!-- words -->
+ <g id="patch_1"><path id="letter" transform="scale(0.015625)" d="M 12.345678 -0.123456"/></g>
+ <use xlink:href="#letter" x="-71.987654"/><image xlink:href="data:image/png;base64,
+{whole}"/><text>0.1234</text></svg>"""
+    found = charts.inline(text, "a name")
+    assert '<g><path id="a-name-letter" transform="scale(0.015625)" d="M 12.35 -0.123456"/></g>' in found
+    assert '<use xlink:href="#a-name-letter" x="-71.99"/>' in found
+    assert "words" not in found
+    assert "<text>0.1234</text>" in found
+    (smaller,) = re.findall(r"base64,([^\"]+)", found)
+    with Image.open(io.BytesIO(base64.b64decode(smaller))) as image:
+        assert image.mode == "L"
+        np.testing.assert_array_equal(np.asarray(image), digit)
+    assert len(smaller) < len(whole)

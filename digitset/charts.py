@@ -47,8 +47,8 @@ def svg(draw: Callable[[Axes], None], name: str, height: float = 3.4) -> str:
 def inline(text: str, name: str) -> str:
     """The `<svg>` element of an SVG file, in the ink of the page around it, with ids that no other element has.
 
-    It is made smaller, since a page has dozens: numbers above 1, which are pixels, are to a hundredth (those below may be
-    the scale of letters), and images of grey have one channel.
+    It is made smaller, since a page has dozens: numbers above 1, which are pixels, are to a hundredth (those below may
+    be the scale of letters), and images of grey have one channel.
     """
     text = re.sub(r"<!--.*?-->", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r"(?<=data:image/png;base64,)[\w+/=\s]+", _smaller, text)

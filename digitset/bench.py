@@ -87,7 +87,7 @@ def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest
     board = Board(out)
     found = [run for grid in grids for run in grid.cells()]
     candidates = [
-        replace(run, learning_rate=rate) for grid in grids for run in grid.cells() for rate in grid.learning_rates
+        replace(run, learning_rate=rate) for grid in grids for run in grid.cells() for rate in grid.rates(run)
     ]
     _refuse_others(board, candidates, out)
     trials = [run for grid in grids for run in grid.trials()]

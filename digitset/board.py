@@ -44,12 +44,12 @@ class Board:
         ours: dict[RowName, set[str]] = {}
         for run in cells:
             ours.setdefault(row_name(run), set()).add(results.identity(run)["recipe"])
-        protocols = {run.task: results.protocol(run) for run in cells}
+        protocols = {run.task: own for run in cells if (own := results.protocol(run))}
         found = set()
         for tables in self.cells.values():
             for row in tables.get("results", []):
                 name, learned = row_name(row), row["model"] != "ceiling"
-                alike = row["protocol"] == protocols.get(row["task"], row["protocol"])
+                alike = row["protocol"] in ("", protocols.get(row["task"], row["protocol"]))
                 if learned and not (alike and row["recipe"] in ours.get(name, {row["recipe"]})):
                     found.add(name)
         return found

@@ -25,7 +25,8 @@ class Grid:
     That is chosen for each task, model and encoder among `learning_rates`: the one with the highest accuracy on
     validation images at the end of a run of `search_steps` with a seed that no cell has. One rate is taken as it is.
 
-    `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task.
+    `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task. But a floor,
+    a model that sees no image, has to converge to be one: it has a recipe of its own, in no more steps than the others.
     """
 
     tasks: tuple[str, ...]
@@ -62,15 +63,17 @@ class Grid:
 
     def trials(self) -> list[Run]:
         """The short runs that a learning rate is chosen by; none where there is one rate only."""
-        if len(self.learning_rates) == 1:
-            return []
         runs = []
-        for row in self._rows():
-            run = self._run(row)
+        for run in map(self._run, self._rows()):
             steps = max(1, run.steps // 4) if self.search_steps is None else self.search_steps
             changes = {"seed": TRIAL_SEED, "steps": steps, "validate_every": steps}
-            runs += [replace(run, learning_rate=rate, **changes) for rate in self.learning_rates]
+            if len(self.rates(run)) > 1:
+                runs += [replace(run, learning_rate=rate, **changes) for rate in self.rates(run)]
         return runs
+
+    def rates(self, run: Run) -> tuple[float, ...]:
+        """The learning rates that are tried for a cell."""
+        return self.learning_rates if parts.load("models", run.model).sees_images else (run.learning_rate,)
 
     def _rows(self) -> list[RowName]:
         return [(task, model, encoder) for task in self.tasks for model in self.models for encoder in self.encoders]
@@ -79,6 +82,8 @@ class Grid:
         settings = {**Run(*row).to_json(), **recipes.brief(row[0], sees_images=True), **self.settings}
         settings["learning_rate"] = self.learning_rates[0]
         run = Run.from_json(settings, "a grid's settings")
+        if not parts.load("models", run.model).sees_images:
+            run = replace(run, **recipes.FLOOR | {"steps": min(run.steps, recipes.FLOOR["steps"])})
         return replace(run, validate_every=max(1, run.steps // VALIDATIONS))
 
 
@@ -164,7 +169,8 @@ def check_cells(cells: Iterable[Run]) -> None:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
-        if protocols.setdefault(run.task, protocol(run)) != protocol(run):
+        own = protocol(run)
+        if own and protocols.setdefault(run.task, own) != own:
             raise InputError(
                 f"the grid trains models of task {run.task} with different settings: they cannot be compared"
             )

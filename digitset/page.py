@@ -100,7 +100,7 @@ def table(standing: Standing) -> list[tuple[str, ...]]:
                 _number(one.mean("accuracy", "single"), ".4f"),
                 _number(one.mean("accuracy", "random"), ".4f") if standing.evaluation != "random" else "",
                 _number(one.mean("parameters"), ",.0f") if cost else "",
-                _number(one.mean("train_images"), ",.0f") if cost else "",
+                _number(one.mean("train_images"), ",.0f") if one.learned else "",
                 _number(one.mean("train_seconds"), ",.0f") if cost else "",
                 f"{work.mean / 1e15:,.3g}" if work and work.mean and cost else "",
                 _number(one.mean("learning_rate"), "g") if cost else "",

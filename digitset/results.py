@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from digitset import parts
 from digitset.errors import InputError
 from digitset.record import Record, write_whole
 from digitset.run import Run
@@ -33,7 +34,12 @@ def identity(run: Run) -> Row:
 
 
 def protocol(run: Run) -> str:
-    """A digest of what models of a task must have in common to be compared: all but themselves, seed and rate."""
+    """A digest of what models of a task must have in common to be compared: all but themselves, seed and rate.
+
+    Empty for a floor, which sees no image and is trained in its own way.
+    """
+    if not parts.load("models", run.model).sees_images:
+        return ""
     own = ("model", "encoder", "model_options", "encoder_options", "seed", "learning_rate")
     return _digest({name: value for name, value in run.to_json().items() if name not in own})
 

@@ -85,11 +85,10 @@ def test_a_row_for_each_cell_and_set(made: Path) -> None:
 
 def test_the_learning_rate_is_the_best_on_validation(made: Path) -> None:
     search = table(made, "search")
-    assert len(search) == 4
-    for model in ("constant", "exact"):
-        tried = {row["learning_rate"]: float(row["accuracy"]) for row in search if row["model"] == model}
-        (chosen,) = {row["learning_rate"] for row in table(made) if row["model"] == model}
-        assert tried[chosen] == max(tried.values())
+    assert [row["model"] for row in search] == ["exact", "exact"]  # a floor has a recipe of its own
+    tried = {row["learning_rate"]: float(row["accuracy"]) for row in search}
+    (chosen,) = {row["learning_rate"] for row in table(made) if row["model"] == "exact"}
+    assert tried[chosen] == max(tried.values())
 
 
 def test_run_again_it_makes_nothing(made: Path) -> None:
@@ -119,7 +118,7 @@ def test_the_tables_are_enough_to_go_on(made: Path, tmp_path: Path) -> None:
     run("bench", *SMALL, *more, "--out", tmp_path)
     assert {path.name for path in tmp_path.glob("runs/**/seed*")} == {"seed2"}
     assert [row for row in table(tmp_path, without=set()) if row["seed"] != "2"] == table(made, without=set())
-    assert len(table(tmp_path, "search")) == 4
+    assert len(table(tmp_path, "search")) == 2
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_mistakes_are_one_line(
         assert exit_.value.code == 2
         assert words in said.err
         assert len(said.err.strip().splitlines()) == 1
-    assert len(table(made, "search")) == 4
+    assert len(table(made, "search")) == 2
     assert not list(made.glob("runs/sum/mlp*"))
 
 
@@ -264,6 +263,16 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
         read_grids(path)
 
 
+def test_a_floor_has_its_own_recipe() -> None:
+    grids = [Grid(("contains",), ("constant", "exact"), seeds=1, settings={"steps": steps}) for steps in (20, 9_000)]
+    for grid in grids:
+        check_cells(grid.cells())
+        assert {run.model for run in grid.trials()} == {"exact"}
+    short, floor = (run for grid in grids for run in grid.cells() if run.model == "constant")
+    assert (floor.steps, floor.learning_rate, floor.curriculum) == (500, 3e-2, 0.0)
+    assert short.steps == 20
+
+
 def test_one_cell_twice_is_refused() -> None:
     grid = Grid(("sum",), ("exact",), seeds=1)
     with pytest.raises(InputError, match="twice"):
@@ -301,10 +310,10 @@ def test_a_benchmark_without_a_cell_says_so(tmp_path: Path, capsys: pytest.Captu
 
 def test_a_rate_that_diverges_does_not_end_the_grid(tmp_path: Path) -> None:
     grid = Grid(("sum",), ("exact",), ("lenet",), seeds=1, learning_rates=(1e30, 2e-3), settings={"steps": 8})
-    hopeless = Grid(("sum",), ("constant",), ("lenet",), seeds=1, learning_rates=(1e30, 1e31), settings={"steps": 8})
+    hopeless = Grid(("sum",), ("mlp",), ("lenet",), seeds=1, learning_rates=(1e30, 1e31), settings={"steps": 8})
     with processes(jobs=1) as workers:
         (failure,) = bench([grid, hopeless], tmp_path, workers, lambda _: None, longest=5)
-    assert failure == "sum/constant/lenet: trains with none of the learning rates; try lower ones"
+    assert failure == "sum/mlp/lenet: trains with none of the learning rates; try lower ones"
     assert {row["learning_rate"] for row in table(tmp_path)} == {"0.002"}
     assert {row["accuracy"] == "" for row in table(tmp_path, "search")} == {True, False}
 

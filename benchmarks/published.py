@@ -40,6 +40,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from digitset import machine, parts
+from digitset.compare import PUBLISHED
 from digitset.data import Digits
 from digitset.errors import InputError
 from digitset.network import Network
@@ -47,13 +48,6 @@ from digitset.record import Record, write_whole
 from digitset.rng import generator
 from digitset.sequences import Batch, published
 
-# Accuracy and loss in its README, and the accuracy of the last ten epochs, read off its figures of the running mean.
-QUOTED = {
-    ("sum", "mlp"): (0.27, 1.69, None),
-    ("sum", "transformer"): (0.66, 1.18, 0.82),
-    ("contains", "mlp"): (0.77, 0.64, None),
-    ("contains", "transformer"): (0.92, 0.12, 0.96),
-}
 TASKS, MODELS = ("sum", "contains"), ("mlp", "transformer")
 DROPS = (30, 40)  # epochs from which the learning rate is a tenth of what it was
 IDENTITY = ("task", "model", "seed", "items")
@@ -230,11 +224,11 @@ def show(cells: list[Cell], rows: list[Row]) -> None:
     for run in cells:
         made = of(run, rows)
         last, ten = len(made), made[-10:]
-        accuracy, loss, ten_last = QUOTED[run.task, run.model]
+        quote = PUBLISHED[run.task, run.model]
         for epochs, values, quoted in (
-            (f"1-{last}", (mean(made, "batch_accuracy"), mean(made[-1:], "batch_loss")), (accuracy, loss)),
+            (f"1-{last}", (mean(made, "batch_accuracy"), mean(made[-1:], "batch_loss")), (quote.accuracy, quote.loss)),
             (f"{last}", (mean(made[-1:], "accuracy"), mean(made[-1:], "loss")), (None, None)),
-            (f"{last - len(ten) + 1}-{last}", (mean(ten, "accuracy"), mean(ten, "loss")), (ten_last, None)),
+            (f"{last - len(ten) + 1}-{last}", (mean(ten, "accuracy"), mean(ten, "loss")), (quote.last_epochs, None)),
         ):
             beside = ("" if value is None else f"{value:.2f}" for value in quoted)
             table.add_row(run.task, run.model, epochs, *(f"{value:.4f}" for value in values), *beside)

@@ -8,7 +8,8 @@
 
 The tables are enough to go on: a cell whose rows are in results.csv is done, though its folder may be gone. They are
 written after every cell, each as a whole and results.csv last, in the order of the grid whatever the order of making.
-So a kill at any moment costs the steps since the last checkpoints, and no row is lost or there twice.
+So a kill at any moment costs the steps since the last checkpoints, and no row is lost or there twice. On a cluster a
+run comes home when it ends: there a kill costs the cells that are under way.
 """
 
 from collections.abc import Callable
@@ -89,8 +90,8 @@ def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest
     candidates = [
         replace(run, learning_rate=rate) for grid in grids for run in grid.cells() for rate in grid.rates(run)
     ]
-    _refuse_others(board, candidates, out)
     trials = [run for grid in grids for run in grid.trials()]
+    _refuse_others(board, candidates, trials, out)
     jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
     failures = _make_all(board, "learning rates", jobs, workers, watch, trials)
     # A row with a trial that could not be made, or whose every rate diverges, is left out; the others go on.
@@ -102,7 +103,6 @@ def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest
     ]
     rows = [run for run in found if row_name(run) not in failed | untrained]
     cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in rows]
-    _refuse_others(board, cells, out)
     checksums = {run.data: data.load(run.data).checksum for run in cells}
     for run in cells:
         is_finished(Record(_folder(out, run)), run, checksums[run.data], resume=True)
@@ -110,9 +110,13 @@ def _bench(grids: list[Grid], out: Path, workers: Workers, watch: Watch, longest
     return failures + _make_all(board, "cells", jobs, workers, watch, trials + cells)
 
 
-def _refuse_others(board: Board, cells: list[Run], out: Path) -> None:
-    """Raises InputError if results under `out` are of other settings than all of the cells."""
-    if others := board.others(cells):
+def _refuse_others(board: Board, cells: list[Run], trials: list[Run], out: Path) -> None:
+    """Raises InputError if results under `out` are of other settings than all of the cells.
+
+    Those whose rate was not chosen among these trials are; so whatever a search has found fits the results at hand.
+    """
+    unsearched = {row_name(run) for run in trials if run not in board}
+    if others := board.others(cells) | (board.made() & unsearched):
         names = ", ".join("/".join(name) for name in sorted(others))
         raise InputError(f"{out / 'results.csv'} holds {names} with other settings: choose another --out")
 

@@ -39,18 +39,25 @@ class Board:
         """The rows that a table has of these runs, in their order."""
         return [row for run in runs for row in self.cells.get(_key(results.identity(run)), {}).get(name, [])]
 
+    def made(self) -> set[RowName]:
+        """Which rows have results."""
+        tables = (cell.get("results", []) for cell in self.cells.values())
+        return {row_name(row) for table in tables for row in table}
+
     def others(self, cells: list[Run]) -> set[RowName]:
         """Which rows of results there are that these cells cannot stand beside, or that would be there twice."""
         ours: dict[RowName, set[str]] = {}
         for run in cells:
             ours.setdefault(row_name(run), set()).add(results.identity(run)["recipe"])
-        protocols = {run.task: own for run in cells if (own := results.protocol(run))}
+        protocols = {(run.task, results.is_floor(own)): own for run in cells for own in (results.protocol(run),)}
+        folders = {run.task: str(run.data or "") for run in cells}
         found = set()
         for tables in self.cells.values():
             for row in tables.get("results", []):
-                name, learned = row_name(row), row["model"] != "ceiling"
-                alike = row["protocol"] in ("", protocols.get(row["task"], row["protocol"]))
-                if learned and not (alike and row["recipe"] in ours.get(name, {row["recipe"]})):
+                name, task, protocol, data = row_name(row), row["task"], row["protocol"], str(row["data"] or "")
+                alike = protocols.get((task, results.is_floor(protocol)), protocol) == protocol
+                known = row["recipe"] in ours.get(name, {row["recipe"]})
+                if row["model"] != "ceiling" and not (alike and known and folders.get(task, data) == data):
                     found.add(name)
         return found
 

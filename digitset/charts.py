@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from digitset.figures import COLOURS, INK, STYLE
-from digitset.standings import FLOOR, Standing
+from digitset.standings import Standing
 
 Line = Sequence[tuple[float, float]]
 MARKERS = {"-": "o", "--": "s", "-.": "D", ":": "^"}  # what a dash is to a line, to a point
@@ -153,6 +153,6 @@ def _legend(axes: Axes, columns: int) -> None:
 def _style(standing: Standing, name: str) -> dict[str, Any]:
     """The same colour and dash for an entrant in all charts of a task: by its name's place, not by its rank."""
     if not standing.names[name].learned:
-        return {"color": INK, "ls": ":" if standing.names[name].model == FLOOR else "--"}
+        return {"color": INK, "ls": ":" if standing.names[name].kind == "floor" else "--"}
     place = sorted(other for other, one in standing.names.items() if one.learned).index(name)
     return {"color": COLOURS[place % len(COLOURS)], "ls": ("-", "--", "-.", ":")[place // len(COLOURS) % 4]}

@@ -157,15 +157,16 @@ def bench(
         models: Models of the grid.
         encoders: Encoders of the grid; cnn by default.
         seeds: How many seeds, from 0; 5 by default.
-        steps: Optimiser steps of each cell; by default those of `compare`.
-        learning_rates: Rates to choose from for each model, on validation images; .001, .002, .004, .008 by default.
+        steps: Optimiser steps of each cell but a floor's; by default those of `compare`.
+        learning_rates: Rates to choose from for each model but a floor, on validation images; .001, .002, .004, .008 by
+            default.
         quick: A tiny grid in about a minute, trained too briefly to mean anything.
         out: The folder of the tables, the page and the runs. What it holds already is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
         cpus: Cores of a cell there.
         gpus: GPUs of a cell there.
-        longest: The longest sequences of the table of accuracy by length.
+        longest: The longest sequences of the table of accuracy by length; cells that are made already keep theirs.
     """
     from digitset import workers
     from digitset.bench import bench

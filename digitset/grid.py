@@ -9,7 +9,7 @@ from typing import Any
 
 from digitset import parts, recipes
 from digitset.errors import InputError
-from digitset.results import Row, identity, protocol
+from digitset.results import Row, identity, is_floor, protocol
 from digitset.run import Run
 
 TRIAL_SEED = 1_000  # of the search for a learning rate: no published row has it
@@ -26,7 +26,7 @@ class Grid:
     validation images at the end of a run of `search_steps` with a seed that no cell has. One rate is taken as it is.
 
     `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task. But a floor,
-    a model that sees no image, has to converge to be one: it has a recipe of its own, in no more steps than the others.
+    a model that sees no image, has to converge to be one: it has a recipe and a learning rate of its own.
     """
 
     tasks: tuple[str, ...]
@@ -73,18 +73,28 @@ class Grid:
 
     def rates(self, run: Run) -> tuple[float, ...]:
         """The learning rates that are tried for a cell."""
-        return self.learning_rates if parts.load("models", run.model).sees_images else (run.learning_rate,)
+        return self.learning_rates if _sees(run.model) else (run.learning_rate,)
 
     def _rows(self) -> list[RowName]:
-        return [(task, model, encoder) for task in self.tasks for model in self.models for encoder in self.encoders]
+        """A floor has one, whatever the encoders are."""
+        return [
+            (task, model, encoder)
+            for task in self.tasks
+            for model in self.models
+            for encoder in (self.encoders if _sees(model) else (Run.encoder,))
+        ]
 
     def _run(self, row: RowName) -> Run:
         settings = {**Run(*row).to_json(), **recipes.brief(row[0], sees_images=True), **self.settings}
         settings["learning_rate"] = self.learning_rates[0]
         run = Run.from_json(settings, "a grid's settings")
-        if not parts.load("models", run.model).sees_images:
-            run = replace(run, **recipes.FLOOR | {"steps": min(run.steps, recipes.FLOOR["steps"])})
+        if not _sees(run.model):
+            run = replace(run, encoder_options={}, **recipes.FLOOR)
         return replace(run, validate_every=max(1, run.steps // VALIDATIONS))
+
+
+def _sees(model: str) -> bool:
+    return parts.load("models", model).sees_images
 
 
 # In about a minute a page with everything on it, from training too short to mean anything.
@@ -136,17 +146,22 @@ def read_grids(path: Path) -> list[Grid]:
         raise InputError(
             f"{path}: expected tables [[grid]] and nothing else, got {', '.join(found) or 'an empty file'}"
         )
+    if not tables:
+        raise InputError(f"{path}: expected one table [[grid]] or more, got none")
     return [_grid(table, f"{path}, grid {place + 1}") for place, table in enumerate(tables)]
 
 
 def _grid(table: dict[str, Any], where: str) -> Grid:
     own = {name: table[name] for name in table if name in {field.name for field in dataclasses.fields(Grid)}}
     settings = {name: value for name, value in table.items() if name not in own}
-    for name, kinds in (("tasks", str), ("models", str), ("encoders", str), ("learning_rates", int | float)):
+    for name, kinds, make in (
+        *((name, {str}, str) for name in ("tasks", "models", "encoders")),
+        ("learning_rates", {int, float}, float),
+    ):
         value = own.get(name, [])
-        if not isinstance(value, list) or not all(isinstance(item, kinds) for item in value):
+        if not isinstance(value, list) or not {type(item) for item in value} <= kinds:
             raise InputError(f"{where}: {name}: expected a list, such as {name} = [...], got {value!r}")
-        own |= {name: tuple(value)} if name in own else {}
+        own |= {name: tuple(map(make, value))} if name in own else {}
     for name in ("seeds", "search_steps"):
         if type(own.get(name, 1)) is not int:
             raise InputError(f"{where}: {name}: expected a whole number, got {own[name]!r}")
@@ -164,13 +179,15 @@ def _grid(table: dict[str, Any], where: str) -> Grid:
 def check_cells(cells: Iterable[Run]) -> None:
     """Raises InputError where two cells have one name, or where those of one task are not trained alike."""
     seen: set[str] = set()
-    protocols: dict[str, str] = {}
+    protocols: dict[tuple[str, bool], str] = {}
+    folders: dict[str, Path | None] = {}
     for run in cells:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
         own = protocol(run)
-        if own and protocols.setdefault(run.task, own) != own:
+        alike = protocols.setdefault((run.task, is_floor(own)), own) == own
+        if not alike or folders.setdefault(run.task, run.data) != run.data:
             raise InputError(
                 f"the grid trains models of task {run.task} with different settings: they cannot be compared"
             )
@@ -185,7 +202,7 @@ def row_name(values: Run | Row) -> RowName:
 def chosen_rates(trials: list[Run], found: list[Row]) -> dict[RowName, float]:
     """The learning rate of each row with the highest accuracy on validation images.
 
-    Of two that are equal, as those of a floor are, it is the one with the lower loss; then the lower one.
+    Of two that are equal it is the one with the lower loss; then the lower one.
     `found` has a row for each trial. A row that trained with none of its rates is not among them.
     """
     rows = {row["recipe"]: row for row in found}

@@ -18,7 +18,7 @@ from digitset.predict import load
 from digitset.record import Record, write_whole
 from digitset.report import markdown, readings_figures
 from digitset.results import CURVES, LENGTHS, Row, read_csv
-from digitset.standings import CEILING, FLOOR, Standing, standings
+from digitset.standings import Standing, standings
 from digitset.statistics import FEWEST, LEVEL, Difference, Mean
 
 SHOWN = "transformer"  # beside the best model, the one whose sheets are shown and that others are tested against
@@ -72,12 +72,15 @@ def verdict(standing: Standing) -> str:
         return text + "; there is nothing to compare it with."
     pairs = standing.against(first)
     better = [pair for pair in pairs if pair.holds and pair.mean > 0]
-    tied = [name for name in standing.ranks if name not in (first, *(pair.second for pair in pairs if pair.holds))]
-    if all(math.isnan(pair.p) for pair in pairs):
-        return text + f"; fewer than {FEWEST} seeds carry no test."
+    tested = {pair.second: pair for pair in pairs if not math.isnan(pair.p)}
+    if not tested:
+        return text + f"; nothing could be tested: that takes {FEWEST} seeds or more, whose differences vary."
     if better:
         text += f"; on these test images it is better than {len(better)} of the {others} others (p < {LEVEL}, Holm)"
-    return text + (f"; not separated from it: {', '.join(tied)}." if tied else ".")
+    tied = [name for name in standing.ranks if name in tested and not tested[name].holds]
+    untested = [name for name in standing.ranks if name not in (first, *tested)]
+    text += f"; not separated from it: {', '.join(tied)}" if tied else ""
+    return text + (f"; not tested: {', '.join(untested)}." if untested else ".")
 
 
 def table(standing: Standing) -> list[tuple[str, ...]]:
@@ -85,12 +88,12 @@ def table(standing: Standing) -> list[tuple[str, ...]]:
     rows = []
     for name, one in standing.names.items():
         accuracy, work = one.accuracy, one.mean("train_flops")
-        cost = one.model != CEILING
+        cost = one.kind != "ceiling"
         rows.append(
             (
                 str(standing.ranks[name]) if name in standing.ranks else "",
                 one.model,
-                one.encoder if one.model != FLOOR else "",
+                one.encoder if one.kind != "floor" else "",
                 str(accuracy.n),
                 _interval(accuracy),
                 "" if math.isnan(accuracy.deviation) else f"{accuracy.deviation:.4f}",
@@ -116,11 +119,14 @@ def _compared(standing: Standing) -> list[str]:
 
 
 def pair_table(standing: Standing, name: str) -> list[tuple[str, ...]]:
-    """What holds between one entrant and each other, under PAIR_HEADINGS; empty where one seed allows no test."""
-    return [_pair(name, pair) for pair in standing.against(name) if not math.isnan(pair.p)]
+    """What holds between one entrant and each other, under PAIR_HEADINGS; empty where there is no test at all."""
+    pairs = standing.against(name)
+    return [] if all(math.isnan(pair.p) for pair in pairs) else [_pair(name, pair) for pair in pairs]
 
 
 def _pair(name: str, pair: Difference) -> tuple[str, ...]:
+    if math.isnan(pair.p):
+        return pair.second, f"{pair.mean:+.4f}", "", "not tested"
     said = f"{name} is {'better' if pair.mean > 0 else 'worse'}" if pair.holds else "not separated"
     return pair.second, f"{pair.mean:+.4f} ± {pair.half:.4f}", "< 1e-16" if pair.p < 1e-16 else f"{pair.p:.2g}", said
 

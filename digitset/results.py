@@ -24,6 +24,9 @@ COLUMNS = (
 CURVES = (*IDENTITY, "step", "loss", "accuracy")
 LENGTHS = (*IDENTITY, "length", "n", "accuracy", "per_image")
 SEARCH = (*IDENTITY, "learning_rate", "steps", "accuracy", "loss")
+WHOLE = ("seed", "n", "parameters", "train_steps", "train_images", "threads", "train_flops", "step", "steps", "length")
+TEXT = ("task", "model", "encoder", "recipe", "evaluation", "device", "precision", "commit", "protocol", "data")
+FLOOR = "floor-"  # what the protocol of a model that sees no image begins with
 Row = dict[str, Any]
 
 
@@ -36,12 +39,16 @@ def identity(run: Run) -> Row:
 def protocol(run: Run) -> str:
     """A digest of what models of a task must have in common to be compared: all but themselves, seed and rate.
 
-    Empty for a floor, which sees no image and is trained in its own way.
+    A floor, which sees no image and is trained in its own way, has another one than the models, and says what it is.
     """
-    if not parts.load("models", run.model).sees_images:
-        return ""
     own = ("model", "encoder", "model_options", "encoder_options", "seed", "learning_rate")
-    return _digest({name: value for name, value in run.to_json().items() if name not in own})
+    digest = _digest({name: value for name, value in run.to_json().items() if name not in own})
+    return digest if parts.load("models", run.model).sees_images else FLOOR + digest
+
+
+def is_floor(protocol: str) -> bool:
+    """Whether a protocol is of a floor."""
+    return protocol.startswith(FLOOR)
 
 
 def _digest(settings: dict[str, Any]) -> str:
@@ -82,7 +89,8 @@ def rows(run: Run, record: Record, loss: str, report: dict[str, Any], model: str
 def read_csv(path: Path, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
     """The rows of a CSV, all values as they are written; none if there is no file.
 
-    Raises InputError if it is not a whole table of these columns.
+    Raises InputError if it is not a whole table of these columns, holds what is no number where one belongs, or a row
+    twice.
     """
     if not path.exists():
         return []
@@ -94,7 +102,28 @@ def read_csv(path: Path, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
         raise InputError(f"{path}: not readable as CSV: {error}") from None
     if tuple(reader.fieldnames or ()) != columns or any(None in row or None in row.values() for row in table):
         raise InputError(f"{path}: expected a whole table with the columns {', '.join(columns)}; it is another one")
+    keys = [name for name in (*IDENTITY, "evaluation", "step", "length") if name in columns]
+    seen: set[tuple[str, ...]] = set()
+    for row in table:
+        _check_numbers(row, path)
+        key = tuple(row[name] for name in keys)
+        if key in seen:
+            raise InputError(f"{path}: expected each row once, found {', '.join(key)} twice")
+        seen.add(key)
     return table
+
+
+def _check_numbers(row: Row, path: Path) -> None:
+    for name, value in row.items():
+        if name in TEXT or (value == "" and name != "seed"):
+            continue
+        try:
+            fits = int(value) >= 0 if name in WHOLE else math.isfinite(float(value))
+        except ValueError:
+            fits = False
+        if not fits:
+            kind = "whole number" if name in WHOLE else "number"
+            raise InputError(f"{path}: expected a {kind} as {name}, got '{value}'")
 
 
 def write_csv(path: Path, table: list[Row], columns: tuple[str, ...] = COLUMNS) -> None:

@@ -1,17 +1,18 @@
 """Standings: the tables of a benchmark as one verdict a task. Nothing here trains or reads an image."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from digitset import parts, statistics
 from digitset.errors import InputError
-from digitset.results import Row, read_csv
+from digitset.results import Row, is_floor, read_csv
 from digitset.statistics import Difference, Mean
 
 HEADLINE = ("published", "random", "test")  # the first that all models of a task have is what its table is about
-FLOOR, CEILING = "constant", "ceiling"
+CEILING = "ceiling"
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,15 @@ class Entrant:
         return sum(errors) / len(errors)
 
     @property
+    def kind(self) -> Literal["floor", "ceiling", "learned"]:
+        """A floor is trained by its own recipe; a ceiling is the exact rule on what a classifier reads."""
+        if self.model == CEILING:
+            return "ceiling"
+        return "floor" if is_floor(self.rows[self.headline][0]["protocol"]) else "learned"
+
+    @property
     def learned(self) -> bool:
-        return self.model not in (FLOOR, CEILING)
+        return self.kind == "learned"
 
 
 @dataclass(frozen=True)
@@ -111,16 +119,16 @@ class Standing:
         found = []
         for name, one in self.names.items():
             for bound in self.entrants:
-                sign = {FLOOR: 1, CEILING: -1}.get(bound.model, 0)
+                sign = {"floor": 1, "ceiling": -1, "learned": 0}[bound.kind]
                 if one.learned and sign * (one.accuracy.mean - bound.accuracy.mean) < 0:
-                    where = _WHERE[bound.model].format(bound.accuracy.mean)
+                    where = _WHERE[bound.kind].format(bound.accuracy.mean)
                     found.append(f"The mean of {name}, {one.accuracy.mean:.4f}, is {where}")
         return found
 
 
 _WHERE = {
-    FLOOR: "below the floor, {:.4f}, which answers from the length alone",
-    CEILING: "above the ceiling, {:.4f}, which is no bound but the exact rule on the digits that the classifier "
+    "floor": "below the floor, {:.4f}, which answers from the length alone",
+    "ceiling": "above the ceiling, {:.4f}, which is no bound but the exact rule on the digits that the classifier "
     "of this benchmark reads",
 }
 
@@ -146,24 +154,23 @@ def standings(folder: Path) -> list[Standing]:
 
 
 def _check(row: Row, path: Path) -> None:
-    for name in ("seed", "accuracy", "accuracy_low", "accuracy_high"):
-        try:
-            float(row[name])
-        except ValueError:
-            raise InputError(f"{path}: expected a number as {name}, got '{row[name]}'") from None
+    for name in ("accuracy", "accuracy_low", "accuracy_high"):
+        if row[name] == "":
+            raise InputError(f"{path}: expected a number as {name}, got none")
     parts.check("tasks", row["task"])
 
 
 def _standing(task: str, rows: dict[tuple[str, str], dict[str, list[Row]]]) -> Standing | None:
     """None for a task without a learned model. A ceiling is of a classifier with an encoder that a model here has."""
-    learned = {name: sets for name, sets in rows.items() if name[0] not in (FLOOR, CEILING)}
-    headline = next((name for name in HEADLINE if all(name in sets for sets in learned.values())), None)
+    found = [Entrant(task, model, encoder, sets, next(iter(sets))) for (model, encoder), sets in rows.items()]
+    learned = [one for one in found if one.learned]
+    headline = next((name for name in HEADLINE if all(name in one.rows for one in learned)), None)
     if not learned or headline is None:
         return None
-    encoders = {encoder for _, encoder in learned}
+    encoders = {one.encoder for one in learned}
     entrants = [
-        Entrant(task, model, encoder, sets, headline)
-        for (model, encoder), sets in rows.items()
-        if headline in sets and encoder in encoders
+        replace(one, headline=headline)
+        for one in found
+        if headline in one.rows and (one.kind != "ceiling" or one.encoder in encoders)
     ]
     return Standing(task, sorted(entrants, key=lambda one: (-one.accuracy.mean, one.model, one.encoder)))

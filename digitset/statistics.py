@@ -14,6 +14,7 @@ from scipy import stats
 
 LEVEL = 0.01  # two models differ if the corrected p of their paired test is below
 FEWEST = 3  # seeds of a test: accuracies come in steps, so that two differences are often equal by chance
+EQUAL = 1e-9  # accuracies that differ by less are the same; no test set has so many items
 Values = Mapping[int, float]  # a score by seed
 
 
@@ -59,8 +60,9 @@ def differences(scores: Mapping[str, Values]) -> list[Difference]:
     """Every pair of rows, tested on the seeds they share, with p corrected over all pairs together (Holm 1979).
 
     All pairs are one family, although a table shows those with the best and the Transformer only: which row is the
-    best is itself read off the data. A pair with fewer than three seeds in common is not tested: p is nan. Where all
-    differences are the same, to the last bit, p is 0, or 1 if they are 0.
+    best is itself read off the data. A pair with fewer than three seeds in common is not tested: p is nan. Nor is
+    one whose differences are all the same but not 0: that says nothing of how other seeds would scatter. If they are 0,
+    p is 1.
     """
     found = []
     for first, second in itertools.combinations(scores, 2):
@@ -115,6 +117,6 @@ def _p(over: Mean) -> float:
     """Two-sided, of the paired t-test."""
     if over.n < FEWEST:
         return math.nan
-    if over.deviation == 0:
-        return float(over.mean == 0)
+    if over.deviation < EQUAL:
+        return 1.0 if abs(over.mean) < EQUAL else math.nan
     return float(2 * stats.t.sf(abs(over.mean) / over.deviation * math.sqrt(over.n), over.n - 1))

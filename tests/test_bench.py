@@ -20,7 +20,7 @@ from digitset.bench import Progress, _failure, bench
 from digitset.board import Board
 from digitset.errors import InputError, TrainingError
 from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
-from digitset.results import COLUMNS, Row, identity
+from digitset.results import COLUMNS, Row, identity, protocol
 from digitset.run import Run
 from digitset.terminal import GridWatch, print_verdicts
 from digitset.workers import nodes, processes
@@ -80,7 +80,8 @@ def test_a_row_for_each_cell_and_set(made: Path) -> None:
     assert lengths == [
         (model, "0", length) for model in ("constant", "exact") for length in ("1", "2", "5", "10", "20")
     ]
-    assert {row["step"] for row in table(made, "curves")} == {str(step) for step in range(1, 9)}
+    steps = {row["step"] for row in table(made, "curves") if row["model"] == "exact"}
+    assert steps == {str(step) for step in range(1, 9)}
 
 
 def test_the_learning_rate_is_the_best_on_validation(made: Path) -> None:
@@ -188,6 +189,7 @@ def test_mistakes_are_one_line(
         (("bench", "--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected at least 1"),
         (("bench", *SMALL, "--steps", "9", "--learning-rates", "2e-3", "--out", made), "choose another --out"),
         (("bench", *SMALL, "--learning-rates", "1e-3", "--out", made), "choose another --out"),
+        (("bench", *SMALL, "--learning-rates", "2e-3", "8e-3", "9e-3", "--out", made), "choose another --out"),
         (("bench", *mlp, "--out", made), "with other settings"),  # before any learning rate is searched for
         (("report", tmp_path), "expected the folder of tables that `digitset bench` wrote"),
     ):
@@ -243,6 +245,7 @@ def test_a_grid_from_a_file(tmp_path: Path) -> None:
     [
         ("", "an empty file"),
         ("tasks = 3", "expected tables"),
+        ("grid = []", "expected one table"),
         ("[[grid]]\nmodels = ['exact']", "expected tasks"),
         ("[[grid]]\ntasks = 'sum'\nmodels = ['exact']", "expected a list"),
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseeds = '5'", "expected a whole number"),
@@ -264,13 +267,37 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_a_floor_has_its_own_recipe() -> None:
-    grids = [Grid(("contains",), ("constant", "exact"), seeds=1, settings={"steps": steps}) for steps in (20, 9_000)]
-    for grid in grids:
+    for steps in (20, 9_000):
+        grid = Grid(("contains",), ("constant", "exact"), ("lenet", "vit"), seeds=1, settings={"steps": steps})
         check_cells(grid.cells())
         assert {run.model for run in grid.trials()} == {"exact"}
-    short, floor = (run for grid in grids for run in grid.cells() if run.model == "constant")
-    assert (floor.steps, floor.learning_rate, floor.curriculum) == (500, 3e-2, 0.0)
-    assert short.steps == 20
+        (floor,) = (run for run in grid.cells() if run.model == "constant")
+        assert (floor.steps, floor.learning_rate, floor.curriculum) == (500, 3e-2, 0.0)
+        assert {run.steps for run in grid.cells() if run.model == "exact"} == {steps}
+
+
+def test_a_floor_of_other_images_is_refused(tmp_path: Path) -> None:
+    floor = Grid(("sum",), ("constant",), seeds=1, settings={"data": str(tmp_path)}).cells()
+    with pytest.raises(InputError, match="different settings"):
+        check_cells(floor + Grid(("sum",), ("exact",), seeds=1).cells())
+    board = Board(tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    shared = {"protocol": protocol(floor[0]), "data": floor[0].data}
+    board.add(floor[0], {"results": [identity(floor[0]) | shared]}, [])
+    assert board.others(Grid(("sum",), ("exact",), seeds=1).cells()) == {("sum", "constant", "cnn")}
+
+
+def test_the_rates_of_a_file_are_numbers_of_one_kind(tmp_path: Path) -> None:
+    path = tmp_path / "grid.toml"
+    table = '[[grid]]\ntasks = ["sum"]\nmodels = ["exact"]\nlearning_rates = '
+    found = []
+    for rates in ("[0.1, 1]", "[0.1, 1.0]"):
+        path.write_text(table + rates)
+        found.append([identity(run) for run in read_grids(path)[0].trials()])
+    assert found[0] == found[1]
+    path.write_text(table + "[true]")
+    with pytest.raises(InputError, match="learning_rates: expected a list"):
+        read_grids(path)
 
 
 def test_one_cell_twice_is_refused() -> None:

@@ -17,6 +17,7 @@ from digitset.standings import standings
 
 def rows(model: str, accuracies: list[float], task: str = "sum", encoder: str = "cnn") -> list[Row]:
     common = {"task": task, "model": model, "encoder": encoder, "recipe": model, "evaluation": "published", "n": 9990}
+    common |= {"protocol": "floor-1" if model == "constant" else "1"}
     common |= {"parameters": 1000, "train_seconds": 9.0, "train_images": 5, "learning_rate": 0.01}
     common |= {"commit": "abc", "device": "cpu", "precision": "float32", "threads": 1}
     return [
@@ -56,7 +57,7 @@ def test_a_verdict_names_ties_and_claims_only_what_is_tested(tmp_path: Path) -> 
 def test_one_seed_carries_no_test(tmp_path: Path) -> None:
     write(tmp_path, rows("exact", GOOD[:1]), rows("mlp", POOR[:1]))
     (standing,) = standings(tmp_path)
-    assert "fewer than 3 seeds carry no test" in page.verdict(standing)
+    assert "nothing could be tested: that takes 3 seeds or more" in page.verdict(standing)
     assert page.pair_table(standing, "exact") == []
     assert set(standing.ranks.values()) == {1}
 
@@ -132,10 +133,46 @@ def test_other_tables_are_refused(tmp_path: Path, text: str) -> None:
         standings(tmp_path)
 
 
-def test_a_row_without_a_number_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, [row | {"accuracy": "high"} for row in rows("exact", GOOD)])
-    with pytest.raises(InputError, match="expected a number as accuracy, got 'high'"):
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("accuracy", "high", "expected a number as accuracy, got 'high'"),
+        ("accuracy", "nan", "expected a number as accuracy, got 'nan'"),
+        ("accuracy", "", "expected a number as accuracy, got none"),
+        ("seed", "1.5", "expected a whole number as seed, got '1.5'"),
+        ("seed", "3", "twice"),
+        ("loss", "x", "expected a number as loss, got 'x'"),
+        ("parameters", "?", "expected a whole number as parameters"),
+    ],
+)
+def test_a_damaged_table_is_refused(tmp_path: Path, column: str, value: str, words: str) -> None:
+    write(tmp_path, [row | {column: value} for row in rows("exact", GOOD)])
+    with pytest.raises(InputError, match=words):
         standings(tmp_path)
+
+
+def test_a_damaged_curve_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, rows("exact", GOOD))
+    curve = {"task": "sum", "model": "exact", "encoder": "cnn", "recipe": "exact", "seed": 0, "step": 1}
+    write_csv(tmp_path / "curves.csv", [curve | {"accuracy": "abc", "loss": 1.0}], CURVES)
+    with pytest.raises(InputError, match=r"curves\.csv: expected a number as accuracy, got 'abc'"):
+        page.write(tmp_path)
+
+
+def test_what_was_not_tested_is_no_tie(tmp_path: Path) -> None:
+    write(tmp_path, rows("exact", GOOD), rows("mlp", POOR[:2]), rows("gru", POOR), rows("lstm", [0.97 - 0.1] * 5))
+    (standing,) = standings(tmp_path)
+    assert page.verdict(standing).endswith("better than 2 of the 3 others (p < 0.01, Holm); not tested: mlp.")
+    cells = {row[0]: row[2:] for row in page.pair_table(standing, "exact")}
+    assert cells["mlp"] == ("", "not tested")
+
+
+def test_a_floor_counts_whatever_its_encoder_and_name(tmp_path: Path) -> None:
+    blind = [row | {"model": "blind"} for row in rows("constant", [0.98] * 5)]
+    write(tmp_path, rows("exact", GOOD, encoder="unpadded"), blind)
+    (standing,) = standings(tmp_path)
+    assert list(standing.ranks) == ["exact"]
+    assert standing.bounds()[0].endswith("is below the floor, 0.9800, which answers from the length alone")
 
 
 def test_floors_alone_are_no_benchmark(tmp_path: Path) -> None:

@@ -136,8 +136,12 @@ def _charts(standing: Standing, curves: list[Row], by_length: list[Row]) -> list
     made = [("Each seed is a dot, the bar their mean, the line the 95 % interval of the mean.", charts.seeds(standing))]
     training = _lines(standing, curves, lambda row: (float(row["step"]), 1 - float(row["accuracy"])))
     caption = "Errors on validation images over training, a line a seed."
-    if training:
-        made.append((caption, charts.lines(standing, training, "step", "1 - accuracy", yscale="log")))
+    steps = [
+        step for name, found in training.items() if standing.names[name].learned for line in found for step, _ in line
+    ]
+    if steps:  # a floor has steps of its own, perhaps more
+        span = {"xlim": (0, 1.03 * max(steps)), "yscale": "log"}
+        made.append((caption, charts.lines(standing, training, "step", "1 - accuracy", **span)))
     made += _length_charts(standing, by_length)
     if len(standing.ranks) > 1:
         costs = (("train_seconds", "seconds of training"), ("parameters", "parameters, with the encoder's"))

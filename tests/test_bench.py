@@ -19,7 +19,7 @@ from digitset import cli
 from digitset.bench import Progress, _failure, bench
 from digitset.board import Board
 from digitset.errors import InputError, TrainingError
-from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids
+from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids, row_name
 from digitset.results import COLUMNS, Row, identity, protocol
 from digitset.run import Run
 from digitset.terminal import GridWatch, print_verdicts
@@ -298,6 +298,19 @@ def test_the_rates_of_a_file_are_numbers_of_one_kind(tmp_path: Path) -> None:
     path.write_text(table + "[true]")
     with pytest.raises(InputError, match="learning_rates: expected a list"):
         read_grids(path)
+
+
+def test_the_committed_results_are_of_the_committed_grid() -> None:
+    """Else README's tables are not what its command makes: make them anew, or do not change what they were made with."""
+    root = Path(__file__).parent.parent
+    grids, board = read_grids(root / "benchmarks" / "grid.toml"), Board(root / "results" / "bench")
+    trials = [run for grid in grids for run in grid.trials()]
+    rates = chosen_rates(trials, board.rows("search", trials))
+    found = [run for grid in grids for run in grid.cells()]
+    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
+    assert [run for run in trials + cells if run not in board] == []
+    assert board.others(cells) == set()
+    assert len(board.cells) == len(trials + cells)
 
 
 def test_one_cell_twice_is_refused() -> None:

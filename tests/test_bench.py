@@ -301,7 +301,7 @@ def test_the_rates_of_a_file_are_numbers_of_one_kind(tmp_path: Path) -> None:
 
 
 def test_the_committed_results_are_of_the_committed_grid() -> None:
-    """Else README's tables are not what its command makes: make them anew, or do not change what they were made with."""
+    """Else README's tables are not what its command makes: make them anew, or keep what they were made with."""
     root = Path(__file__).parent.parent
     grids, board = read_grids(root / "benchmarks" / "grid.toml"), Board(root / "results" / "bench")
     trials = [run for grid in grids for run in grid.trials()]

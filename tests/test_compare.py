@@ -24,7 +24,7 @@ MODELS = ("constant", "transformer", "exact")
 
 
 def compare(out: Path) -> str:
-    command = [sys.executable, "-m", "digitset", "compare", "--quick", "--encoders", "cnn", "lenet", "--out", str(out)]
+    command = [sys.executable, "-m", "digitset", "compare", "--quick", "--encoders", "lenet", "cnn", "--out", str(out)]
     command += ["--models", *MODELS]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
@@ -43,11 +43,11 @@ def rows(out: Path) -> list[dict[str, str]]:
 def test_every_row_is_there(comparison: tuple[Path, str]) -> None:
     table = rows(comparison[0])
     found = [(row["task"], row["model"], row["encoder"], row["evaluation"]) for row in table]
-    expected = [("classify", "mlp", "cnn", "test"), ("classify", "mlp", "lenet", "test")]
+    expected = [("classify", "mlp", "lenet", "test"), ("classify", "mlp", "cnn", "test")]
     for task in ("sum", "contains"):
         for model in (*MODELS, "ceiling"):
             sets = ["published", "random", "single"] + ["digits"] * (model == "exact")
-            expected += [(task, model, "cnn", name) for name in sets]
+            expected += [(task, model, "lenet", name) for name in sets]
     assert found == expected
     assert tuple(table[0]) == COLUMNS
     sizes = {"test": "10000", "digits": "10000", "sum": "9990", "contains": "9989"}
@@ -83,7 +83,7 @@ def test_run_again_it_does_only_what_is_missing(comparison: tuple[Path, str]) ->
     out, _ = comparison
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/model.json")}
     table = (out / "results.csv").read_text()
-    (gone,) = out.glob("runs/sum/constant-cnn/seed0")
+    (gone,) = out.glob("runs/sum/constant-lenet/seed0")
     for file in gone.iterdir():
         file.unlink()
     compare(out)

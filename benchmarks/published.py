@@ -19,8 +19,8 @@ runs, which had no seed, cannot be met digit for digit. The mean over epochs lea
 scores before training, 2 of 15,652. Here all is on the processor, in float32.
 
 A checkpoint is kept after each epoch under `--runs`; what was stopped goes on, and what `--out` holds is not made
-again. To make all anew, remove both. On one thread the four take about 20, 42, 22 and 24 minutes, in the order of the
-table (AMD EPYC, estimated from 280 steps each). Give each an `--out` of its own to run them side by side.
+again. To make all anew, remove both. On one thread the four take about 25, 53, 29 and 30 minutes, in the order of the
+table (AMD EPYC, Zen 4: fifty times the fastest epoch). Give each an `--out` of its own to run them side by side.
 """
 
 import csv

@@ -159,7 +159,7 @@ def bench(
         seeds: How many seeds, from 0; 5 by default.
         steps: Optimiser steps of each cell but a floor's; by default those of `compare`.
         learning_rates: Rates that validation chooses from, for all but floors; .001, .002, .004, .008 by default.
-        quick: A tiny grid in about a minute, trained too briefly to mean anything.
+        quick: A tiny grid in a minute or two, trained too briefly to mean anything.
         out: The folder of the tables, the page and the runs. What it holds already is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].

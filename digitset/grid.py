@@ -97,7 +97,7 @@ def _sees(model: str) -> bool:
     return parts.load("models", model).sees_images
 
 
-# In about a minute a page with everything on it, from training too short to mean anything.
+# In a minute or two a page with everything on it, from training too short to mean anything.
 QUICK = [
     Grid(("classify",), ("mlp",), seeds=2, learning_rates=(4e-3,), settings={"steps": 20}),
     Grid(("sum",), ("constant", "mlp", "exact"), seeds=2, learning_rates=(2e-3, 8e-3), settings={"steps": 20}),

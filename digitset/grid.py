@@ -154,14 +154,12 @@ def read_grids(path: Path) -> list[Grid]:
 def _grid(table: dict[str, Any], where: str) -> Grid:
     own = {name: table[name] for name in table if name in {field.name for field in dataclasses.fields(Grid)}}
     settings = {name: value for name, value in table.items() if name not in own}
-    for name, kinds, make in (
-        *((name, {str}, str) for name in ("tasks", "models", "encoders")),
-        ("learning_rates", {int, float}, float),
-    ):
-        value = own.get(name, [])
-        if not isinstance(value, list) or not {type(item) for item in value} <= kinds:
-            raise InputError(f"{where}: {name}: expected a list, such as {name} = [...], got {value!r}")
-        own |= {name: tuple(map(make, value))} if name in own else {}
+    for name in ("tasks", "models", "encoders", "learning_rates"):
+        value, numbers = own.get(name, []), name == "learning_rates"
+        if not isinstance(value, list) or not {type(item) for item in value} <= ({int, float} if numbers else {str}):
+            of = "numbers" if numbers else "names"
+            raise InputError(f"{where}: {name}: expected a list of {of}, such as {name} = [...], got {value!r}")
+        own |= {name: tuple(map(float, value) if numbers else value)} if name in own else {}
     for name in ("seeds", "search_steps"):
         if type(own.get(name, 1)) is not int:
             raise InputError(f"{where}: {name}: expected a whole number, got {own[name]!r}")

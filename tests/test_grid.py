@@ -55,7 +55,7 @@ def test_a_grid_from_a_file(tmp_path: Path) -> None:
         ("tasks = 3", "expected tables"),
         ("grid = []", "expected one table"),
         ("[[grid]]\nmodels = ['exact']", "expected tasks"),
-        ("[[grid]]\ntasks = 'sum'\nmodels = ['exact']", "expected a list"),
+        ("[[grid]]\ntasks = 'sum'\nmodels = ['exact']", "expected a list of names"),
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseeds = '5'", "expected a whole number"),
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseeds = 0", "expected at least 1"),
         ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = 'many'", "steps"),
@@ -104,7 +104,7 @@ def test_the_rates_of_a_file_are_numbers_of_one_kind(tmp_path: Path) -> None:
         found.append([identity(run) for run in read_grids(path)[0].trials()])
     assert found[0] == found[1]
     path.write_text(table + "[true]")
-    with pytest.raises(InputError, match="learning_rates: expected a list"):
+    with pytest.raises(InputError, match="learning_rates: expected a list of numbers"):
         read_grids(path)
 
 

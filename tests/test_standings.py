@@ -200,3 +200,15 @@ def test_an_inlined_figure_is_smaller_and_looks_the_same() -> None:
         assert image.mode == "L"
         np.testing.assert_array_equal(np.asarray(image), digit)
     assert len(smaller) < len(whole)
+
+
+def test_the_steps_of_a_floor_do_not_widen_the_learning_curves(tmp_path: Path) -> None:
+    write(tmp_path, rows("exact", GOOD), rows("constant", [0.06] * 5))
+    curve = {"task": "sum", "encoder": "cnn", "recipe": "a", "seed": 0, "accuracy": 0.5, "loss": 1.0}
+    steps = [("exact", 50), ("exact", 100), ("constant", 50), ("constant", 700)]
+    write_csv(tmp_path / "curves.csv", [curve | {"model": model, "step": step} for model, step in steps], CURVES)
+    shown = page.write(tmp_path).read_text()
+    chart = shown[shown.index('aria-label="sum: 1 - accuracy by step"') :]
+    ticks = re.findall(r">(\d+)</text>", chart[: chart.index("</svg>")])
+    assert "100" in ticks
+    assert max(map(int, ticks)) < 150

@@ -19,13 +19,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
-from digitset import data, parts, recipes, results
-from digitset.predict import evaluated
-from digitset.record import Record
+from digitset import recipes
+from digitset.bench import tables as results
+from digitset.bench.executors import processes
+from digitset.bench.statistics import mean
+from digitset.data.mnist import load_data
 from digitset.run import Run
-from digitset.statistics import mean
-from digitset.training import train
-from digitset.workers import processes
+from digitset.run_folder import RunFolder
+from digitset.training.loop import train
 
 RUNS = Path("runs/accuracy")
 console = Console()
@@ -68,8 +69,10 @@ def kept(out: Path) -> list[results.Row]:
 
 def make(run: Run, folder: Path) -> list[results.Row]:
     """Trains and evaluates one run, in a process of its own."""
-    record = train(run, folder, resume=True)
-    return results.rows(run, record, parts.load("tasks", run.task).LOSS, evaluated(record, data.load(), run.device))
+    run_folder = train(run, folder, resume=True)
+    return results.slice(
+        run, run_folder, load_task(run.task).LOSS, evaluate_run_folder(run_folder, load_data(), run.device)
+    )
 
 
 def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
@@ -82,7 +85,7 @@ def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
             for future in wait(pending, timeout=5, return_when=FIRST_COMPLETED).done:
                 del pending[future]
                 yield future.result()
-            left = sum(run.steps - Record(RUNS / run.name).last_step() for run in pending.values())
+            left = sum(run.steps - RunFolder(RUNS / run.name).last_step() for run in pending.values())
             progress.update(bar, completed=sum(run.steps for run in runs) - left)
 
 

@@ -17,11 +17,11 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from digitset import data
-from digitset.explain import Explanation, explain
-from digitset.predict import Predictor, load
-from digitset.sequences import published
-from digitset.statistics import mean
+from digitset.bench.statistics import mean
+from digitset.data.mnist import load_data
+from digitset.data.sequences import published
+from digitset.inference.explain import Explanation, explain
+from digitset.inference.predictor import Predictor, load
 
 console = Console()
 COLUMNS: tuple[str, ...] = ("model", "measure", "n", "mean")
@@ -55,7 +55,7 @@ def main(
 def measured(name: str, windows: int) -> list[dict[str, str]]:
     """The rows of one model."""
     predictor = load(name)
-    batch = published(data.load(predictor.run.data).test, (1, 10), predictor.task.ANCHORED)
+    batch = published(load_data(predictor.run.data).test, (1, 10), predictor.task.anchored)
     found: Found = {}
     for row in track(range(min(windows, len(batch.index))), description=name, console=console):
         place = batch.index[row, batch.mask[row]]

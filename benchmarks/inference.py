@@ -16,7 +16,7 @@ import tyro
 from measure import Rows, median, show, start
 
 import digitset
-from digitset.predict import Predictor
+from digitset.inference.predictor import Predictor
 
 
 def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.csv"), many: int = 1_000) -> None:
@@ -29,7 +29,7 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.cs
     """
     predictor = digitset.load(run)
     images = digitset.load_data(predictor.run.data).test.images.numpy()
-    anchors = images if predictor.task.ANCHORED else None
+    anchors = images if predictor.task.anchored else None
     longest = predictor.network.longest
 
     def answer(count: int, length: int) -> Callable[[], object]:
@@ -38,7 +38,7 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.cs
         return lambda: predictor.predict(sequences, None if anchors is None else anchors[:count])
 
     rows = throughput(predictor, answer, images)
-    if longest is None and predictor.task.LENGTHS[1] > 1:
+    if longest is None and predictor.task.lengths[1] > 1:
         answer(1, 10)()
         before = peak_memory()
         for length in (100, 1_000):
@@ -50,10 +50,10 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.cs
 
 def throughput(predictor: Predictor, answer: Callable[[int, int], Callable[[], object]], images: np.ndarray) -> Rows:
     """How fast images are encoded, and sequences of a usual length answered."""
-    length = predictor.task.LENGTHS[1]
+    length = predictor.task.lengths[1]
     singles = [images[i : i + 1] for i in range(len(images))]
     rows = []
-    if predictor.task.LENGTHS[0] == 1 and not predictor.task.ANCHORED:
+    if predictor.task.lengths[0] == 1 and not predictor.task.anchored:
         seconds = median(lambda: predictor.predict(singles), 5)
         rows.append((f"{len(images):,} images, each a sequence: s", seconds))
     seconds = median(answer(1_000, length), 5)

@@ -16,9 +16,10 @@ import tyro
 from measure import Rows, median, show, start
 
 import digitset
-from digitset import ink, splitting
 from digitset.errors import InputError
-from digitset.evaluation import wilson
+from digitset.evaluation.evaluate import wilson
+from digitset.pictures import normalize as ink
+from digitset.pictures import segment as splitting
 
 NOTHING = np.zeros((28, 28), np.uint8)  # in place of a digit where none was found: most likely read wrong
 

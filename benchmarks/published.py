@@ -39,14 +39,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from digitset import machine, parts
-from digitset.compare import PUBLISHED
-from digitset.data import Digits
+from digitset import device as machine
+from digitset.bench.compare import PUBLISHED
+from digitset.data.mnist import Digits
+from digitset.data.sequences import Batch, published
 from digitset.errors import InputError
 from digitset.network import Network
-from digitset.record import Record, write_whole
 from digitset.rng import generator
-from digitset.sequences import Batch, published
+from digitset.run_folder import RunFolder, write_whole
 
 TASKS, MODELS = ("sum", "contains"), ("mlp", "transformer")
 DROPS = (30, 40)  # epochs from which the learning rate is a tenth of what it was
@@ -129,37 +129,37 @@ def main(
 
 
 def cell(task: str, model: str, seed: int, train: Digits, test: Digits) -> Cell:
-    rule = parts.load("tasks", task)
-    return Cell(task, model, seed, *(published(part, rule.LENGTHS, rule.ANCHORED) for part in (train, test)))
+    rule = load_task(task)
+    return Cell(task, model, seed, *(published(part, rule.lengths, rule.anchored) for part in (train, test)))
 
 
 def make(run: Cell, epochs: int, out: Path, runs: Path, advance: Callable[[float], None]) -> None:
     """Trains a run from its last checkpoint, and writes its rows after each epoch."""
-    record = Record(runs / "-".join(run.identity.values()))
-    record.folder.mkdir(parents=True, exist_ok=True)
-    state = restored(run, record)
+    run_folder = RunFolder(runs / "-".join(run.identity.values()))
+    run_folder.path.mkdir(parents=True, exist_ok=True)
+    state = restored(run, run_folder)
     advance(len(state.rows) * run.steps)
     write(run, state.rows, out)
     while len(state.rows) < epochs:
         began = time.perf_counter()
         loss = train_epoch(run, state, len(state.rows), advance)
-        scores = {**score(parts.load("tasks", run.task), state.network, run.test), "train_loss": loss}
+        scores = {**score(load_task(run.task), state.network, run.test), "train_loss": loss}
         row = {**run.identity, "epoch": str(len(state.rows) + 1)}
         row |= {column: f"{scores[column]:.6g}" for column in SCORES}
         row["seconds"] = f"{time.perf_counter() - began:.1f}"
         row |= {name: str(value) for name, value in machine.describe(torch.device("cpu")).items() if name in COLUMNS}
         state.rows.append(row)
         weights, adam = state.network.state_dict(), state.optimizer.state_dict()
-        record.save_checkpoint({"rows": state.rows, "network": weights, "optimizer": adam})
+        run_folder.save_checkpoint({"rows": state.rows, "network": weights, "optimizer": adam})
         write(run, state.rows, out)
 
 
-def restored(run: Cell, record: Record) -> State:
+def restored(run: Cell, run_folder: RunFolder) -> State:
     """Where the checkpoint of a run is, or its start."""
     network = build(run.task, run.model, run.seed)
     state = State(network, torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-5, fused=True))
-    if record.has_checkpoint:
-        saved = record.load_checkpoint()
+    if run_folder.has_checkpoint:
+        saved = run_folder.load_checkpoint()
         network.load_state_dict(saved["network"])
         state.optimizer.load_state_dict(saved["optimizer"])
         state.rows = saved["rows"]
@@ -168,7 +168,7 @@ def restored(run: Cell, record: Record) -> State:
 
 def train_epoch(run: Cell, state: State, epoch: int, advance: Callable[[float], None]) -> float:
     """One pass over the training windows; the mean loss of its batches."""
-    task = parts.load("tasks", run.task)
+    task = load_task(run.task)
     state.network.train()
     for group in state.optimizer.param_groups:
         group["lr"] = 1e-3 * 0.1 ** sum(epoch >= drop for drop in DROPS)

@@ -12,11 +12,10 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from digitset import data, parts
-from digitset.data import Digits
-from digitset.network import ENCODED_AT_ONCE, Network, solve
+from digitset.data.mnist import Digits, load_data
+from digitset.data.sequences import Batch
+from digitset.network import ENCODED_AT_ONCE, Network
 from digitset.rng import derive
-from digitset.sequences import Batch
 from digitset.tasks import Kind, Task, training_loss
 
 WIDTH, HEADS, LONGEST, BATCH = 128, 4, 10, 32
@@ -49,9 +48,9 @@ class Reader(nn.Module):
     """What the four have in common: what they declare, and the scale of the answer."""
 
     output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    any_length = True
+    permutation_invariant = True
+    uses_images = True
 
     def __init__(self, anchored: bool) -> None:
         super().__init__()
@@ -95,8 +94,8 @@ class CrossAttention(Reader):
 class Concatenation(Reader):
     """The fully connected one: ten vectors in a row, after the anchor's where there is one."""
 
-    extrapolates = False
-    symmetric = False
+    any_length = False
+    permutation_invariant = False
 
     def __init__(self, anchored: bool) -> None:
         super().__init__(anchored)
@@ -119,7 +118,7 @@ def perceptron(*widths: int) -> nn.Sequential:
 
 def build(task: str, model: str, seed: int) -> Network:
     """Encoder and reader with the initial weights of a seed; `model` is "mlp" or "transformer"."""
-    anchored = parts.load("tasks", task).ANCHORED
+    anchored = load_task(task).anchored
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initial weights"))
         encoder = Encoder()
@@ -136,7 +135,7 @@ def score(task: Task, network: Network, test: Batch) -> dict[str, float]:
     vectors = torch.cat([network.encoder(part) for part in pixels.split(ENCODED_AT_ONCE)])
     found = []
     for first in range(0, len(test.index), BATCH):
-        loss, accuracy = losses(task, network, vectors, test.rows(first, first + BATCH))
+        loss, accuracy = losses(task, network, vectors, test.slice(first, first + BATCH))
         found.append((accuracy, loss))
     scores = {}
     for place, name in enumerate(("accuracy", "loss")):
@@ -154,14 +153,14 @@ def losses(
     index = batch.index.where(batch.mask, len(vectors) - 1)[:, :longest]
     anchor = None if batch.anchor is None else F.embedding(batch.anchor, vectors)
     output = network.model(F.embedding(index, vectors), batch.mask[:, :longest], anchor)
-    target = solve(task, batch)
+    target = batch.targets(task)
     reading = task.read(output.detach(), "numbers")
     return training_loss(task, "numbers", output, target), task.scores(reading, target)["accuracy"]
 
 
 def all_digits() -> tuple[Digits, Digits]:
     """All 60,000 training images, validation among them as in the recipe, and the 10,000 for testing."""
-    splits = data.load()
+    splits = load_data()
     both = splits.train, splits.val
     train = Digits(torch.cat([part.images for part in both]), torch.cat([part.labels for part in both]))
     return train, splits.test

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from measure import known, show, start
 
-from digitset import data, recipes
-from digitset.evaluation import evaluate
-from digitset.predict import load
-from digitset.training import train
+from digitset import recipes
+from digitset.data.mnist import load_data
+from digitset.evaluation.evaluate import evaluate
+from digitset.inference.predictor import load
+from digitset.training.loop import train
 
 TARGETS = {"sum": 0.82, "contains": 0.96, "classify": 0.99185}
 
@@ -31,15 +32,15 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
         out: The CSV to write.
     """
     known("--rows", rows, recipes.QUICK)
-    splits = data.load()
+    splits = load_data()
     for name in rows:
         scores, seconds = [], []
         for seed in range(seeds):
             run = replace(recipes.QUICK[name], seed=seed)
             with tempfile.TemporaryDirectory() as folder:
-                record = train(run, Path(folder) / "run")
-                seconds.append(record.summary()["train_seconds"])
-                predictor = load(record.folder, run.device)
+                run_folder = train(run, Path(folder) / "run")
+                seconds.append(run_folder.summary()["train_seconds"])
+                predictor = load(run_folder.path, run.device)
                 report = evaluate(predictor.network, run, splits.to(predictor.device))
             scores.append(next(iter(report.values()))["scores"]["accuracy"])
         target = TARGETS[name.split("/")[0]]

@@ -12,18 +12,18 @@ from pathlib import Path
 import tyro
 from measure import median, show, start
 
-from digitset.record import Record
+from digitset.run_folder import RunFolder
 
 FIRST_PREDICTION = """
 import numpy, digitset
 model = digitset.load({run!r})
 images = numpy.zeros((1, 28, 28), numpy.uint8)
-print(model.predict([images], images[:1] if model.task.ANCHORED else None))
+print(model.predict([images], images[:1] if model.task.anchored else None))
 """
 
 
 def main(run: tyro.conf.Positional[Path], out: Path = Path("results/startup.csv"), repeats: int = 9) -> None:
-    Record(run).summary()  # a clear error if it is no finished run
+    RunFolder(run).summary()  # a clear error if it is no finished run
     command = Path(sys.executable).with_name("digitset")
     first = FIRST_PREDICTION.format(run=str(run))
     cases = {

@@ -13,18 +13,19 @@ from pathlib import Path
 
 import torch
 import tyro
+from digitset.training.state import State, initial_state
 from measure import median, show, start
 from torch.utils.flop_counter import FlopCounterMode
 
-from digitset import data, machine, parts
-from digitset.augment import affine
-from digitset.network import lengths_of, rows_of, solve
+from digitset import device as machine
+from digitset.data.augment import affine
+from digitset.data.mnist import load_data
+from digitset.data.sequences import sample
+from digitset.network import lengths_of, rows_of
 from digitset.rng import generator
 from digitset.run import Run
-from digitset.sequences import sample
-from digitset.state import State, initial_state
 from digitset.tasks import training_loss
-from digitset.training import step
+from digitset.training.loop import step
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,15 @@ class Options:
 def main(options: tyro.conf.OmitArgPrefixes[Options]) -> None:
     on = machine.device()
     machine.keep_freed_memory()
-    run = Run(options.task, options.model, options.encoder, pool=options.pool, sequences=options.sequences)
+    run = Run(
+        options.task, options.model, options.encoder, images_per_step=options.pool, sequences_per_step=options.sequences
+    )
     run = replace(run, curriculum=0.0)
     precision = machine.precision("auto", on)
     state = initial_state(run, on, precision)
     state.network.train()
-    digits = data.load().train.to(on)
-    task = parts.load("tasks", run.task)
+    digits = load_data().train.to(on)
+    task = load_task(run.task)
 
     def whole() -> None:
         step(run, task, state, digits)
@@ -73,15 +76,15 @@ def main(options: tyro.conf.OmitArgPrefixes[Options]) -> None:
 
 def part_times(run: Run, state: State, repeats: int) -> dict[str, float]:
     """Median seconds of each part of a step."""
-    network, task, device = state.network, parts.load("tasks", run.task), next(state.network.parameters()).device
-    digits = data.load().train.to(device)
-    lengths, kind = lengths_of(run), network.model.output
+    network, task, device = state.network, load_task(run.task), next(state.network.parameters()).device
+    digits = load_data().train.to(device)
+    lengths, kind = lengths_of(run), network.model.output_kind
 
     def draw() -> object:
-        return sample(digits, run.pool, run.sequences, lengths, task.ANCHORED, run.seed, 0)
+        return sample(digits, run.pool, run.sequences, lengths, task.anchored, run.seed, 0)
 
-    batch = sample(digits, run.pool, run.sequences, lengths, task.ANCHORED, run.seed, 0)
-    target = solve(task, batch)
+    batch = sample(digits, run.pool, run.sequences, lengths, task.anchored, run.seed, 0)
+    target = batch.targets(task)
     vectors = network.embed(batch.images).detach().requires_grad_()
 
     def augment() -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from accuracy import RUNS, console, make_all
 from measure import known, start
 
-from digitset import recipes, trained
-from digitset.publish import publish
+from digitset import recipes
+from digitset.inference import pretrained as trained
+from digitset.inference.publish import publish
 
 
 def main(rows: tuple[str, ...] = tuple(recipes.PACKAGED), jobs: int = 2, out: Path = trained.FOLDER) -> None:

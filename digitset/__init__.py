@@ -2,46 +2,63 @@
 
     import digitset
 
-    record = digitset.train(digitset.Run(task="sum", steps=200))   # a folder under runs/
-    model = digitset.load(record.folder)
+    run_folder = digitset.train(digitset.Run(task="sum", steps=200))   # a folder under runs/
+    model = digitset.load(run_folder.path)
     test = digitset.load_data().test
-    model.predict([test.images[:3], test.images[3:10]])            # two sums
+    model.predict([test.images[:3], test.images[3:10]])                # two sums
 
 Names are imported when they are first used, so that `import digitset` does not wait for torch.
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from digitset.data import load as load_data
+    from digitset.data.mnist import load_data
     from digitset.errors import InputError
-    from digitset.evaluation import evaluate
-    from digitset.parts import names
-    from digitset.predict import Predictor, load
-    from digitset.record import Record
+    from digitset.evaluation.evaluate import evaluate
+    from digitset.inference.predictor import Predictor, load
+    from digitset.network import Experiment
+    from digitset.registry import names
     from digitset.run import Run
-    from digitset.training import train
+    from digitset.run_folder import RunFolder
+    from digitset.training.loop import train
 
-__all__ = ["InputError", "Predictor", "Record", "Run", "evaluate", "load", "load_data", "names", "train"]
+    __version__: str
+
+__all__ = [
+    "Experiment",
+    "InputError",
+    "Predictor",
+    "Run",
+    "RunFolder",
+    "evaluate",
+    "load",
+    "load_data",
+    "names",
+    "train",
+]
 
 _HOMES = {
-    "InputError": ("errors", "InputError"),
-    "Predictor": ("predict", "Predictor"),
-    "Record": ("record", "Record"),
-    "Run": ("run", "Run"),
-    "evaluate": ("evaluation", "evaluate"),
-    "load": ("predict", "load"),
-    "load_data": ("data", "load"),
-    "names": ("parts", "names"),
-    "train": ("training", "train"),
+    "Experiment": "network",
+    "InputError": "errors",
+    "Predictor": "inference.predictor",
+    "Run": "run",
+    "RunFolder": "run_folder",
+    "evaluate": "evaluation.evaluate",
+    "load": "inference.predictor",
+    "load_data": "data.mnist",
+    "names": "registry",
+    "train": "training.loop",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = importlib.import_module("importlib.metadata").version("digitset")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"digitset.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module 'digitset' has no attribute '{name}'")
-    module, attribute = _HOMES[name]
-    value = getattr(importlib.import_module(f"digitset.{module}"), attribute)
     globals()[name] = value
     return value

@@ -1,5 +1,5 @@
 """python -m digitset is the command."""
 
-from digitset.cli import main
+from digitset.cli.main import main
 
 main()

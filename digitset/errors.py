@@ -2,7 +2,7 @@
 
 
 class InputError(ValueError):
-    """What was expected, what came, what to do. The command prints it as one line and exits with code 2."""
+    """A caller's mistake: what was expected, what came, what to do. The command prints it and exits with code 2."""
 
 
 class TrainingError(RuntimeError):

@@ -38,18 +38,18 @@ class Packing:
     """
 
     mask: Bool[Tensor, "B L"]
-    place: Int64[Tensor, " T"]
+    position: Int64[Tensor, " T"]
 
     @classmethod
     def of(cls, mask: Bool[Tensor, "B L"]) -> "Packing":
         return cls(mask, mask.flatten().nonzero()[:, 0])
 
     def pack(self, tokens: Float[Tensor, "B L D"]) -> Float[Tensor, "T D"]:
-        return tokens.flatten(0, 1).index_select(0, self.place)
+        return tokens.flatten(0, 1).index_select(0, self.position)
 
     def unpack(self, tokens: Float[Tensor, "T D"]) -> Float[Tensor, "B L D"]:
         """Back in their rows, with zeros where there is padding."""
-        rows = tokens.new_zeros(self.mask.numel(), tokens.shape[1]).index_copy(0, self.place, tokens)
+        rows = tokens.new_zeros(self.mask.numel(), tokens.shape[1]).index_copy(0, self.position, tokens)
         return rows.view(*self.mask.shape, -1)
 
 

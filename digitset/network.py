@@ -1,42 +1,46 @@
-"""Encoder + model = a network: the one thing that is trained, saved and asked."""
+"""Encoder + model = a network: what is trained, saved and asked. An experiment is a run with its parts resolved."""
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
-from digitset import parts
+from digitset.data.sequences import Batch
+from digitset.encoders import Encoder, load_encoder
 from digitset.errors import InputError
+from digitset.models import Model, load_model
 from digitset.rng import derive
 from digitset.run import Options, Run
-from digitset.sequences import Batch
-from digitset.tasks import Task
+from digitset.tasks import Task, load_task
 
-ENCODED_AT_ONCE = 1_000  # images; more are no faster on a processor, and memory stays bounded
+IMAGES_AT_ONCE = 1_000  # more are no faster on a processor, and memory stays bounded
 TOKENS_AT_ONCE = 50_000
+
+Part = TypeVar("Part", Encoder, Model)
 
 
 class Network(nn.Module):
-    """Images [N, 28, 28] are encoded once each; the model reads rows of their vectors.
+    """Images [N, 28, 28] are encoded once each; the model reads sequences of their vectors.
 
     The encoder runs under autocast when `precision` is bfloat16 and the network is training. The model always runs in
     float32: bfloat16 has 8 bits, too few to tell the sums 64 and 64.25 apart. Evaluation is in float32 everywhere.
     """
 
-    def __init__(self, encoder: nn.Module, model: Any, longest: int) -> None:
+    def __init__(self, encoder: Encoder, model: Model, longest: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.model = model
-        self.longest = None if model.extrapolates else longest  # the longest sequence it can take; None is any
+        self.longest = None if model.any_length else longest  # the longest sequence it can take; None is any
         self.precision = "float32"
 
     def embed(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
-        """The vectors of images, all at once; zeros for a model that never looks at them."""
-        if not self.model.sees_images:
+        """The vectors of images, all at once; zeros for a model that does not use them."""
+        if not self.model.uses_images:
             return torch.zeros(images.shape[0], 1, device=images.device)
         pixels = (images[:, None].float() / 255).contiguous(memory_format=torch.channels_last)
         mixed = self.training and self.precision == "bfloat16"
@@ -45,25 +49,38 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Float[Tensor, "B _"]:
         """The output for each sequence of a batch."""
-        return self.read(self.embed(batch.images), batch)
+        return self.apply_model(self.embed(batch.images), batch)
 
-    def read(self, vectors: Float[Tensor, "N D"], batch: Batch) -> Float[Tensor, "B _"]:
-        """The output for each sequence of a batch whose pool has these vectors."""
-        found = batch.index.shape[1]
-        if self.longest is not None and found > self.longest:
+    def apply_model(self, vectors: Float[Tensor, "N D"], batch: Batch) -> Float[Tensor, "B _"]:
+        """The output for each sequence of a batch whose images have these vectors.
+
+        Raises InputError for sequences that are longer than the model takes.
+        """
+        length = batch.index.shape[1]
+        if self.longest is not None and length > self.longest:
             raise InputError(
-                f"expected sequences of at most {self.longest} images, got {found}; this model takes no more"
+                f"expected sequences of at most {self.longest} images, got {length}; this model takes no more"
             )
-        return self.model(*rows_of(vectors, batch))
+        return self.model(*batch.gather(vectors))
+
+    def embed_in_parts(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
+        """The vectors of any number of images in bounded memory. For evaluation."""
+        return torch.cat([self.embed(part) for part in images.split(IMAGES_AT_ONCE)])
+
+    def apply_model_in_parts(self, vectors: Float[Tensor, "N D"], batch: Batch) -> Iterator[Float[Tensor, "b _"]]:
+        """The outputs for any number of sequences, some at a time, in order, in bounded memory. For evaluation."""
+        at_once = max(1, TOKENS_AT_ONCE // batch.index.shape[1])
+        for start in range(0, len(batch.index), at_once):
+            yield self.apply_model(vectors, batch.slice(start, start + at_once))
 
     @torch.no_grad()
-    def settle(self, images: UInt8[Tensor, "N 28 28"]) -> None:
-        """Takes the statistics of batch normalisation anew, from images as they are.
+    def recompute_batch_norm(self, images: UInt8[Tensor, "N 28 28"]) -> None:
+        """Computes the statistics of batch normalisation again, from images without augmentation.
 
-        Those kept in training are of augmented images, which differ from what a trained network is asked about. In
-        float32 and without dropout, as in evaluation; a network without batch normalisation is left as it was.
+        Those kept in training are of augmented images, which differ from what a trained network is asked about. Runs
+        in float32 and without dropout, as in evaluation. A network without batch normalisation is left as it was.
         """
-        norms = [module for module in self.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         if not norms:
             return
         was_training, momenta = self.training, [norm.momentum for norm in norms]
@@ -78,57 +95,47 @@ class Network(nn.Module):
             norm.momentum = momentum
 
     def parameter_count(self) -> int:
-        """How many numbers are learned; the encoder counts where the model looks at images."""
-        learned = self if self.model.sees_images else self.model
+        """How many numbers are learned; the encoder's count if the model uses images."""
+        learned = self if self.model.uses_images else self.model
         return sum(parameter.numel() for parameter in learned.parameters())
 
-    def embed_in_parts(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
-        """The vectors of any number of images in bounded memory. For evaluation."""
-        return torch.cat([self.embed(part) for part in images.split(ENCODED_AT_ONCE)])
 
-    def read_in_parts(self, vectors: Float[Tensor, "N D"], batch: Batch) -> Iterator[Float[Tensor, "b _"]]:
-        """The outputs for any number of sequences, some at a time, in order and in bounded memory. For evaluation."""
-        at_once = max(1, TOKENS_AT_ONCE // batch.index.shape[1])
-        for start in range(0, len(batch.index), at_once):
-            yield self.read(vectors, batch.rows(start, start + at_once))
+@dataclass(frozen=True)
+class Experiment:
+    """A run with its task, encoder and model. `Experiment.of` is the one place where their names are resolved."""
 
+    run: Run
+    task: Task
+    encoder: type[Encoder]
+    model: type[Model]
 
-def rows_of(
-    vectors: Float[Tensor, "N D"], batch: Batch
-) -> tuple[Float[Tensor, "B L D"], Bool[Tensor, "B L"], Float[Tensor, "B D"] | None]:
-    """What a model takes: the tokens of each sequence, the mask, the anchor's vector.
+    @classmethod
+    def of(cls, run: Run) -> "Experiment":
+        """The experiment that a run describes."""
+        return cls(run, load_task(run.task), load_encoder(run.encoder), load_model(run.model))
 
-    By `embedding`, whose gradient is summed in a fixed order; that of `vectors[index]` is not, with several threads.
-    """
-    anchor = None if batch.anchor is None else F.embedding(batch.anchor, vectors)
-    return F.embedding(batch.index, vectors), batch.mask, anchor
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Shortest and longest sequence of training."""
+        return self.run.lengths or self.task.lengths
 
+    def build(self) -> Network:
+        """The network, on the CPU, with the initial weights of the run's seed. Its precision is float32.
 
-def solve(task: Task, batch: Batch) -> Int64[Tensor, " B"]:
-    """The true answers of a batch."""
-    return task.solve(batch.digits, batch.mask, batch.anchor_digits)
-
-
-def lengths_of(run: Run) -> tuple[int, int]:
-    """Shortest and longest sequence that a run trains on."""
-    return run.lengths or parts.load("tasks", run.task).LENGTHS
-
-
-def build(run: Run) -> Network:
-    """The network of a run, on the CPU, with the initial weights of its seed. Precision is left at float32."""
-    task = parts.load("tasks", run.task)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive(run.seed, "initial weights"))
-        encoder = _construct("encoder", run.encoder, run.encoder_options, width=run.width)
-        longest = lengths_of(run)[1]
-        model = _construct("model", run.model, run.model_options, width=run.width, task=task, longest=longest)
-    network = Network(encoder, model, longest)
-    network.to(memory_format=torch.channels_last)
-    return network
+        Raises InputError for options that the encoder or the model does not have, or cannot be built with.
+        """
+        run, longest = self.run, self.lengths[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(run.seed, "initial weights"))
+            encoder = _construct("encoder", self.encoder, run.encoder, run.encoder_options, {"width": run.width})
+            given = {"width": run.width, "task": self.task, "longest": longest}
+            model = _construct("model", self.model, run.model, run.model_options, given)
+        network = Network(encoder, model, longest)
+        network.to(memory_format=torch.channels_last)
+        return network
 
 
-def _construct(kind: str, name: str, options: Options, **given: Any) -> nn.Module:
-    part = parts.load(f"{kind}s", name)
+def _construct(kind: str, part: type[Part], name: str, options: Options, given: dict[str, Any]) -> Part:
     known = [option for option in inspect.signature(part).parameters if option not in given]
     for option in options:
         if option not in known:

@@ -1,8 +1,8 @@
 """How long and how each task and model is trained: the one place for settings that were chosen.
 
-A recipe is a `Run`, or fields of one. Choices were made on validation images, with one exception that LOG.md names; it
-also has what was tried. Seconds are of training on 2 cores of an AMD EPYC (Zen 5) in bfloat16; what the
-recipes reach on test images is in `results/`, made by `benchmarks/`.
+A recipe is a `Run`, or fields of one. All were chosen on validation images, with one exception that LOG.md names, and
+LOG.md tells what was tried. Seconds are of training on 2 cores of an AMD EPYC (Zen 5) in bfloat16. What the recipes
+reach on test images is in `results/`, made by `benchmarks/`.
 """
 
 from typing import Any
@@ -14,25 +14,27 @@ Fields = dict[str, Any]
 # What `compare` trains: minutes for all. Models of a task that see images get the same images.
 BRIEF: dict[str, Fields] = {
     "classify": {"steps": 600},  # 14 s
-    "sum": {"steps": 1_800, "sequences": 128, "curriculum": 0.7},  # 45 to 54 s; a sum says less of each image
-    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences": 512},  # 20 s
+    "sum": {"steps": 1_800, "sequences_per_step": 128, "curriculum": 0.7},  # 45 to 54 s; a sum says less of each image
+    "contains": {"steps": 650, "learning_rate": 3e-3, "sequences_per_step": 512},  # 20 s
 }
-# A handful of numbers, for all lengths: it has to converge, in a second, and images are not looked at.
-FLOOR: Fields = {"steps": 500, "learning_rate": 3e-2, "curriculum": 0.0, "augmentation": 0.0}
+# The length-only baseline learns a handful of numbers and looks at no image; it converges in a second.
+LENGTH_ONLY: Fields = {"steps": 500, "learning_rate": 3e-2, "curriculum": 0.0, "augmentation_strength": 0.0}
 
 # Time to quality (benchmarks/quality.py): the shortest that is safely above what others reach after hours.
 QUICK = {
-    "sum/exact": Run("sum", "exact", steps=120, sequences=128, augmentation=0.2),  # 3 s
-    "contains/exact": Run("contains", "exact", steps=320, augmentation=0.2),  # 8 s
-    "contains/transformer": Run("contains", "transformer", steps=300, learning_rate=3e-3, augmentation=0.2),  # 8 s
+    "sum/exact": Run("sum", "exact", steps=120, sequences_per_step=128, augmentation_strength=0.2),  # 3 s
+    "contains/exact": Run("contains", "exact", steps=320, augmentation_strength=0.2),  # 8 s
+    "contains/transformer": Run(
+        "contains", "transformer", steps=300, learning_rate=3e-3, augmentation_strength=0.2
+    ),  # 8 s
     "classify/mlp": Run("classify", "mlp", steps=500),  # 11 s
 }
 
 
 def _long(task: str, model: str, steps: int, **changes: Any) -> Run:
     """A run of 37 to 44 passes. So many want much variety, hence the strong augmentation and weight decay."""
-    fields: Fields = {"encoder": "unpadded", "augmentation": 1.0, "weight_decay": 0.3}
-    fields |= {"sequences": 128, "curriculum": 0.5, "validate_every": 1_000}
+    fields: Fields = {"encoder": "unpadded", "augmentation_strength": 1.0, "weight_decay": 0.3}
+    fields |= {"sequences_per_step": 128, "curriculum": 0.5, "validate_every": 1_000}
     return Run(task, model, steps=steps, **(fields | changes))
 
 
@@ -40,22 +42,22 @@ def _long(task: str, model: str, steps: int, **changes: Any) -> Run:
 BEST = {
     "sum/exact": _long("sum", "exact", 9_000),
     "sum/transformer": _long("sum", "transformer", 8_000, model_options={"readout": "mode"}),
-    "contains/exact": _long("contains", "exact", 8_500, sequences=256, learning_rate=3e-3),
+    "contains/exact": _long("contains", "exact", 8_500, sequences_per_step=256, learning_rate=3e-3),
     "contains/transformer": _long(
-        *("contains", "transformer", 8_000), sequences=256, learning_rate=3e-3, model_options={"hidden": 192}
+        *("contains", "transformer", 8_000), sequences_per_step=256, learning_rate=3e-3, model_options={"hidden": 192}
     ),
-    "classify/mlp": _long("classify", "mlp", 9_500, sequences=256, augmentation=1.5),
+    "classify/mlp": _long("classify", "mlp", 9_500, sequences_per_step=256, augmentation_strength=1.5),
 }
 
 # What comes with the package, trained with seed 0 (benchmarks/trained.py); the best of a task first.
 PACKAGED = {
     **BEST,
     "sum/mlp": _long("sum", "mlp", 4_000, model_options={"hidden": 128}),
-    "contains/mlp": _long("contains", "mlp", 4_000, sequences=256, model_options={"hidden": 128}),
+    "contains/mlp": _long("contains", "mlp", 4_000, sequences_per_step=256, model_options={"hidden": 128}),
 }
 
 
-def brief(task: str, sees_images: bool) -> Fields:
-    """The fields that `compare` sets for a model of a task; a floor, which sees no image, needs little of anything."""
+def brief(task: str, uses_images: bool) -> Fields:
+    """The fields that `compare` sets for a model of a task. A model that uses no images has a recipe of its own."""
     fields = BRIEF.get(task, {"steps": Run.steps})
-    return fields if sees_images else fields | FLOOR
+    return fields if uses_images else fields | LENGTH_ONLY

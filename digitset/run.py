@@ -1,7 +1,9 @@
 """Run: the whole configuration of one training run, frozen. It goes to JSON and back, strictly."""
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import shlex
 import types
 import typing
@@ -11,7 +13,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from digitset import parts
+from digitset import registry
 from digitset.errors import InputError
 
 Options = dict[str, int | float | str]
@@ -19,12 +21,16 @@ Options = dict[str, int | float | str]
 
 def _known(folder: str) -> Any:
     """What `--help` shows as the value of an option: the parts that the folder holds."""
-    return tyro.conf.arg(metavar="{" + ",".join(parts.names(folder)) + "}")
+    return tyro.conf.arg(metavar="{" + ",".join(registry.names(folder)) + "}")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: what is trained, on what, for how long, and how."""
+    """One training run: what is trained, on what, for how long, and how.
+
+    Defaults are a promise: a setting that a file does not name has its default, and digests of settings leave out what
+    is at its default. So a new field needs a default that keeps the old behaviour, and no default ever changes.
+    """
 
     task: Annotated[tyro.conf.Positional[str], _known("tasks")]
     """What is asked: a file in digitset/tasks."""
@@ -36,25 +42,25 @@ class Run:
     """Every random draw is a function of this number, its purpose and the step."""
     steps: int = 1_000
     """Optimiser steps."""
-    pool: int = 256
-    """Distinct images a step, each encoded once."""
-    sequences: int = 256
-    """Sequences a step, about; they share the images of the pool."""
+    images_per_step: int = 256
+    """Distinct images in a step; each is encoded once."""
+    sequences_per_step: int = 256
+    """About how many sequences there are in a step; they share its images."""
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9
-    """The part of the steps over which the longest sequence grows to its full length, slowly at first (a parabola)."""
+    """Fraction of the steps over which the longest sequence grows to its full length, slowly at first (a parabola)."""
     learning_rate: float = 4e-3
-    """The highest, reached after the warm-up; a cosine brings it to zero at the last step."""
-    warmup: float = 0.1
-    """The part of the steps in which the learning rate rises from zero."""
+    """The highest learning rate, reached after the warm-up; a cosine brings it to zero at the last step."""
+    warmup_fraction: float = 0.1
+    """Fraction of the steps in which the learning rate rises from zero."""
     weight_decay: float = 0.05
-    """AdamW's, on matrices and kernels only."""
-    clip: float = 1.0
-    """The largest norm of a gradient; larger ones are scaled down."""
-    average: float = 0.0
-    """Decay of an exponential average of the weights, which is then what is evaluated; 0 is none."""
-    augmentation: float = 0.5
+    """AdamW's weight decay, on matrices and kernels only."""
+    max_grad_norm: float = 1.0
+    """The largest norm of the gradient; a larger gradient is scaled down."""
+    ema_decay: float = 0.0
+    """Decay of an exponential moving average of the weights, which is then what is evaluated; 0 is no average."""
+    augmentation_strength: float = 0.5
     """Strength of the random affine maps of the images; 0 is none."""
     width: int = 128
     """Length of the vector that an image becomes."""
@@ -63,7 +69,7 @@ class Run:
     encoder_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the encoder's constructor, as name value pairs."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps ...; auto takes the best there is."""
+    """auto, cpu, cuda, cuda:1, mps ...; auto takes the best that is present."""
     precision: str = "auto"
     """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
     data: Path | None = None
@@ -75,16 +81,16 @@ class Run:
 
     def __post_init__(self) -> None:
         for folder, name in (("tasks", self.task), ("models", self.model), ("encoders", self.encoder)):
-            parts.check(folder, name)
-        at_least = {"steps": 1, "pool": 2, "sequences": 1, "width": 1, "seed": 0}
+            registry.expect_known(folder, name)
+        at_least = {"steps": 1, "images_per_step": 2, "sequences_per_step": 1, "width": 1, "seed": 0}
         at_least |= {"validate_every": 1, "checkpoint_every": 1}
         for name, least in at_least.items():
             _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
-        _expect(self.learning_rate > 0, "learning_rate", "a number above 0", self.learning_rate)
-        _expect(self.clip > 0, "clip", "a number above 0", self.clip)
-        for name in ("weight_decay", "augmentation"):
+        for name in ("learning_rate", "max_grad_norm"):
+            _expect(getattr(self, name) > 0, name, "a number above 0", getattr(self, name))
+        for name in ("weight_decay", "augmentation_strength"):
             _expect(getattr(self, name) >= 0, name, "a number of at least 0", getattr(self, name))
-        for name in ("warmup", "average", "curriculum"):
+        for name in ("warmup_fraction", "ema_decay", "curriculum"):
             _expect(0 <= getattr(self, name) < 1, name, "a number from 0 to below 1", getattr(self, name))
         _expect(
             self.precision in ("auto", "float32", "bfloat16"), "precision", "auto, float32 or bfloat16", self.precision
@@ -101,16 +107,10 @@ class Run:
     def command(self) -> str:
         """The command that trains this run: what differs from the defaults."""
         words = ["digitset", "train", self.task]
-        for found in dataclasses.fields(self):
-            value, usual = getattr(self, found.name), Run.__dataclass_fields__[found.name]
-            default = usual.default_factory() if usual.default_factory is not dataclasses.MISSING else usual.default
-            if found.name == "task" or value == default:
-                continue
+        for name in self._changed():
+            value = getattr(self, name)
             pairs = itertools.chain(*value.items()) if isinstance(value, dict) else value
-            words += [
-                f"--{found.name.replace('_', '-')}",
-                *map(str, pairs if isinstance(value, dict | tuple) else [value]),
-            ]
+            words += [f"--{name.replace('_', '-')}", *map(str, pairs if isinstance(value, dict | tuple) else [value])]
         return shlex.join(words)
 
     def to_json(self) -> dict[str, Any]:
@@ -120,23 +120,65 @@ class Run:
         values["lengths"] = None if self.lengths is None else list(self.lengths)
         return values
 
-    def shared(self) -> "Run":
-        """The same for others to read: of the folder of its data, where it has one, the name alone."""
+    def settings(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
+        """What decides the trained weights: task, model, encoder, and each field that is not at its default.
+
+        Device, checkpoint interval and the path of the data are left out, and so are the fields `without`.
+        """
+        names = ("task", "model", "encoder", *self._changed())
+        values = self.to_json()
+        return {name: values[name] for name in names if name not in (*_NO_RESULT, *without)}
+
+    def shareable(self) -> "Run":
+        """The same run for others to read: of the path of its data, if it has one, only the last name is kept."""
         return self if self.data is None else dataclasses.replace(self, data=Path(self.data.name))
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], source: str = "run") -> "Run":
-        """The run that `to_json` wrote. Raises InputError for a key unknown or missing, or a value of a wrong type."""
+    def from_json(cls, values: Any, source: str = "run") -> "Run":
+        """The run that `to_json` wrote, also with an older version: missing keys have their defaults.
+
+        Raises InputError for values that are no object, an unknown key, or a value of a wrong type.
+        """
+        if not isinstance(values, dict):
+            raise InputError(f"{source}: expected an object with the fields of a run, got {type(values).__name__}")
         hints = typing.get_type_hints(cls)
-        if set(values) != set(hints):
-            wrong = ", ".join(sorted(set(values) ^ set(hints)))
-            raise InputError(f"{source}: keys unknown or missing: {wrong}; it was made by another version of digitset")
-        return cls(**{name: _restore(hints[name], value, f"{source}: {name}") for name, value in values.items()})
+        renamed = {_RENAMED.get(str(name), str(name)): value for name, value in values.items()}
+        if len(renamed) < len(values):
+            twice = ", ".join(f"{old} and {new}" for old, new in _RENAMED.items() if {old, new} <= values.keys())
+            raise InputError(f"{source}: expected each setting once, got {twice}")
+        unknown = sorted(str(name) for name in renamed.keys() - hints.keys())
+        if unknown:
+            raise InputError(f"{source}: unknown keys {', '.join(unknown)}: expected fields of a run of this version")
+        if "task" not in renamed:
+            raise InputError(f"{source}: expected the key 'task', found none")
+        return cls(**{name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()})
+
+    def _changed(self) -> list[str]:
+        """The fields, but the task, that are not at their defaults."""
+        defaults = Run(self.task)
+        names = [each.name for each in dataclasses.fields(self)]
+        return [name for name in names if getattr(self, name) != getattr(defaults, name)]
 
 
-def _expect(condition: bool, name: str, expected: str, found: object) -> None:
+_NO_RESULT = ("device", "checkpoint_every", "data")  # fields that do not decide the weights; data has its own checksum
+_RENAMED = {  # old names of fields, which files of version 0.1 have
+    "pool": "images_per_step",
+    "sequences": "sequences_per_step",
+    "warmup": "warmup_fraction",
+    "clip": "max_grad_norm",
+    "average": "ema_decay",
+    "augmentation": "augmentation_strength",
+}
+
+
+def digest(settings: dict[str, Any]) -> str:
+    """Eight hexadecimal digits that are equal for equal settings."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _expect(condition: bool, name: str, expected: str, value: object) -> None:
     if not condition:
-        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {found}")
+        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {value}")
 
 
 def _restore(hint: Any, value: Any, source: str) -> Any:
@@ -150,7 +192,7 @@ def _restore(hint: Any, value: Any, source: str) -> Any:
             return Path(value)
         if origin is tuple and isinstance(value, list) and all(type(item) is int for item in value):
             return tuple(value)
-        if origin is float and isinstance(value, int | float):
+        if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         if origin in (str, int, dict) and type(value) is origin:
             return value

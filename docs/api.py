@@ -15,7 +15,7 @@ EXPORTED = "digitset"  # names that `import digitset` gives at once
 
 # What is on the page: a heading, and under it files with the names that are taken from each.
 PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
-    "Train": [("run", ("Run",)), ("training", ("train",)), ("record", ("Record",)), ("parts", ("names",))],
+    "Train": [("run", ("Run",)), ("training", ("train",)), ("record", ("RunFolder",)), ("parts", ("names",))],
     "Ask a trained model": [("predict", ("load", "Predictor"))],
     "Data": [("data", ("load", "Splits", "Digits"))],
     "Scores": [("evaluation", ("evaluate",))],
@@ -43,7 +43,7 @@ Made by `uv run docs/api.py` from the source; do not edit it here. Letters in sh
 longest of them, N or n images, D numbers in the vector of an image, H heads, A answers, K numbers of a model; `_` is
 any. `Images` is an array of numpy or a tensor, `Options` and `Values` are dicts by name. What is marked *digitset* is a
 name of `import digitset` itself, under the name that is shown; everything else is imported from the module that is
-named, such as `from digitset.explain import explain`.
+named, such as `from digitset.inference.explain import explain`.
 """
 
 SPECIAL = ("__init__", "__call__")

@@ -5,17 +5,16 @@ import os
 from jaxtyping import install_import_hook
 
 with install_import_hook("digitset", "beartype.beartype"):
-    from digitset import parts
+    from digitset import registry
 
-    for _folder in parts.FOLDERS:
-        for _name in parts.names(_folder):
+    for _folder in registry.FOLDERS:
+        for _name in registry.names(_folder):
             parts.load(_folder, _name)
 
 import pytest
 import torch
 
-from digitset import data
-from digitset.data import Splits
+from digitset.data.mnist import Splits, load_data
 
 # Two workers on two cores: more threads than one each would only wait for one another.
 torch.set_num_threads(1)
@@ -25,4 +24,4 @@ os.environ["OMP_NUM_THREADS"] = "1"
 @pytest.fixture(scope="session")
 def mnist() -> Splits:
     """Real MNIST, read once."""
-    return data.load()
+    return load_data()

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from digitset.data import Digits
+from digitset.data.mnist import Digits
+from digitset.data.sequences import Batch, sample
 from digitset.errors import InputError
-from digitset.network import Network, solve
-from digitset.record import Record
+from digitset.network import Network
 from digitset.rng import generator
 from digitset.run import Run
-from digitset.sequences import Batch, sample
-from digitset.tasks import Task, training_loss
+from digitset.run_folder import RunFolder
+from digitset.tasks import Task
 
 Factory = Callable[[], Network]  # makes the same network, initial weights included, at each call
 LONGEST = 10
@@ -23,8 +23,8 @@ LONGEST = 10
 
 def batch_for(task: Task, digits: Digits, sequences: int = 16, longest: int | None = None, seed: int = 0) -> Batch:
     """Some sequences over few images."""
-    lengths = task.LENGTHS if longest is None else (longest, longest)
-    return sample(digits, 4 * (lengths[1] + 1), sequences, lengths, task.ANCHORED, seed, step=0)
+    lengths = task.lengths if longest is None else (longest, longest)
+    return sample(digits, 4 * (lengths[1] + 1), sequences, lengths, task.anchored, seed, step=0)
 
 
 @torch.inference_mode()
@@ -35,18 +35,18 @@ def outputs(network: Network, batch: Batch) -> Tensor:
 def output_has_its_shape(make: Factory, task: Task, digits: Digits) -> None:
     network, batch = make(), batch_for(task, digits)
     output = outputs(network, batch)
-    if network.model.output == "numbers":
-        assert output.shape == (len(batch.index), task.NUMBERS)
+    if network.model.output_kind == "numbers":
+        assert output.shape == (len(batch.index), task.output_size)
     else:
-        assert output.shape == (len(batch.index), task.answers(batch.index.shape[1]))
+        assert output.shape == (len(batch.index), task.answer_count(batch.index.shape[1]))
         torch.testing.assert_close(output.exp().sum(dim=1), torch.ones(len(output)))
     assert output.isfinite().all()
 
 
 def gradients_are_finite(make: Factory, task: Task, digits: Digits) -> None:
     network, batch = make().train(), batch_for(task, digits)
-    training_loss(task, network.model.output, network(batch), solve(task, batch)).mean().backward()
-    learning = network if network.model.sees_images else network.model
+    task.training_loss(network(batch), network.model.output_kind, batch.targets(task)).mean().backward()
+    learning = network if network.model.uses_images else network.model
     for name, parameter in learning.named_parameters():
         assert parameter.grad is not None, f"no gradient reaches {name}"
         assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
@@ -63,7 +63,7 @@ def batch_mates_change_nothing(make: Factory, task: Task, digits: Digits) -> Non
     network, batch = make(), batch_for(task, digits)
     together = outputs(network, batch)
     for row in range(4):
-        alone = batch.rows(row, row + 1)
+        alone = batch.slice(row, row + 1)
         length = int(alone.lengths)
         alone = replace(alone, index=alone.index[:, :length], mask=alone.mask[:, :length])
         used = together[row : row + 1, : outputs(network, alone).shape[1]]
@@ -72,11 +72,11 @@ def batch_mates_change_nothing(make: Factory, task: Task, digits: Digits) -> Non
 
 def lengths_are_taken_or_refused(make: Factory, task: Task, digits: Digits) -> None:
     network = make()
-    shortest, longest = task.LENGTHS
+    shortest, longest = task.lengths
     for length in {shortest, longest}:
         assert outputs(network, batch_for(task, digits, longest=length)).isfinite().all()
     longer = batch_for(task, digits, longest=longest + 15)
-    if network.model.extrapolates:
+    if network.model.any_length:
         assert outputs(network, longer).isfinite().all()
     else:
         with pytest.raises(InputError, match="at most"):
@@ -90,7 +90,7 @@ def order_is_as_declared(make: Factory, task: Task, digits: Digits) -> None:
     noise = torch.rand(batch.index.shape, generator=generator(0, "order")) + 2.0 * ~batch.mask
     shuffled = replace(batch, index=batch.index.gather(1, noise.argsort(dim=1)))  # padding stays at the end
     same = torch.allclose(outputs(network, shuffled), outputs(network, batch), rtol=1e-4, atol=1e-4)
-    assert same == network.model.symmetric
+    assert same == network.model.permutation_invariant
 
 
 def the_same_is_said_twice(make: Factory, task: Task, digits: Digits) -> None:
@@ -110,7 +110,7 @@ def five_steps_give_the_same_bits(make: Factory, task: Task, digits: Digits) -> 
             with torch.random.fork_rng():
                 torch.manual_seed(step)
                 batch = batch_for(task, digits, seed=step)
-                training_loss(task, network.model.output, network(batch), solve(task, batch)).mean().backward()
+                task.training_loss(network(batch), network.model.output_kind, batch.targets(task)).mean().backward()
             optimizer.step()
             optimizer.zero_grad()
         return network.state_dict()
@@ -124,31 +124,31 @@ def weights_survive_the_disk(make: Factory, task: Task, digits: Digits, folder: 
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.01)
-    record = Record(folder)
-    record.start(Run(task="sum"), {}, "")
-    record.finish(network.state_dict(), {})
+    run_folder = RunFolder(folder)
+    run_folder.start(Run(task="sum"), {}, "")
+    run_folder.finish(network.state_dict(), {})
     other = make()
-    other.load_state_dict(record.weights())
+    other.load_state_dict(run_folder.weights())
     assert torch.equal(outputs(network, batch), outputs(other, batch))
 
 
 def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> None:
     network = make().train()
-    if not network.model.sees_images:
+    if not network.model.uses_images:
         return
-    lengths = task.LENGTHS[0], max(task.LENGTHS[0], min(task.LENGTHS[1], 3))  # many digits say too little of each
-    batch = sample(digits, 32, 8, lengths, task.ANCHORED, seed=0, step=0).rows(0, 8)
-    target = solve(task, batch)
+    lengths = task.lengths[0], max(task.lengths[0], min(task.lengths[1], 3))  # many digits say too little of each
+    batch = sample(digits, 32, 8, lengths, task.anchored, seed=0, step=0).slice(0, 8)
+    target = batch.targets(task)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for _ in range(600):
             output = network(batch)
-            reading = task.read(output, network.model.output)
+            reading = task.read(output, network.model.output_kind)
             if task.scores(reading, target)["accuracy"].min() == 1:
                 return
             optimizer.zero_grad()
-            training_loss(task, network.model.output, output, target).mean().backward()
+            task.training_loss(output, network.model.output_kind, target).mean().backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
     raise AssertionError("eight examples could not be memorised in 600 steps")

@@ -34,8 +34,8 @@ def predictors() -> dict:
     """Untrained networks, ready to answer."""
     import torch
 
+    from digitset.inference.predictor import Predictor
     from digitset.network import build
-    from digitset.predict import Predictor
     from digitset.run import Run
 
     found = {}

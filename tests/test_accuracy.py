@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from accuracy import kept, make_all
 
-from digitset import recipes, results
-from digitset.record import Record
+from digitset import recipes
+from digitset.bench import tables as results
 from digitset.run import Run
+from digitset.run_folder import RunFolder
 
 
 def test_rows_of_todays_recipes_are_kept(tmp_path: Path) -> None:
@@ -25,4 +26,4 @@ def test_a_run_gives_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     run = Run("sum", "constant", "lenet", steps=4)
     (rows,) = make_all([run], jobs=1)
     assert [row["evaluation"] for row in rows] == ["published", "random", "single"]
-    assert Record(tmp_path / "runs/accuracy" / run.name).finished
+    assert RunFolder(tmp_path / "runs/accuracy" / run.name).finished

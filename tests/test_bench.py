@@ -14,16 +14,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from digitset.bench.board import Board
 
-from digitset import cli
-from digitset.bench import Progress, _failure, bench
-from digitset.board import Board
+from digitset.bench.executors import nodes, processes
+from digitset.bench.grid import Grid
+from digitset.bench.runner import Progress, _failure, bench
+from digitset.bench.tables import COLUMNS, identity
+from digitset.cli import main as cli
+from digitset.cli.terminal import GridWatch, print_verdicts
 from digitset.errors import InputError, TrainingError
-from digitset.grid import Grid
-from digitset.results import COLUMNS, identity
 from digitset.run import Run
-from digitset.terminal import GridWatch, print_verdicts
-from digitset.workers import nodes, processes
 
 SMALL = ("--tasks", "sum", "--models", "constant", "exact", "--encoders", "lenet", "--steps", "8", "--seeds", "2")
 SMALL = (

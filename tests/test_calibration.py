@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from digitset import calibration
-from digitset.calibration import BINS, brier, coverage, expected_calibration_error, reliability
+from digitset.evaluation import calibration
+from digitset.evaluation.calibration import BINS, brier, coverage, expected_calibration_error, reliability
 
 DRAW = torch.Generator().manual_seed(0)
 CHANCES = torch.randn(20_000, 10, generator=DRAW).mul(2).softmax(dim=1)

@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 
-from digitset import cli, commands, data, parts, using
+from digitset import registry
+from digitset.cli import main as cli
+from digitset.cli import model_commands as using
+from digitset.cli import training_commands as commands
 
-SHORT = ["--steps", "4", "--pool", "32", "--sequences", "16", "--encoder", "lenet"]
+SHORT = ["--steps", "4", "--images-per-step", "32", "--sequences-per-step", "16", "--encoder", "lenet"]
 
 
 def digitset(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -38,10 +41,12 @@ def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
         assert f"{command} " in result.stdout
         assert summary == ((getattr(commands, command, None) or getattr(using, command)).__doc__ or "").splitlines()[0]
         assert digitset(command, "--help").returncode == 0
-    for folder in parts.FOLDERS:
-        for name in parts.names(folder):
+    for folder in registry.FOLDERS:
+        for name in registry.names(folder):
             assert name in result.stdout
-    script = "import sys\nsys.argv[1:] = ['--help']\ntry:\n    from digitset.cli import main; main()\nfinally:\n    "
+    script = (
+        "import sys\nsys.argv[1:] = ['--help']\ntry:\n    from digitset.cli.main import main; main()\nfinally:\n    "
+    )
     script += "print('torch' in sys.modules)"
     lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout.split()
     assert lines[-1] == "False"
@@ -112,7 +117,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
         (["train", "classify", "--lengths", "2", "3"], "--lengths: expected 1 1"),
         (["train", "sum", "--encoder", "vit", "--encoder-options", "patch", "0"], "expected a patch that divides 28"),
-        (["train", "contains", "--pool", "10"], "--pool: expected at least 11 images"),
+        (["train", "contains", "--images-per-step", "10"], "--pool: expected at least 11 images"),
         (["train", "sum", *SHORT, "--out", "/proc/digitset"], "/proc/digitset"),
         (["train", "sum", "--steps", "0"], "--steps: expected at least 1, got 0"),
         (["train", "sum", "--device", "warp"], "device 'warp' is not there: expected auto or one of"),
@@ -130,7 +135,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["compare", "--encoders"], "expected one or more of --models and of --encoders"),
         (["lengths", run_folder, "--longest", "0"], "--longest: expected 1 to 1000, got 0"),
         (["compare", "--encoders", "eye"], "unknown encoder 'eye'"),
-        (["train", "sum", "--lengths", "1", "6000", "--pool", "6000"], "--lengths: expected at most 5000"),
+        (["train", "sum", "--lengths", "1", "6000", "--images-per-step", "6000"], "--lengths: expected at most 5000"),
         (["lengths", nothing], "expected the folder of a run, found no run.json"),
     ]
     for arguments, message in cases:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from digitset.bench import Progress, bench
-from digitset.grid import Grid
-from digitset.workers import nodes, processes
+from digitset.bench.executors import nodes, processes
+from digitset.bench.grid import Grid
+from digitset.bench.runner import Progress, bench
 
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # Ray reads it when it is imported; `nodes` sets it before
 ray = pytest.importorskip("ray")

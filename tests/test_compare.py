@@ -11,15 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from digitset import parts
-from digitset.compare import EXPLANATION
-from digitset.data import Splits
-from digitset.evaluation import ceiling, evaluation_sets, wilson
+from digitset.bench.compare import EXPLANATION
+from digitset.bench.tables import COLUMNS, identity
+from digitset.data.mnist import Splits
+from digitset.evaluation.evaluate import classifier_rule, evaluation_sets, wilson
 from digitset.network import build, solve
-from digitset.results import COLUMNS, identity
 from digitset.run import Run
 
-SUM = parts.load("tasks", "sum")
+SUM = load_task("sum")
 MODELS = ("constant", "transformer", "exact")
 
 
@@ -45,7 +44,7 @@ def test_every_row_is_there(comparison: tuple[Path, str]) -> None:
     found = [(row["task"], row["model"], row["encoder"], row["evaluation"]) for row in table]
     expected = [("classify", "mlp", "lenet", "test"), ("classify", "mlp", "cnn", "test")]
     for task in ("sum", "contains"):
-        for model in (*MODELS, "ceiling"):
+        for model in (*MODELS, "classifier_rule"):
             sets = ["published", "random", "single"] + ["digits"] * (model == "exact")
             expected += [(task, model, "lenet", name) for name in sets]
     assert found == expected
@@ -58,7 +57,7 @@ def test_every_row_is_there(comparison: tuple[Path, str]) -> None:
             assert row["n"] == sizes[row["task"]]
         assert (row["auc"] != "") == (row["task"] == "contains" and row["evaluation"] != "digits")
         assert (row["mae"] != "") == (row["task"] == "sum" and row["evaluation"] != "digits")
-        assert row["loss"] or row["model"] == "ceiling" or row["evaluation"] == "digits"
+        assert row["loss"] or row["model"] == "classifier_rule" or row["evaluation"] == "digits"
 
 
 def test_the_report_shows_its_figures(comparison: tuple[Path, str]) -> None:
@@ -72,10 +71,10 @@ def test_the_report_shows_its_figures(comparison: tuple[Path, str]) -> None:
             assert len(image.convert("L").getcolors(256) or []) > 10
     assert {"classify_curves.png", "classify_cnn_confusion.png", "sum_by_length.png"} <= figures
     assert {"sum_transformer_predictions.png", "contains_transformer_attention.png"} <= figures
-    for words in ("published", "ceiling", "constant", "0.66 (loss 1.18)", "0.82", "0.96"):
+    for words in ("published", "classifier_rule", "constant", "0.66 (loss 1.18)", "0.82", "0.96"):
         assert words in text
     assert EXPLANATION in printed
-    for words in ("0.66", "0.82", "0.96", "constant", "ceiling"):
+    for words in ("0.66", "0.82", "0.96", "constant", "classifier_rule"):
         assert words in printed
 
 
@@ -107,7 +106,7 @@ def test_the_ceiling_is_the_rule_on_what_is_read(mnist: Splits) -> None:
     with torch.inference_mode():
         images = mnist.test.images[:, None].float() / 255
         seen = classifier.model(classifier.encoder(images)[:, None], torch.ones(10_000, 1).bool(), None).argmax(dim=1)
-    report = ceiling(classifier, SUM, (1, 10), mnist.test)
+    report = classifier_rule(classifier, SUM, (1, 10), mnist.test)
     batch = evaluation_sets(mnist.test, SUM, (1, 10))["published"]
     guess = (seen[batch.index] * batch.mask).sum(dim=1)
     expected = float((guess == solve(SUM, batch)).double().mean())
@@ -127,4 +126,4 @@ def test_rows_of_one_recipe_differ_by_the_seed_alone() -> None:
     run, other = identity(Run("sum", seed=1)), identity(Run("sum", seed=2))
     assert run["recipe"] == other["recipe"]
     assert run != other
-    assert identity(Run("sum", augmentation=0.4))["recipe"] != run["recipe"]
+    assert identity(Run("sum", augmentation_strength=0.4))["recipe"] != run["recipe"]

@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset import parts
-from digitset.data import Splits
+from digitset import registry
+from digitset.data.mnist import Splits
 from digitset.layers import Block, masked_sum
 from digitset.network import Network, build
 from digitset.rng import generator
@@ -23,9 +23,9 @@ from digitset.tasks import Kind
 
 SMALLEST = "lenet"
 TRIPLES = [
-    *itertools.product(parts.names("tasks"), [SMALLEST], parts.names("models")),
+    *itertools.product(registry.names("tasks"), [SMALLEST], registry.names("models")),
     *itertools.product(
-        ["classify"], [name for name in parts.names("encoders") if name != SMALLEST], ["transformer", "mlp"]
+        ["classify"], [name for name in registry.names("encoders") if name != SMALLEST], ["transformer", "mlp"]
     ),
 ]
 
@@ -44,13 +44,13 @@ def stirred(network: Network) -> Network:
 def test_contract(task: str, encoder: str, model: str, check: Any, mnist: Splits) -> None:
     run = Run(task=task, encoder=encoder, model=model)
     learning = check is contract.eight_examples_are_memorised  # which is a promise about the initial weights
-    check(lambda: build(run) if learning else stirred(build(run)), parts.load("tasks", task), mnist.train)
+    check(lambda: build(run) if learning else stirred(build(run)), load_task(task), mnist.train)
 
 
 @pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))
 def test_weights_survive_the_disk(task: str, encoder: str, model: str, mnist: Splits, tmp_path: Path) -> None:
     run = Run(task=task, encoder=encoder, model=model)
-    contract.weights_survive_the_disk(lambda: stirred(build(run)), parts.load("tasks", task), mnist.train, tmp_path)
+    contract.weights_survive_the_disk(lambda: stirred(build(run)), load_task(task), mnist.train, tmp_path)
 
 
 class Eye(nn.Module):
@@ -68,9 +68,9 @@ class Toy(nn.Module):
     """A model that keeps the contract; each subclass below breaks one promise in `answer`."""
 
     output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    any_length = True
+    permutation_invariant = True
+    uses_images = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -188,13 +188,13 @@ def toy_network(toy: type[Toy]) -> Network:
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_an_honest_toy_passes(check: Any, mnist: Splits) -> None:
-    check(lambda: toy_network(Toy), parts.load("tasks", "sum"), mnist.train)
+    check(lambda: toy_network(Toy), load_task("sum"), mnist.train)
 
 
 @pytest.mark.parametrize(("toy", "check"), BROKEN, ids=lambda value: value.__name__)
 def test_a_broken_toy_is_caught(toy: type[Toy], check: Any, mnist: Splits) -> None:
     with pytest.raises((AssertionError, pytest.fail.Exception)):
-        check(lambda: toy_network(toy), parts.load("tasks", "sum"), mnist.train)
+        check(lambda: toy_network(toy), load_task("sum"), mnist.train)
 
 
 def test_a_weight_outside_the_file_is_caught(mnist: Splits, tmp_path: Path) -> None:
@@ -202,4 +202,4 @@ def test_a_weight_outside_the_file_is_caught(mnist: Splits, tmp_path: Path) -> N
         return Network(Eye(), KeepsAWeightToItself(), longest=10)
 
     with pytest.raises(AssertionError), torch.random.fork_rng():
-        contract.weights_survive_the_disk(different_each_time, parts.load("tasks", "sum"), mnist.train, tmp_path)
+        contract.weights_survive_the_disk(different_each_time, load_task("sum"), mnist.train, tmp_path)

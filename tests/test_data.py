@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from digitset import data
-from digitset.data import Splits, parse_idx
+from digitset.data.mnist import Splits, load_data, parse_idx
 from digitset.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -51,14 +50,14 @@ def test_mnist_is_split_by_fixed_index(mnist: Splits) -> None:
 @pytest.mark.parametrize("compress", [False, True])
 def test_other_sets_drop_in(tmp_path: Path, place: str, compress: bool) -> None:
     write_set(tmp_path / place, compress=compress)
-    splits = data.load(tmp_path)
+    splits = load_data(tmp_path)
     assert [len(part) for part in (splits.train, splits.val, splits.test)] == [3, 5_000, 7]
     assert splits.val.images[0, 0, 0] == 3
     assert splits.val.labels[0] == 3
 
 
 def test_the_checksum_is_of_the_content(tmp_path: Path, mnist: Splits) -> None:
-    plain, packed = data.load(write_set(tmp_path / "a")), data.load(write_set(tmp_path / "b", compress=True))
+    plain, packed = load_data(write_set(tmp_path / "a")), load_data(write_set(tmp_path / "b", compress=True))
     assert plain.checksum == packed.checksum != mnist.checksum
 
 
@@ -94,14 +93,14 @@ def replace_file(folder: Path, name: str, raw: bytes) -> None:
 def test_sets_that_do_not_fit(tmp_path: Path, name: str, raw: bytes, message: str) -> None:
     replace_file(write_set(tmp_path), name, raw)
     with pytest.raises(InputError, match=message):
-        data.load(tmp_path)
+        load_data(tmp_path)
 
 
 def test_a_set_too_small_to_split_and_a_folder_without_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no train-images-idx3-ubyte"):
-        data.load(tmp_path)
+        load_data(tmp_path)
     with pytest.raises(InputError, match="more than 5000 training images, found 9"):
-        data.load(write_set(tmp_path, train=9))
+        load_data(write_set(tmp_path, train=9))
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "other content"])
@@ -121,7 +120,7 @@ def test_the_packaged_files_are_checked(tmp_path: Path, monkeypatch: pytest.Monk
     path.write_bytes(bytes(raw))
     monkeypatch.setattr(data, "PACKAGED", tmp_path)
     with pytest.raises(InputError, match="altered"):
-        data.load()
+        load_data()
 
 
 def test_the_wheel_holds_the_data(tmp_path: Path) -> None:

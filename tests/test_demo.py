@@ -27,11 +27,11 @@ from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
 from digitset import InputError, Predictor
-from digitset.data import Splits
+from digitset.data.mnist import Splits
 from digitset.demo import serve
 from digitset.demo.app import create_app
 from digitset.demo.gate import LARGEST
-from digitset.explain import explain
+from digitset.inference.explain import explain
 
 Server = tuple[str, subprocess.Popen]
 
@@ -72,7 +72,7 @@ def test_lists_its_models(service: httpx.Client, predictors: dict[str, Predictor
     ]
     for name, predictor in predictors.items():
         assert models[name]["parameters"] == predictor.network.parameter_count()
-        assert models[name]["question"] == predictor.task.QUESTION
+        assert models[name]["question"] == predictor.task.question
 
 
 @pytest.mark.parametrize("name", demo_server.MODELS)
@@ -81,7 +81,7 @@ def test_answers_are_those_of_the_library(
 ) -> None:
     predictor = predictors[name]
     images = mnist.test.images[: 1 if name == "classify/mlp" else 5].numpy()
-    anchor = mnist.test.images[20].numpy() if predictor.task.ANCHORED else None
+    anchor = mnist.test.images[20].numpy() if predictor.task.anchored else None
     question = {"model": name, "images": [written(image) for image in images], "explain": True}
     question |= {} if anchor is None else {"anchor": anchor.tolist()}
     said = service.post("/v1/predict", json=question).raise_for_status().json()

@@ -17,17 +17,18 @@ from typing import Any
 
 import pytest
 import torch
+from digitset.training.state import State
 
-from digitset import distributed, training
-from digitset.data import Digits, Splits
-from digitset.distributed import Share
+from digitset.data.mnist import Digits, Splits
+from digitset.data.sequences import sample
 from digitset.errors import InputError, TrainingError
-from digitset.record import Record
 from digitset.run import Run
-from digitset.sequences import sample
-from digitset.state import State
+from digitset.run_folder import RunFolder
 from digitset.tasks import Task
-from digitset.training import train
+from digitset.training import distributed
+from digitset.training import loop as training
+from digitset.training.distributed import Share
+from digitset.training.loop import train
 
 PROCESSES = 3  # of two, a sum has the same bits in either order
 
@@ -35,26 +36,26 @@ PROCESSES = 3  # of two, a sum has the same bits in either order
 RUN = Run(
     task="contains",
     steps=14,
-    pool=70,
-    sequences=24,
+    images_per_step=70,
+    sequences_per_step=24,
     validate_every=7,
     checkpoint_every=3,
     encoder_options={"channels": 16},
     model_options={"dropout": 0.1},
-    average=0.9,
+    ema_decay=0.9,
     precision="float32",
 )
 # Every image is a sequence, as it is: then the parts of a pool have the mean gradient of the whole, but for rounding.
 CURVE = Run(
     *("classify", "mlp", "lenet"),
     steps=60,
-    pool=126,
-    sequences=126,
-    augmentation=0.0,
+    images_per_step=126,
+    sequences_per_step=126,
+    augmentation_strength=0.0,
     validate_every=60,
     precision="float32",
 )
-LONG = Run("sum", "exact", "lenet", steps=120, pool=60, sequences=20, precision="float32")
+LONG = Run("sum", "exact", "lenet", steps=120, images_per_step=60, sequences_per_step=20, precision="float32")
 
 
 def torchrun(*arguments: str | Path) -> subprocess.Popen[str]:
@@ -85,9 +86,9 @@ def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def without_times(record: Record) -> list[dict[str, Any]]:
+def without_times(run_folder: RunFolder) -> list[dict[str, Any]]:
     times = ("seconds", "images_per_second")
-    return [{name: value for name, value in line.items() if name not in times} for line in record.metrics()]
+    return [{name: value for name, value in line.items() if name not in times} for line in run_folder.metrics()]
 
 
 def message(call: Callable[[], object]) -> str:
@@ -108,30 +109,30 @@ def _worker(out: Path) -> None:
 
     def stopping(run: Run, task: Task, state: State, digits: Digits) -> None:
         undisturbed(run, task, state, digits)
-        if state.step == 5 and share.rank == 1:
+        if state.step == 5 and rank.rank == 1:
             signal.raise_signal(signal.SIGINT)
 
-    with distributed.joined() as share:
+    with distributed.joined() as rank:
         training.step = watched
         train(RUN, out / "straight")
-        evaluated = dict(seen["state"].evaluated().state_dict())
-        torch.save((evaluated, dict(seen["state"].network.named_parameters())), out / f"weights{share.rank}")
+        evaluated = dict(seen["state"].evaluate_run_folder().state_dict())
+        torch.save((evaluated, dict(seen["state"].network.named_parameters())), out / f"weights{rank.rank}")
 
         training.step = stopping
         errors = {"stopped": message(lambda: train(RUN, out / "resumed"))}
         training.step = undisturbed
-        if share.first:
+        if rank.first:
             shutil.copytree(out / "resumed", out / "left")
         train(RUN, out / "resumed", resume=True)
 
         train(CURVE, out / "curve")
         train(LONG, out / "long")
-        other_data = replace(RUN, data=out / "nowhere") if share.rank == 1 else RUN
+        other_data = replace(RUN, data=out / "nowhere") if rank.rank == 1 else RUN
         errors["data"] = message(lambda: train(other_data, out / "never"))
-        errors["command"] = message(lambda: train(replace(RUN, steps=14 + share.rank), out / "never"))
+        errors["command"] = message(lambda: train(replace(RUN, steps=14 + rank.rank), out / "never"))
         diverging = replace(CURVE, learning_rate=1e30)
         errors["diverging"] = message(lambda: train(diverging, out / "diverging"))
-    (out / f"errors{share.rank}.json").write_text(json.dumps(errors))
+    (out / f"errors{rank.rank}.json").write_text(json.dumps(errors))
 
 
 @pytest.fixture(scope="module")
@@ -151,21 +152,21 @@ def errors_of(launched: Path, name: str) -> list[str]:
 def test_the_shares_of_a_pool_are_the_pool(mnist: Splits, ranks: int) -> None:
     whole = sample(mnist.train, 96, 120, (1, 5), True, seed=1, step=700)
     shares = [sample(mnist.train, 96, 120, (1, 5), True, 1, 700, Share(rank, ranks)) for rank in range(ranks)]
-    assert torch.equal(torch.cat([share.images for share in shares]), whole.images)
-    assert abs(sum(len(share.index) for share in shares) - len(whole.index)) < 10
-    assert len({tuple(share.index.flatten().tolist()) for share in shares}) == ranks  # not the same rows of each
+    assert torch.equal(torch.cat([rank.images for rank in shares]), whole.images)
+    assert abs(sum(len(rank.index) for rank in shares) - len(whole.index)) < 10
+    assert len({tuple(rank.index.flatten().tolist()) for rank in shares}) == ranks  # not the same rows of each
     assert torch.equal(sample(mnist.train, 96, 120, (1, 5), True, 1, 700, Share(0, 1)).index, whole.index)
 
 
 def test_several_processes_learn_what_one_learns(launched: Path, tmp_path: Path) -> None:
     """The mean gradient is the same but for rounding, so the curves are: far closer than those of two seeds."""
 
-    def losses(record: Record) -> torch.Tensor:
-        return torch.tensor([line["loss"] for line in record.metrics() if line["split"] == "train"])
+    def losses(run_folder: RunFolder) -> torch.Tensor:
+        return torch.tensor([line["loss"] for line in run_folder.metrics() if line["split"] == "train"])
 
     alone = losses(train(CURVE, tmp_path / "alone"))
     other = losses(train(replace(CURVE, seed=1), tmp_path / "other"))
-    together = losses(Record(launched / "curve"))
+    together = losses(RunFolder(launched / "curve"))
     assert alone[-1] < alone[0] / 3
     assert (together / alone - 1).abs().max() < 1e-3
     assert (other / alone - 1).abs().max() > 1e-2
@@ -176,18 +177,18 @@ def test_all_processes_end_with_the_same_weights(launched: Path) -> None:
     for others_evaluated, others_trained in others:
         assert same_bits(trained, others_trained)
         assert same_bits(evaluated, others_evaluated)
-    assert same_bits(evaluated, Record(launched / "straight").weights())
+    assert same_bits(evaluated, RunFolder(launched / "straight").weights())
 
 
 def test_ctrl_c_in_one_process_stops_all_and_goes_on_bit_for_bit(launched: Path) -> None:
     assert errors_of(launched, "stopped") == ["KeyboardInterrupt: "] * PROCESSES
-    straight, resumed = Record(launched / "straight"), Record(launched / "resumed")
+    straight, resumed = RunFolder(launched / "straight"), RunFolder(launched / "resumed")
     assert same_bits(straight.weights(), resumed.weights())
     assert without_times(straight) == without_times(resumed)
 
 
 def test_going_on_with_another_number_of_processes_is_noted(launched: Path) -> None:
-    assert Record(launched / "left").load_checkpoint()["step"] == 5
+    assert RunFolder(launched / "left").load_checkpoint()["step"] == 5
     notes = []
     train(RUN, launched / "left", resume=True, listener=lambda event: notes.append(event.get("note")))
     assert f"processes {PROCESSES} -> 1" in notes[0]
@@ -209,24 +210,24 @@ def test_a_loss_that_is_not_finite_stops_all(launched: Path) -> None:
 
 
 def test_ctrl_c_at_torchrun_leaves_a_run_that_goes_on_bit_for_bit(launched: Path, tmp_path: Path) -> None:
-    record = Record(tmp_path / "run")
-    launch = digitset_train(LONG, record.folder)
-    while not record.metrics():
+    run_folder = RunFolder(tmp_path / "run")
+    launch = digitset_train(LONG, run_folder.path)
+    while not run_folder.metrics():
         assert launch.poll() is None
         time.sleep(0.01)
     launch.send_signal(signal.SIGINT)
     output, _ = end_of(launch)
     assert output.count("--resume") == 1
-    assert record.has_checkpoint
-    launch = digitset_train(LONG, record.folder, "--resume")
+    assert run_folder.has_checkpoint
+    launch = digitset_train(LONG, run_folder.path, "--resume")
     _, errors = end_of(launch)
     assert launch.returncode == 0, errors
-    assert same_bits(Record(launched / "long").weights(), record.weights())
-    assert without_times(Record(launched / "long")) == without_times(record)
+    assert same_bits(RunFolder(launched / "long").weights(), run_folder.weights())
+    assert without_times(RunFolder(launched / "long")) == without_times(run_folder)
 
 
 def test_a_mistake_is_one_line_and_exit_code_2_in_all(tmp_path: Path) -> None:
-    _, errors = end_of(digitset_train(replace(LONG, pool=29), tmp_path / "run"))
+    _, errors = end_of(digitset_train(replace(LONG, images_per_step=29), tmp_path / "run"))
     lines = [line for line in errors.splitlines() if line.startswith("digitset:")]
     assert lines == [
         "digitset: --pool: expected at least 30 images, for the longest sequence and its anchor in each of 3 "

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from digitset import data
+from digitset.data.mnist import load_data
 from digitset.errors import InputError
-from digitset.explain import explain
+from digitset.inference.explain import explain
+from digitset.inference.predictor import Predictor
 from digitset.network import build
-from digitset.predict import Predictor
-from digitset.probability import interval
 from digitset.run import Run
+from digitset.tasks._probability import interval
 
-IMAGES = data.load().val.images.numpy()[:8]
+IMAGES = load_data().val.images.numpy()[:8]
 ROWS = [(task, model) for task in ("sum", "contains") for model in ("exact", "transformer", "mlp", "gru", "constant")]
 ROWS += [("classify", "mlp"), ("sum", "transformer_exact"), ("sum", "attention_pool"), ("maximum", "exact")]
 
@@ -29,7 +29,7 @@ def untrained(task: str, model: str, **options: int | float | str) -> Predictor:
 def test_it_says_what_predict_says(task: str, model: str) -> None:
     predictor = untrained(task, model)
     images = IMAGES[:1] if task == "classify" else IMAGES[:4]
-    anchor = IMAGES[7] if predictor.task.ANCHORED else None
+    anchor = IMAGES[7] if predictor.task.anchored else None
     found = explain(predictor, images, anchor)
 
     def ask(sequences: list[np.ndarray]) -> np.ndarray:
@@ -47,8 +47,10 @@ def test_it_says_what_predict_says(task: str, model: str) -> None:
         assert found.distribution.sum() == pytest.approx(1, abs=1e-5)
         said = round(found.answer) if task != "contains" else int(found.answer > 0.5)
         assert found.certainty == pytest.approx(float(found.distribution[said]))
-    assert (found.distribution is None) == (predictor.network.model.output == "numbers" and not predictor.task.DISCRETE)
-    assert (found.posteriors is not None) == (model == "exact" and not predictor.task.NAMELESS)
+    assert (found.distribution is None) == (
+        predictor.network.model.output_kind == "numbers" and not predictor.task.DISCRETE
+    )
+    assert (found.posteriors is not None) == (model == "exact" and not predictor.task.label_invariant)
     assert (found.interval is not None) == (found.distribution is not None and not predictor.task.DISCRETE)
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from digitset.bench.board import Board
 
-from digitset.board import Board
+from digitset.bench.grid import Grid, check_cells, chosen_rates, described, read_grids, row_name
+from digitset.bench.tables import Row, identity, protocol
 from digitset.errors import InputError
-from digitset.grid import Grid, check_cells, chosen_rates, described, read_grids, row_name
-from digitset.results import Row, identity, protocol
 from digitset.run import Run
 
 
@@ -113,7 +113,7 @@ def test_the_committed_results_are_of_the_committed_grid() -> None:
     root = Path(__file__).parent.parent
     grids, board = read_grids(root / "benchmarks" / "grid.toml"), Board(root / "results" / "bench")
     trials = [run for grid in grids for run in grid.trials()]
-    rates = chosen_rates(trials, board.rows("search", trials))
+    rates = chosen_rates(trials, board.slice("search", trials))
     found = [run for grid in grids for run in grid.cells()]
     cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
     assert [run for run in trials + cells if run not in board] == []

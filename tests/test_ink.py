@@ -7,11 +7,12 @@ import pytest
 import rendering
 from PIL import Image, ImageDraw
 
-from digitset import figures, pictures
-from digitset.data import Splits
+from digitset.data.mnist import Splits
 from digitset.errors import InputError
-from digitset.ink import digit, steps
-from digitset.splitting import split
+from digitset.pictures import read as pictures
+from digitset.pictures.normalize import digit, steps
+from digitset.pictures.segment import split
+from digitset.report import figures
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:

@@ -9,8 +9,7 @@ from test_contract import stirred
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from digitset import parts
-from digitset.data import Splits
+from digitset.data.mnist import Splits
 from digitset.errors import InputError
 from digitset.models.attention_pool import AttentionPool
 from digitset.models.deepsets import DeepSets
@@ -21,7 +20,7 @@ from digitset.rng import generator
 from digitset.run import Run
 from digitset.tasks import Task
 
-SUM, CONTAINS = (parts.load("tasks", name) for name in ("sum", "contains"))
+SUM, CONTAINS = (load_task(name) for name in ("sum", "contains"))
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
     ("sum", "gru", {"directions": 2}),
     ("contains", "gru", {"cell": "lstm", "directions": 2}),
@@ -37,7 +36,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize("check", contract.CHECKS[:-1], ids=lambda check: check.__name__)
 def test_variants_keep_the_contract(task: str, model: str, options: dict[str, Any], check: Any, mnist: Splits) -> None:
     run = Run(task, model, "lenet", model_options=options)
-    check(lambda: stirred(build(run)), parts.load("tasks", task), mnist.train)
+    check(lambda: stirred(build(run)), load_task(task), mnist.train)
 
 
 def some_sequences() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -83,15 +82,15 @@ def test_attention_pool_is_equation_9(task: Task) -> None:
     features, value, gate = (cast(nn.Linear, layers[0]) for layers in (model.features, model.value, model.gate))
     for row in range(5):
         images = tokens[row, mask[row]]
-        if task.ANCHORED:
+        if task.anchored:
             other = anchor[row].expand_as(images)
             images = torch.cat([images, other, images * other, (images - other) ** 2], dim=1)
         h = nn.functional.gelu(features(images))
         score = (torch.tanh(value(h)) * torch.sigmoid(gate(h))) @ model.score.weight[0]
         weights = score.exp() / score.exp().sum()
-        expected = model.head(weights @ h) * (1 if task.ANCHORED else len(images))
-        torch.testing.assert_close(model(tokens, mask, anchor if task.ANCHORED else None)[row], expected)
-        found = model.attention(tokens, mask, anchor if task.ANCHORED else None)[row, 0]
+        expected = model.head(weights @ h) * (1 if task.anchored else len(images))
+        torch.testing.assert_close(model(tokens, mask, anchor if task.anchored else None)[row], expected)
+        found = model.attention(tokens, mask, anchor if task.anchored else None)[row, 0]
         torch.testing.assert_close(found[: len(images)], weights)
         assert (found[len(images) :] == 0).all()
 

@@ -16,11 +16,15 @@ import torch
 from test_contract import stirred
 from torch import Tensor, nn
 
-from digitset import InputError, Predictor, Run, export, names, onnx, probability, translation
-from digitset.data import Splits
+from digitset import InputError, Predictor, Run, names
+from digitset.data.mnist import Splits
+from digitset.inference import onnx_export as export
+from digitset.inference import onnx_ops as translation
+from digitset.inference import onnx_runtime as onnx
+from digitset.inference.onnx_runtime import OnnxPredictor
 from digitset.network import build
-from digitset.onnx import OnnxPredictor
-from digitset.record import Record
+from digitset.run_folder import RunFolder
+from digitset.tasks import _probability as probability
 
 CELLS = [
     ("classify", "mlp"),
@@ -49,7 +53,7 @@ def answers_are_equal(ours: Predictor, path: Path, mnist: Splits) -> None:
     images = mnist.test.images
     lengths = [n for n in (40, 1, 3, 10, 2, 3) if ours.network.longest is None or n <= ours.network.longest]
     sequences = [images[100 * i : 100 * i + n] for i, n in enumerate(lengths)]
-    anchors = images[1_000 : 1_000 + len(lengths)] if ours.task.ANCHORED else None
+    anchors = images[1_000 : 1_000 + len(lengths)] if ours.task.anchored else None
     theirs = OnnxPredictor(path, threads=1)
     expected = ours.predict(sequences, anchors)
     np.testing.assert_allclose(theirs.predict(sequences, anchors), expected, rtol=1e-4, atol=1e-5)
@@ -157,14 +161,14 @@ def test_metadata_say_what_the_file_is(exported: tuple[Predictor, Path], tmp_pat
     about = OnnxPredictor(path).metadata
     assert (about["task"], about["model"], about["encoder"]) == ("contains", "transformer", "lenet")
     assert Run.from_json(json.loads(about["run"])) == ours.run
-    assert about["question"] == ours.task.QUESTION
+    assert about["question"] == ours.task.question
     assert about["answer"] == "float32 [batch]: The probability of yes."
     assert about["anchored"] == "true"
     assert about["longest"] == ""
     assert json.loads(about["versions"])["torch"] == torch.__version__.split("+")[0]
-    record = Record(tmp_path)
-    record.start(ours.run, {}, "")
-    record.finish(ours.network.state_dict(), {})
+    run_folder = RunFolder(tmp_path)
+    run_folder.start(ours.run, {}, "")
+    run_folder.finish(ours.network.state_dict(), {})
     assert about["weights_sha256"] == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
 
 
@@ -204,7 +208,7 @@ def test_bad_input_is_refused_as_by_the_predictor(exported: tuple[Predictor, Pat
 ALONE = """
 import os, sys
 import numpy as np
-from digitset.onnx import OnnxPredictor
+from digitset.inference.onnx_runtime import OnnxPredictor
 model = OnnxPredictor(sys.argv[1])
 assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 print(model.predict([np.zeros((3, 28, 28), np.uint8)], np.zeros((1, 28, 28), np.uint8)).dtype, "torch" in sys.modules)

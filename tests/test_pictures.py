@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from digitset.errors import InputError
-from digitset.pictures import find, read
+from digitset.pictures.read import find, read
 
 
 def stroke() -> np.ndarray:

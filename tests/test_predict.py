@@ -11,7 +11,7 @@ import pytest
 
 import digitset
 from digitset import InputError, Predictor, Run
-from digitset.data import Splits
+from digitset.data.mnist import Splits
 
 RAW = Path(digitset.__file__).parent / "mnist"
 
@@ -20,10 +20,12 @@ RAW = Path(digitset.__file__).parent / "mnist"
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     runs = {
-        "classify": Run(task="classify", model="mlp", encoder="lenet", steps=60, pool=256, sequences=256),
-        "sum": Run(task="sum", encoder="lenet", steps=60, pool=128, sequences=128),
-        "contains": Run(task="contains", encoder="lenet", steps=60, pool=128, sequences=128),
-        "mlp": Run(task="sum", model="mlp", encoder="lenet", steps=2, pool=64, sequences=16),
+        "classify": Run(
+            task="classify", model="mlp", encoder="lenet", steps=60, images_per_step=256, sequences_per_step=256
+        ),
+        "sum": Run(task="sum", encoder="lenet", steps=60, images_per_step=128, sequences_per_step=128),
+        "contains": Run(task="contains", encoder="lenet", steps=60, images_per_step=128, sequences_per_step=128),
+        "mlp": Run(task="sum", model="mlp", encoder="lenet", steps=2, images_per_step=64, sequences_per_step=16),
     }
     return {name: digitset.train(run, folder / name).folder for name, run in runs.items()}
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from digitset.probability import (
+from digitset.rng import generator
+from digitset.tasks._probability import (
     convolve,
     distribution_of_distinct,
     distribution_of_maximum,
@@ -14,7 +15,6 @@ from digitset.probability import (
     log_complement,
     log_others,
 )
-from digitset.rng import generator
 
 
 def uneven(*shape: int) -> torch.Tensor:

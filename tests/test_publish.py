@@ -11,21 +11,24 @@ import tyro
 from huggingface_hub import constants
 
 import digitset
-from digitset import InputError, Run, data, hub, recipes, trained
-from digitset.evaluation import evaluate, version
-from digitset.publish import publish
-from digitset.record import PUBLISHED, Record
+from digitset import InputError, Run, recipes
+from digitset.data.mnist import load_data
+from digitset.evaluation.evaluate import evaluate, version
+from digitset.inference import hub
+from digitset.inference import pretrained as trained
+from digitset.inference.publish import publish
+from digitset.run_folder import PUBLISHED, RunFolder
 
-IMAGES = data.load().val.images.numpy()[:6]
+IMAGES = load_data().val.images.numpy()[:6]
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = Run("sum", "exact", encoder="lenet", steps=3, pool=32, sequences=16)
+    run = Run("sum", "exact", encoder="lenet", steps=3, images_per_step=32, sequences_per_step=16)
     folder = digitset.train(run, tmp_path_factory.mktemp("runs") / "run").folder
     predictor = digitset.load(folder)
-    report = evaluate(predictor.network, predictor.run, data.load())
-    Record(folder).save_scores(report, version(predictor.task))
+    report = evaluate(predictor.network, predictor.run, load_data())
+    RunFolder(folder).save_scores(report, version(predictor.task))
     return folder
 
 
@@ -40,7 +43,7 @@ def test_the_folder_is_whole_and_answers_like_the_run(run_folder: Path, publishe
     assert sorted(path.name for path in published.iterdir()) == sorted(PUBLISHED)
     before, after = digitset.load(run_folder), digitset.load(published)
     np.testing.assert_array_equal(before.predict([IMAGES]), after.predict([IMAGES]))
-    assert Record(published).scores(version(after.task)) == Record(run_folder).scores(version(before.task))
+    assert RunFolder(published).scores(version(after.task)) == RunFolder(run_folder).scores(version(before.task))
 
 
 def test_half_of_the_size_is_another_model_with_scores_of_its_own(run_folder: Path, tmp_path: Path) -> None:
@@ -49,12 +52,12 @@ def test_half_of_the_size_is_another_model_with_scores_of_its_own(run_folder: Pa
     np.testing.assert_allclose(after.predict([IMAGES]), before.predict([IMAGES]), atol=1e-2)
     sizes = [(folder / "model.safetensors").stat().st_size for folder in (run_folder, tmp_path / "half")]
     assert sizes[1] < 0.6 * sizes[0]
-    record = Record(tmp_path / "half")
-    kept = record.scores(version(after.task))
+    run_folder = RunFolder(tmp_path / "half")
+    kept = run_folder.scores(version(after.task))
     assert kept is not None
-    anew = evaluate(after.network, after.run, data.load())
+    anew = evaluate(after.network, after.run, load_data())
     assert {name: found["scores"] for name, found in kept.items()} == {name: anew[name]["scores"] for name in anew}
-    assert record.summary() | {"sha256": ""} == Record(run_folder).summary() | {"sha256": ""}
+    assert run_folder.summary() | {"sha256": ""} == RunFolder(run_folder).summary() | {"sha256": ""}
     assert "weights in float16 and float32" in (tmp_path / "half" / "README.md").read_text()
 
 
@@ -65,7 +68,7 @@ def test_the_card_says_what_was_measured(run_folder: Path, published: Path) -> N
     assert f"{found['accuracy']:.4f}" in card
     assert f"mse {found['mse']:.4f}" in card
     assert f"coverage90 {found['coverage90']:.4f}" in card
-    assert Record(run_folder).run().command() in card
+    assert RunFolder(run_folder).run().command() in card
     assert str(published) not in card
 
 
@@ -167,5 +170,5 @@ def test_packaged_models_are_those_of_the_recipes(name: str) -> None:
     assert predictor.run == recipes.PACKAGED[name]
     assert predictor.folder is not None
     assert (predictor.folder / "model.safetensors").stat().st_size < 1.6e6
-    assert Record(predictor.folder).scores(version(predictor.task)) is not None
+    assert RunFolder(predictor.folder).scores(version(predictor.task)) is not None
     assert digitset.load(name.split("/")[0]).run.task == predictor.run.task

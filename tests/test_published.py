@@ -12,8 +12,7 @@ import published_models
 import pytest
 import torch
 
-from digitset import parts
-from digitset.data import Splits
+from digitset.data.mnist import Splits
 from digitset.rng import generator
 
 NETWORKS = [(task, model) for task in published.TASKS for model in published.MODELS]
@@ -23,7 +22,7 @@ NETWORKS = [(task, model) for task in published.TASKS for model in published.MOD
 def test_reading_padding_is_caught(task: str, model: str, mnist: Splits) -> None:
     with pytest.raises(AssertionError, match="Tensor-likes are not close"):
         contract.padding_changes_nothing(
-            lambda: published_models.build(task, model, seed=0), parts.load("tasks", task), mnist.train
+            lambda: published_models.build(task, model, seed=0), load_task(task), mnist.train
         )
 
 
@@ -31,7 +30,7 @@ def test_reading_padding_is_caught(task: str, model: str, mnist: Splits) -> None
 def test_answers_that_depend_on_batch_mates_are_caught(task: str, mnist: Splits) -> None:
     with pytest.raises(AssertionError, match="Tensor-likes are not close"):
         contract.batch_mates_change_nothing(
-            lambda: published_models.build(task, "transformer", seed=0), parts.load("tasks", task), mnist.train
+            lambda: published_models.build(task, "transformer", seed=0), load_task(task), mnist.train
         )
 
 
@@ -67,7 +66,7 @@ def test_padding_is_grey_and_as_long_as_the_batch(mnist: Splits) -> None:
         answers = network.model(tokens, torch.ones(4, longest, dtype=torch.bool), None)[:, 0]
         batch = published_models.windows(run.train, items)
         vectors = network.encoder(published_models.with_grey(batch.images[:, None].float() / 255))
-        loss, _ = published_models.losses(parts.load("tasks", "sum"), network, vectors, batch)
+        loss, _ = published_models.losses(load_task("sum"), network, vectors, batch)
         target = (batch.digits * batch.mask).sum(dim=1)
         torch.testing.assert_close(loss, (answers - target).square(), rtol=1e-4, atol=1e-3)
 

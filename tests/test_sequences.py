@@ -5,11 +5,11 @@ import zlib
 import pytest
 import torch
 
-from digitset.augment import affine
-from digitset.data import Digits, Splits
+from digitset.data.augment import affine
+from digitset.data.mnist import Digits, Splits
+from digitset.data.sequences import Batch, partitions, published, sample
 from digitset.errors import InputError
 from digitset.rng import generator
-from digitset.sequences import Batch, partitions, published, sample
 
 
 def rows(batch: Batch) -> list[list[int]]:

@@ -1,4 +1,4 @@
-"""Verdicts on made-up tables: what is claimed, what is not, and what the page says of floor and ceiling."""
+"""Verdicts on made-up tables: what is claimed, what is not, and what the page says of floor and classifier_rule."""
 
 import base64
 import io
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from digitset import charts, page
+from digitset.bench.leaderboard import standings
+from digitset.bench.tables import CURVES, Row, write_csv
 from digitset.errors import InputError
-from digitset.results import CURVES, Row, write_csv
-from digitset.standings import standings
+from digitset.report import benchmark as page
+from digitset.report import charts
 
 
 def rows(model: str, accuracies: list[float], task: str = "sum", encoder: str = "cnn") -> list[Row]:
@@ -63,10 +64,16 @@ def test_one_seed_carries_no_test(tmp_path: Path) -> None:
 
 
 def test_the_page_says_who_is_out_of_bounds(tmp_path: Path) -> None:
-    write(tmp_path, rows("exact", GOOD), rows("mlp", [0.03] * 5), rows("constant", [0.06] * 5), rows("ceiling", POOR))
+    write(
+        tmp_path,
+        rows("exact", GOOD),
+        rows("mlp", [0.03] * 5),
+        rows("constant", [0.06] * 5),
+        rows("classifier_rule", POOR),
+    )
     (standing,) = standings(tmp_path)
     above, below = standing.bounds()
-    assert above.startswith("The mean of exact, 0.9710, is above the ceiling, 0.4040")
+    assert above.startswith("The mean of exact, 0.9710, is above the classifier_rule, 0.4040")
     assert below.startswith("The mean of mlp, 0.0300, is below the floor, 0.0600")
     page.write(tmp_path)
     for name in ("report.html", "report.md"):
@@ -89,15 +96,15 @@ def test_encoders_are_compared_by_name(tmp_path: Path) -> None:
 
 
 def test_a_task_with_a_ceiling_alone_is_left_out(tmp_path: Path) -> None:
-    write(tmp_path, rows("exact", GOOD), rows("ceiling", GOOD, "maximum"))
+    write(tmp_path, rows("exact", GOOD), rows("classifier_rule", GOOD, "maximum"))
     assert [standing.task for standing in standings(tmp_path)] == ["sum"]
 
 
 def test_a_ceiling_belongs_to_the_encoder_of_the_models(tmp_path: Path) -> None:
-    poor = rows("ceiling", POOR, encoder="vit")
-    write(tmp_path, rows("exact", GOOD), rows("ceiling", [0.99] * 5), poor)
+    poor = rows("classifier_rule", POOR, encoder="vit")
+    write(tmp_path, rows("exact", GOOD), rows("classifier_rule", [0.99] * 5), poor)
     (standing,) = standings(tmp_path)
-    assert standing.names["ceiling"].encoder == "cnn"
+    assert standing.names["classifier_rule"].encoder == "cnn"
     assert standing.bounds() == []
 
 
@@ -177,7 +184,7 @@ def test_a_floor_counts_whatever_its_encoder_and_name(tmp_path: Path) -> None:
 
 def test_floors_alone_are_no_benchmark(tmp_path: Path) -> None:
     write(tmp_path, rows("constant", GOOD))
-    with pytest.raises(InputError, match="beside floor and ceiling"):
+    with pytest.raises(InputError, match="beside floor and classifier_rule"):
         standings(tmp_path)
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digitset import parts
-from digitset.evaluation import tells_apart
+from digitset import registry
+from digitset.evaluation.evaluate import tells_apart
 from digitset.rng import generator
 from digitset.tasks import Kind, Task, classify, contains, training_loss
 from digitset.tasks import sum as sum_task
@@ -28,20 +28,20 @@ def rule_is(task: Task, reference: Any, digits: list[int], padding: list[int], a
     """Holds `solve` against a reference on one sequence with padding behind it."""
     row = torch.tensor([digits + padding])
     mask = torch.arange(row.shape[1])[None] < len(digits)
-    anchors = torch.tensor([anchor]) if task.ANCHORED else None
-    answer = task.solve(row, mask, anchors)
+    anchors = torch.tensor([anchor]) if task.anchored else None
+    answer = task.target(row, mask, anchors)
     assert answer.tolist() == [reference(digits, anchor)]
-    assert 0 <= int(answer) < task.answers(len(digits))
+    assert 0 <= int(answer) < task.answer_count(len(digits))
 
 
 digit = st.integers(0, 9)
 
 
-@pytest.mark.parametrize("name", parts.names("tasks"))
+@pytest.mark.parametrize("name", registry.names("tasks"))
 @given(data=st.data())
 def test_solve_is_the_rule(name: str, data: st.DataObject) -> None:
-    task = parts.load("tasks", name)
-    digits = data.draw(st.lists(digit, min_size=task.LENGTHS[0], max_size=task.LENGTHS[1]))
+    task = load_task(name)
+    digits = data.draw(st.lists(digit, min_size=task.lengths[0], max_size=task.lengths[1]))
     padding = data.draw(st.lists(digit, max_size=5))
     rule_is(task, REFERENCES[name], digits, padding, data.draw(digit))
 
@@ -52,7 +52,7 @@ class OffByOne:
     ANCHORED = False
 
     def solve(self, digits: torch.Tensor, mask: torch.Tensor, anchor: None) -> torch.Tensor:
-        return sum_task.solve(digits[:, :-1], mask[:, 1:], anchor)
+        return sum_task.target(digits[:, :-1], mask[:, 1:], anchor)
 
     def answers(self, longest: int) -> int:
         return 9 * longest + 1
@@ -64,7 +64,7 @@ class CountsPadding:
     ANCHORED = True
 
     def solve(self, digits: torch.Tensor, mask: torch.Tensor, anchor: torch.Tensor) -> torch.Tensor:
-        return contains.solve(digits, torch.ones_like(mask), anchor)
+        return contains.target(digits, torch.ones_like(mask), anchor)
 
     def answers(self, longest: int) -> int:
         return 2
@@ -76,59 +76,59 @@ def test_a_broken_rule_is_caught(toy: Any, name: str) -> None:
         rule_is(toy, REFERENCES[name], [1, 2, 3], [4], 4)
 
 
-@pytest.mark.parametrize("name", parts.names("tasks"))
+@pytest.mark.parametrize("name", registry.names("tasks"))
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_infer_is_solve_in_probability(name: str, length: int) -> None:
     """Against the chances of all 10^n ways the digits could be, each answered by `solve`."""
-    task = parts.load("tasks", name)
-    if length > task.LENGTHS[1]:
+    task = load_task(name)
+    if length > task.lengths[1]:
         return
-    images = length + task.ANCHORED
+    images = length + task.anchored
     chances = torch.randn(images, 10, generator=generator(0, name)).mul(3).double().softmax(dim=1)
     ways = torch.tensor(list(itertools.product(range(10), repeat=images)))
     chance = chances[torch.arange(images), ways].prod(dim=1)
-    digits, anchor = (ways[:, 1:], ways[:, 0]) if task.ANCHORED else (ways, None)
-    answers = task.solve(digits, torch.ones_like(digits, dtype=torch.bool), anchor)
-    expected = torch.zeros(task.answers(length), dtype=torch.float64).index_add(0, answers, chance)
+    digits, anchor = (ways[:, 1:], ways[:, 0]) if task.anchored else (ways, None)
+    answers = task.target(digits, torch.ones_like(digits, dtype=torch.bool), anchor)
+    expected = torch.zeros(task.answer_count(length), dtype=torch.float64).index_add(0, answers, chance)
 
     log = chances.log().float()
-    sequence = torch.cat([log[task.ANCHORED :], torch.full((2, 10), float("nan"))])[None]  # padding holds anything
+    sequence = torch.cat([log[task.anchored :], torch.full((2, 10), float("nan"))])[None]  # padding holds anything
     padded = torch.arange(length + 2)[None] < length
     if name == "classify":
         sequence, padded = sequence[:, :1], padded[:, :1]
-    found = task.infer(sequence, padded, log[:1] if task.ANCHORED else None)[0]
+    found = task.log_prob(sequence, padded, log[:1] if task.anchored else None)[0]
     expected = expected.clamp(min=torch.finfo(torch.float32).tiny).log().float()  # an answer may be impossible
     torch.testing.assert_close(found[: len(expected)], expected, rtol=1e-4, atol=1e-5)
     assert (found[len(expected) :] < -80).all()  # answers that padding would make possible
 
 
-@pytest.mark.parametrize("name", parts.names("tasks"))
+@pytest.mark.parametrize("name", registry.names("tasks"))
 def test_nameless_is_a_law(name: str) -> None:
     """Renaming the digits changes no answer of a task that says so, and some answer of one that does not."""
-    task = parts.load("tasks", name)
-    digits = torch.randint(10, (500, task.LENGTHS[1]), generator=generator(0, "digits"))
+    task = load_task(name)
+    digits = torch.randint(10, (500, task.lengths[1]), generator=generator(0, "digits"))
     anchor = torch.randint(10, (500,), generator=generator(0, "anchors"))
     names = torch.randperm(10, generator=generator(0, "names"))
     mask = torch.ones_like(digits, dtype=torch.bool)
-    before = task.solve(digits, mask, anchor if task.ANCHORED else None)
-    after = task.solve(names[digits], mask, names[anchor] if task.ANCHORED else None)
-    assert torch.equal(before, after) == task.NAMELESS
+    before = task.target(digits, mask, anchor if task.anchored else None)
+    after = task.target(names[digits], mask, names[anchor] if task.anchored else None)
+    assert torch.equal(before, after) == task.label_invariant
 
 
 def test_all_digits_are_told_apart_but_those_in_a_bag_without_a_nine() -> None:
-    assert [name for name in parts.names("tasks") if not tells_apart(parts.load("tasks", name))] == ["bags"]
+    assert [name for name in registry.names("tasks") if not tells_apart(load_task(name))] == ["bags"]
 
 
-@pytest.mark.parametrize("name", parts.names("tasks"))
+@pytest.mark.parametrize("name", registry.names("tasks"))
 def test_a_certain_and_right_distribution_is_right(name: str) -> None:
-    task = parts.load("tasks", name)
-    count = task.answers(task.LENGTHS[1])
+    task = load_task(name)
+    count = task.answer_count(task.lengths[1])
     target = torch.arange(count)
     certain = torch.nn.functional.one_hot(target, count).float().log()
     reading = task.read(certain, "distribution")
     assert task.scores(reading, target)["accuracy"].min() == 1
     assert training_loss(task, "distribution", certain, target).abs().max() == 0
-    assert task.LOSS in task.scores(reading, target)
+    assert task.loss_name in task.scores(reading, target)
     wrong = task.scores(reading, target.roll(1))
     assert wrong["accuracy"].max() == 0
 
@@ -152,7 +152,7 @@ def test_the_two_losses_of_contains_agree(kind: Kind) -> None:
     logit, target = torch.randn(40, 1), torch.arange(40) % 2
     output = logit if kind == "numbers" else contains.read(logit, "numbers")
     expected = torch.nn.functional.softplus(torch.where(target == 1, -logit[:, 0], logit[:, 0]))
-    torch.testing.assert_close(training_loss(parts.load("tasks", "contains"), kind, output, target), expected)
+    torch.testing.assert_close(training_loss(load_task("contains"), kind, output, target), expected)
 
 
 def test_scores_of_sum() -> None:

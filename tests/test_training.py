@@ -12,47 +12,48 @@ from typing import Any, cast
 
 import pytest
 import torch
+from digitset.training.schedule import learning_rate, lengths_at
 from torch import nn
 
-from digitset import data, machine
+from digitset import device as machine
+from digitset.data.mnist import load_data
 from digitset.errors import InputError, TrainingError
 from digitset.network import build
-from digitset.record import Record
 from digitset.run import Run
-from digitset.schedule import learning_rate, lengths_at
-from digitset.training import train
+from digitset.run_folder import RunFolder
+from digitset.training.loop import train
 
 RUN = Run(
     task="contains",
     encoder="cnn",
     steps=12,
-    pool=40,
-    sequences=20,
+    images_per_step=40,
+    sequences_per_step=20,
     validate_every=6,
     checkpoint_every=3,
     encoder_options={"channels": 16},
     model_options={"dropout": 0.1},
-    average=0.9,
+    ema_decay=0.9,
     precision="float32",
 )
 
 
 @pytest.fixture(scope="module")
-def straight(tmp_path_factory: pytest.TempPathFactory) -> Record:
+def straight(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return train(RUN, tmp_path_factory.mktemp("straight") / "run")
 
 
-def same_bits(a: Record, b: Record) -> bool:
+def same_bits(a: RunFolder, b: RunFolder) -> bool:
     first, second = a.weights(), b.weights()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def without_times(record: Record) -> list[dict[str, Any]]:
+def without_times(run_folder: RunFolder) -> list[dict[str, Any]]:
     times = ("seconds", "images_per_second")
-    return [{name: value for name, value in line.items() if name not in times} for line in record.metrics()]
+    return [{name: value for name, value in line.items() if name not in times} for line in run_folder.metrics()]
 
 
-def test_what_ran_before_does_not_matter(straight: Record, tmp_path: Path) -> None:
+def test_what_ran_before_does_not_matter(straight: RunFolder, tmp_path: Path) -> None:
     torch.manual_seed(99)
     before = torch.random.get_rng_state()
     again = train(RUN, tmp_path / "run")
@@ -62,7 +63,9 @@ def test_what_ran_before_does_not_matter(straight: Record, tmp_path: Path) -> No
 
 
 def test_two_threads_give_the_same_bits_twice(tmp_path: Path) -> None:
-    run = replace(RUN, steps=6, pool=128, sequences=256, curriculum=0.0)  # large enough to be split between threads
+    run = replace(
+        RUN, steps=6, images_per_step=128, sequences_per_step=256, curriculum=0.0
+    )  # large enough to be split between threads
     torch.set_num_threads(2)
     try:
         first, *others = [train(run, tmp_path / str(attempt)) for attempt in range(3)]
@@ -71,7 +74,7 @@ def test_two_threads_give_the_same_bits_twice(tmp_path: Path) -> None:
     assert all(same_bits(first, other) for other in others)
 
 
-def test_another_seed_gives_other_weights(straight: Record, tmp_path: Path) -> None:
+def test_another_seed_gives_other_weights(straight: RunFolder, tmp_path: Path) -> None:
     assert not same_bits(straight, train(replace(RUN, seed=1), tmp_path / "run"))
 
 
@@ -80,7 +83,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("step", [1, 3, 5, 11])
-def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: Record, tmp_path: Path, step: int) -> None:
+def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: RunFolder, tmp_path: Path, step: int) -> None:
     def interrupt(event: dict[str, Any]) -> None:
         if event["step"] == step and "split" not in event:
             signal.raise_signal(signal.SIGINT)
@@ -94,7 +97,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: Record, tmp_path
     assert without_times(straight) == without_times(resumed)
 
 
-def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: Record, tmp_path: Path) -> None:
+def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: RunFolder, tmp_path: Path) -> None:
     def crash(event: dict[str, Any]) -> None:
         if event["step"] == 8:
             raise Stop
@@ -108,7 +111,7 @@ def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: Record
 
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    arguments = ["--steps", "40", "--pool", "40", "--sequences", "20", "--checkpoint-every", "5"]
+    arguments = ["--steps", "40", "--images-per-step", "40", "--sequences-per-step", "20", "--checkpoint-every", "5"]
     command = [sys.executable, "-m", "digitset", "train", "sum", *arguments]
     killed = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.DEVNULL)
     while not (folder / "checkpoint").exists():
@@ -116,57 +119,57 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
         time.sleep(0.01)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
-    assert not Record(folder).finished
-    run = Record(folder).run()
+    assert not RunFolder(folder).finished
+    run = RunFolder(folder).run()
     assert run.steps == 40
     assert same_bits(train(run, folder, resume=True), train(run, tmp_path / "straight"))
 
 
-def test_a_folder_keeps_its_run(straight: Record) -> None:
+def test_a_folder_keeps_its_run(straight: RunFolder) -> None:
     assert train(RUN, straight.folder).folder == straight.folder
     with pytest.raises(InputError, match=r"holds a different run \(steps 12 -> 13\)"):
         train(replace(RUN, steps=13), straight.folder)
 
 
-def test_a_record_tells_the_whole_story(straight: Record) -> None:
+def test_a_record_tells_the_whole_story(straight: RunFolder) -> None:
     values = json.loads((straight.folder / "run.json").read_text())
     assert Run.from_json(values["run"]) == RUN
-    assert values["data"] == data.load().checksum
+    assert values["data"] == load_data().checksum
     assert values["machine"]["torch"] == torch.__version__
     assert values["machine"].keys() >= {"device", "threads", "precision", "commit", "digitset", "python"}
     assert straight.summary()["steps"] == 12
     assert not straight.has_checkpoint
 
 
-def test_damage_is_noticed(straight: Record, tmp_path: Path) -> None:
+def test_damage_is_noticed(straight: RunFolder, tmp_path: Path) -> None:
     for name in ("run.json", "model.json", "model.safetensors"):
         (tmp_path / name).write_bytes((straight.folder / name).read_bytes())
     raw = bytearray((tmp_path / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(bytes(raw))
     with pytest.raises(InputError, match="damaged"):
-        Record(tmp_path).weights()
-    record = Record(tmp_path)
-    record.save_checkpoint({"step": 3, "tensor": torch.ones(3)})
-    assert record.load_checkpoint()["step"] == 3
+        RunFolder(tmp_path).weights()
+    run_folder = RunFolder(tmp_path)
+    run_folder.save_checkpoint({"step": 3, "tensor": torch.ones(3)})
+    assert run_folder.load_checkpoint()["step"] == 3
     raw = bytearray((tmp_path / "checkpoint").read_bytes())
     raw[len(raw) // 2] ^= 1
     (tmp_path / "checkpoint").write_bytes(bytes(raw))
     with pytest.raises(InputError, match="damaged"):
-        record.load_checkpoint()
+        run_folder.load_checkpoint()
 
 
 def test_a_loss_that_is_not_finite_names_the_step(tmp_path: Path) -> None:
-    run = replace(RUN, task="sum", learning_rate=1e30, average=0.0)
+    run = replace(RUN, task="sum", learning_rate=1e30, ema_decay=0.0)
     with pytest.raises(TrainingError, match=r"step \d+: the loss is (nan|inf)"):
         train(run, tmp_path / "run")
-    assert not Record(tmp_path / "run").finished
+    assert not RunFolder(tmp_path / "run").finished
 
 
 def test_bfloat16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
-    record = train(replace(RUN, precision="bfloat16", steps=3), tmp_path / "run")
-    assert record.machine()["precision"] == "bfloat16"
-    assert all(tensor.dtype != torch.bfloat16 for tensor in record.weights().values())
+    run_folder = train(replace(RUN, precision="bfloat16", steps=3), tmp_path / "run")
+    assert run_folder.machine()["precision"] == "bfloat16"
+    assert all(tensor.dtype != torch.bfloat16 for tensor in run_folder.weights().values())
 
 
 def test_the_precision_is_what_the_processor_has() -> None:
@@ -177,7 +180,7 @@ def test_the_precision_is_what_the_processor_has() -> None:
 
 
 def test_the_schedule() -> None:
-    run = replace(RUN, steps=100, warmup=0.1, learning_rate=1.0)
+    run = replace(RUN, steps=100, warmup_fraction=0.1, learning_rate=1.0)
     rates = [learning_rate(run, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[9] == 1.0
@@ -194,7 +197,7 @@ def test_short_sequences_come_first() -> None:
     assert lengths_at(replace(run, curriculum=0.0), 0) == (1, 10)
 
 
-def stopped(folder: Path, run: Run) -> Record:
+def stopped(folder: Path, run: Run) -> RunFolder:
     """A run that ended with a checkpoint."""
 
     def crash(event: dict[str, Any]) -> None:
@@ -203,48 +206,48 @@ def stopped(folder: Path, run: Run) -> Record:
 
     with pytest.raises(Stop):
         train(run, folder, listener=crash)
-    return Record(folder)
+    return RunFolder(folder)
 
 
 def test_going_on_elsewhere_is_noted(tmp_path: Path) -> None:
-    record = stopped(tmp_path / "run", RUN)
-    path = record.folder / "run.json"
+    run_folder = stopped(tmp_path / "run", RUN)
+    path = run_folder.path / "run.json"
     values = json.loads(path.read_text())
     values["machine"]["threads"] = 64
     path.write_text(json.dumps(values))
     notes = []
-    train(RUN, record.folder, resume=True, listener=lambda event: notes.append(event.get("note")))
+    train(RUN, run_folder.path, resume=True, listener=lambda event: notes.append(event.get("note")))
     assert "threads 64 -> 1" in notes[0]
-    assert notes[0] in [line.get("note") for line in record.metrics()]
+    assert notes[0] in [line.get("note") for line in run_folder.metrics()]
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
-    record = stopped(tmp_path / "run", RUN)
-    saved = record.load_checkpoint()
+    run_folder = stopped(tmp_path / "run", RUN)
+    saved = run_folder.load_checkpoint()
     saved["network"].popitem()
-    record.save_checkpoint(saved)
+    run_folder.save_checkpoint(saved)
     with pytest.raises(InputError, match="another version of the model"):
-        train(RUN, record.folder, resume=True)
+        train(RUN, run_folder.path, resume=True)
 
 
-def test_a_run_of_another_version_of_a_task_is_refused(straight: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_another_version_of_a_task_is_refused(straight: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("digitset.tasks.contains.VERSION", 99)
     with pytest.raises(InputError, match="another version of task 'contains'"):
         train(RUN, straight.folder)
 
 
-def test_kept_scores_are_for_the_version_that_made_them(straight: Record) -> None:
+def test_kept_scores_are_for_the_version_that_made_them(straight: RunFolder) -> None:
     straight.save_scores({"published": {}}, {"task": 1})
     assert straight.scores({"task": 1}) == {"published": {}}
     assert straight.scores({"task": 2}) is None
 
 
-def test_a_run_ends_with_statistics_of_images_as_they_are(straight: Record) -> None:
+def test_a_run_ends_with_statistics_of_images_as_they_are(straight: RunFolder) -> None:
     network = build(RUN)
     network.load_state_dict(straight.weights())
     stem = cast(nn.Sequential, cast(nn.Module, network.encoder.layers).stem)
     with torch.no_grad():
-        maps = stem[0](data.load().train.images[:5_000, None].float() / 255)
+        maps = stem[0](load_data().train.images[:5_000, None].float() / 255)
     torch.testing.assert_close(stem[1].running_mean, maps.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-4)
     deviation = cast(torch.Tensor, stem[1].running_var).sqrt()
     torch.testing.assert_close(deviation, maps.std(dim=(0, 2, 3)), rtol=1e-2, atol=1e-4)

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 import digitset
-from digitset import InputError, using
-from digitset.data import Splits
+from digitset import InputError
+from digitset.cli import model_commands as using
+from digitset.data.mnist import Splits
 
 PLACES = (3, 5, 12, 17)  # of test images
 

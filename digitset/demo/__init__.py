@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from digitset.errors import InputError
 
 if TYPE_CHECKING:
-    from digitset.predict import Predictor
+    from digitset.inference.predictor import Predictor
 
 
 def serve(

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from digitset.demo.schema import EXPLAINED, Answer, Model, Question, pixels
 from digitset.errors import InputError
-from digitset.explain import LEVEL, explain
-from digitset.predict import Predictor
-from digitset.probability import interval
-from digitset.tasks import probabilities
+from digitset.evaluation.calibration import LEVEL, central_interval
+from digitset.inference.explain import explain
+from digitset.inference.predictor import Predictor
+from digitset.models import Attends, ReadsDigits
 
 
 def describe(name: str, predictor: Predictor, default: bool) -> Model:
@@ -23,16 +23,16 @@ def describe(name: str, predictor: Predictor, default: bool) -> Model:
     return Model(
         name=name,
         task=predictor.run.task,
-        question=task.QUESTION,
+        question=task.question,
         model=predictor.run.model,
         encoder=predictor.run.encoder,
         parameters=predictor.network.parameter_count(),
-        anchored=task.ANCHORED,
-        longest=1 if task.LENGTHS == (1, 1) else predictor.network.longest,
-        kind="quantity" if not task.DISCRETE else "yes or no" if task.answers(1) == 2 else "digit",
-        distribution=model.output == "distribution" or task.DISCRETE,
-        attention=hasattr(model, "attention"),
-        posteriors=hasattr(model, "posteriors") and not task.NAMELESS,
+        anchored=task.anchored,
+        longest=1 if task.single_image else predictor.network.longest,
+        kind=task.kind,
+        distribution=model.output_kind == "distribution" or task.kind != "quantity",
+        attention=isinstance(model, Attends),
+        digit_probabilities=isinstance(model, ReadsDigits) and not task.label_invariant,
         default=default,
     )
 
@@ -40,7 +40,7 @@ def describe(name: str, predictor: Predictor, default: bool) -> Model:
 def ask(predictor: Predictor, question: Question) -> Answer:
     """The answer. Raises InputError for a question that this model does not take."""
     start = time.perf_counter()
-    if predictor.task.LENGTHS == (1, 1) and len(question.images) > 1:
+    if predictor.task.single_image and len(question.images) > 1:
         raise InputError(f"task '{predictor.run.task}' is about one image, got {len(question.images)}; ask one by one")
     images = np.stack([pixels(image) for image in question.images])
     anchor = None if question.anchor is None else pixels(question.anchor)
@@ -55,11 +55,11 @@ def _empty() -> dict[str, Any]:
 def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) -> dict[str, Any]:
     if len(images) > EXPLAINED:
         raise InputError(f"explanations are for up to {EXPLAINED} images, got {len(images)}; ask without 'explain'")
-    found = explain(predictor, images, anchor)
-    values = {field.name: getattr(found, field.name) for field in fields(found)}
-    if math.isnan(float(found.contributions[0])):
+    explanation = explain(predictor, images, anchor)
+    values = {field.name: getattr(explanation, field.name) for field in fields(explanation)}
+    if math.isnan(float(explanation.contributions[0])):
         values["contributions"] = None
-    values["interval"] = None if found.interval is None else list(found.interval)
+    values["interval"] = None if explanation.interval is None else list(explanation.interval)
     return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 
@@ -68,12 +68,12 @@ def _plain(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) 
     """The answer and its distribution, without the answers to parts of the sequence that explain it."""
     network, task = predictor.network, predictor.task
     batch = predictor.batch([images], None if anchor is None else anchor[None])
-    outputs = network.read(network.embed_in_parts(batch.images), batch).cpu()
-    values: dict[str, Any] = {"answer": float(task.answer(task.read(outputs, network.model.output))[0])}
-    distribution = probabilities(task, network.model.output, outputs)
+    output = network.apply_model(network.embed_in_parts(batch.images), batch).cpu()
+    values: dict[str, Any] = {"answer": float(task.answer(task.decode(output, network.model.output_kind))[0])}
+    distribution = task.probabilities(output, network.model.output_kind)
     if distribution is not None:
         values |= {"distribution": distribution[0].tolist(), "certainty": float(distribution.max())}
-        if not task.DISCRETE:
-            low, high = interval(distribution, LEVEL)
+        if task.kind == "quantity":
+            low, high = central_interval(distribution, LEVEL)
             values["interval"] = [int(low), int(high)]
     return values

@@ -15,12 +15,14 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from digitset import data, ink, pictures
+from digitset.data.mnist import load_data
 from digitset.demo.answers import ask, describe
 from digitset.demo.gate import LARGEST, Gate
 from digitset.demo.schema import Answer, Dealt, Digit, Model, Picture, Problem, Question, base64_of
 from digitset.errors import InputError
-from digitset.predict import Predictor
+from digitset.inference.predictor import Predictor
+from digitset.pictures.normalize import digit
+from digitset.pictures.read import decode
 from digitset.rng import generator
 
 PAGE = Path(__file__).parent / "page"
@@ -81,7 +83,7 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
 
 
 def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
-    models = [describe(name, predictor, place == 0) for place, (name, predictor) in enumerate(predictors.items())]
+    models = [describe(name, predictor, index == 0) for index, (name, predictor) in enumerate(predictors.items())]
     turn = anyio.CapacityLimiter(AT_ONCE)
 
     @app.get("/v1/models")
@@ -108,7 +110,7 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
 
 
 def _add_digits(app: FastAPI) -> None:
-    test = data.load().test
+    test = load_data().test
 
     @app.get("/v1/digits", responses={422: PROBLEMS[422]})
     async def deal_digits(
@@ -121,8 +123,8 @@ def _add_digits(app: FastAPI) -> None:
         among = torch.arange(len(test)) if digit is None else (test.labels == digit).nonzero()[:, 0]
         chosen = among[torch.randperm(len(among), generator=generator(seed, "demo", "digits"))[:count]].tolist()
         digits = [
-            Digit(image=base64_of(test.images[place].numpy()), label=int(test.labels[place]), index=place)
-            for place in chosen
+            Digit(image=base64_of(test.images[index].numpy()), label=int(test.labels[index]), index=index)
+            for index in chosen
         ]
         return Dealt(digits=digits, seed=seed)
 
@@ -140,7 +142,7 @@ def _add_pictures(app: FastAPI) -> None:
 def _normalised(body: bytes) -> Picture:
     if not body:
         raise InputError("picture: expected a PNG or JPEG, got an empty body")
-    return Picture(image=base64_of(ink.digit(pictures.decode(io.BytesIO(body), "picture", LARGEST_PICTURE))))
+    return Picture(image=base64_of(digit(decode(io.BytesIO(body), "picture", LARGEST_PICTURE))))
 
 
 def _shown(value: str) -> str:

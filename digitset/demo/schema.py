@@ -1,12 +1,14 @@
 """What the service takes and gives, as JSON. Unknown keys are refused, and nothing is converted silently."""
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
+
+from digitset.tasks import Kind
 
 LONGEST = 1_000  # images in one question
 EXPLAINED = 100  # images in one explained question: leaving each out takes a time that grows with the square
@@ -49,7 +51,8 @@ class Question(Strict):
     images: Annotated[list[Image], Field(min_length=1, max_length=LONGEST, fail_fast=True)]
     anchor: Image | None = Field(None, description="for a task with an anchor, and for no other")
     explain: bool = Field(
-        False, description=f"add readings, contributions, attention and posteriors; for up to {EXPLAINED} images"
+        False,
+        description=f"add the fields below from single_answers on; for up to {EXPLAINED} images",
     )
 
     @model_validator(mode="before")
@@ -71,7 +74,7 @@ class Answer(Strict):
     interval: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
         description="the lowest and the highest of 90 %: at most 5 % lie below, and as much above"
     )
-    readings: list[float] | None = Field(description="the answer to each image alone")
+    single_answers: list[float] | None = Field(description="the answer to each image alone")
     contributions: list[float] | None = Field(
         description="the answer to all images, less that to all but this one; null for an image that is alone"
     )
@@ -80,7 +83,9 @@ class Answer(Strict):
         description="self-attention of the last layer, from image to image [heads, images, images]"
     )
     rollout: list[float] | None = Field(description="the share of each image in what is read, through all layers")
-    posteriors: list[list[float]] | None = Field(description="the probabilities of each image's digit [images, 10]")
+    digit_probabilities: list[list[float]] | None = Field(
+        description="the probabilities of each image's digit [images, 10]"
+    )
     seconds: float = Field(ge=0, description="how long the model took")
 
 
@@ -95,10 +100,10 @@ class Model(Strict):
     parameters: int
     anchored: bool = Field(description="whether it takes an anchor")
     longest: int | None = Field(description="the longest sequence it takes; null is any")
-    kind: Literal["quantity", "digit", "yes or no"] = Field(description="what its answer is")
+    kind: Kind = Field(description="what its answer is")
     distribution: bool
     attention: bool
-    posteriors: bool
+    digit_probabilities: bool
     default: bool = Field(description="true for the one with which the page begins")
 
 

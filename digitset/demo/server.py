@@ -10,7 +10,7 @@ import uvicorn
 
 from digitset.demo.app import create_app
 from digitset.errors import InputError
-from digitset.predict import Predictor
+from digitset.inference.predictor import Predictor
 
 CONNECTIONS = 500  # at once; a caller beyond them is told to come back (503)
 
@@ -25,9 +25,9 @@ def serve(
     """
     torch.set_num_threads(1)
     app = create_app(predictors, host)
-    with _listening(host, port) as place:
+    with _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{place.getsockname()[1]}"
+        address = f"http://{shown}:{listener.getsockname()[1]}"
         print(f"{address}   Ctrl-C ends it", flush=True)
         if open_browser:  # some browsers come back only when they are closed
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
@@ -35,20 +35,20 @@ def serve(
             app, log_level="warning", lifespan="off", limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=2
         )
         with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
-            uvicorn.Server(config).run(sockets=[place])
+            uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listening(host: str, port: int) -> socket.socket:
     """A socket that takes connections from now on; they wait until the server is up."""
-    place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
-        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        place.bind((host, port))
-        place.listen(2048)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(2048)
     except socket.gaierror as error:
-        place.close()
+        listener.close()
         raise InputError(f"--host: expected an address of this machine, got {host} ({error.strerror})") from None
     except (OSError, OverflowError) as error:
-        place.close()
+        listener.close()
         raise InputError(f"cannot listen on {host}, port {port}: {error}; choose another --port") from None
-    return place
+    return listener

@@ -1,5 +1,29 @@
-"""How one image becomes a vector. One file is one encoder: `class Name(nn.Module)`, named like the file.
+"""How one image becomes a vector. A file is an encoder: a subclass of `Encoder`, named like the file.
 
-The constructor takes `width` (the length of the vector) and options of its own, all with defaults; `forward` takes
-images [N, 1, 28, 28], ink 1 on 0, and gives [N, width].
+Offers `Encoder`, the contract; `load_encoder(name)`, the one way to an encoder's class.
 """
+
+import functools
+from abc import ABC, abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from digitset import registry
+
+
+class Encoder(nn.Module, ABC):
+    """The contract of an encoder.
+
+    The constructor takes `width` (the length of the vector) and options of its own, all with defaults.
+    """
+
+    @abstractmethod
+    def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
+        """The vector of each image. Images are ink 1 on paper 0."""
+
+
+@functools.cache
+def load_encoder(name: str) -> type[Encoder]:
+    """The class of this name. Raises InputError, which lists the known ones, if there is none."""
+    return registry.find("encoders", name, Encoder)

@@ -5,8 +5,10 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from digitset.encoders import Encoder
 
-class Cnn(nn.Module):
+
+class Cnn(Encoder):
     """Four convolutions with batch normalisation, 28x28 -> 14x14 -> 7x7 by strides of 2, then one linear layer.
 
     Strides instead of pooling, because normalising and pooling large maps takes a processor longer than multiplying.

@@ -3,8 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from digitset.encoders import Encoder
 
-class Lenet(nn.Module):
+
+class Lenet(Encoder):
     """Two 5x5 convolutions of 6 and 16 channels, each with ReLU and 2x2 max pooling, then one linear layer."""
 
     def __init__(self, width: int = 128) -> None:

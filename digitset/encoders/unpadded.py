@@ -5,8 +5,10 @@ from collections import OrderedDict
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from digitset.encoders import Encoder
 
-class Unpadded(nn.Module):
+
+class Unpadded(Encoder):
     """A 5x5 convolution of stride 2 to 14x14, then four of 3x3 without padding, to 6x6; batch normalisation in each.
 
     Without padding a kernel never mixes ink with a frame of zeros, and positions stay apart until the linear layer. The

@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from digitset.encoders import Encoder
 from digitset.layers import Block
 
 
-class Vit(nn.Module):
+class Vit(Encoder):
     """Patches -> linear projection + learned positions -> Transformer layers -> class token (or mean) -> the vector.
 
     Differs from the paper in size alone: 16 patches of 7x7, four layers of width 64 by default.

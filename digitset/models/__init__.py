@@ -1,40 +1,76 @@
-"""How the vectors of a sequence become an answer. One file is one model: `class Name(nn.Module)`, named like the file.
+"""How the vectors of a sequence become an answer. A file is a model: a subclass of `Model`, named like the file.
 
-The contract, which `tests/contract.py` checks for every file here:
-
-- the constructor takes `width` (of a vector), `task` (see `digitset.tasks.Task`), `longest` (the longest sequence it
-  will be trained on) and options of its own, all with defaults;
-- `forward(tokens, mask, anchor)` gives an output of the kind that `output` names; where the task is anchored, the
-  anchor's vector comes as `anchor`, else None;
-- what lies outside the mask changes nothing, and neither do the other sequences of a batch.
+Offers `Model`, the contract; `Attends`, `SelfAttends` and `ReadsDigits`, what a model may offer beside it;
+`load_model(name)`, the one way to a model's class. `tests/contract.py` checks every file here.
 """
 
-from typing import Any, Protocol, runtime_checkable
+import functools
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from digitset.tasks import Kind
+from digitset import registry
+from digitset.tasks import OutputKind
 
 
-@runtime_checkable
-class Model(Protocol):
-    """The contract of a model: an `nn.Module` with these declarations as class attributes.
+class Model(nn.Module, ABC):
+    """The contract of a model.
 
-    A model that attends may also have `attention`, with the arguments of `forward`: the weights [B, H, L] that each
-    head gives to the images of the sequence, from the anchor or, without one, on average over the images that attend.
-    One that reads a posterior from each image alone may have `posteriors(tokens)`: log-probabilities [N, 10].
+    The constructor takes `width` (the length of a vector), `task` (see `digitset.tasks.Task`), `longest` (the longest
+    sequence of training) and options of its own, all with defaults. What lies outside the mask changes nothing, and
+    neither do the other sequences of a batch.
     """
 
-    output: Kind
-    extrapolates: bool  # takes sequences longer than it was trained on; else longer ones are refused
-    symmetric: bool  # the order of a sequence changes nothing
-    sees_images: bool  # False for a floor, which answers without looking
+    output_kind: ClassVar[OutputKind]
+    """Whether `forward` gives numbers for the task's own loss, or log-probabilities of all answers."""
+    any_length: ClassVar[bool]
+    """Whether it takes sequences longer than those of training; if not, longer ones are refused."""
+    permutation_invariant: ClassVar[bool]
+    """Whether the order of a sequence changes nothing."""
+    uses_images: ClassVar[bool] = True
+    """False for a baseline that answers without looking at the images."""
 
-    def __call__(
+    @abstractmethod
+    def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B _"]:
-        """The output for B sequences of L vectors, padding included."""
-        ...
+        """The output for B sequences of L vectors, padding included.
 
-    def parameters(self) -> Any: ...
+        `mask` is True where there is an image. `anchor` is the anchor's vector, or None for a task without anchor.
+        """
+
+
+class Attends(ABC):
+    """What a model offers whose attention over the images of a sequence can be shown."""
+
+    @abstractmethod
+    def attention(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
+    ) -> Float[Tensor, "B H L"]:
+        """The weight of each image in each head: from the anchor or, without one, on average over the images."""
+
+
+class SelfAttends(Attends):
+    """What a model offers whose images attend to each other."""
+
+    @abstractmethod
+    def self_attention(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]
+    ) -> list[Float[Tensor, "B H L L"]]:
+        """The weights of each self-attention layer, from each image (row) to each image (column)."""
+
+
+class ReadsDigits(ABC):
+    """What a model offers that reads a distribution over the ten digits from each image by itself."""
+
+    @abstractmethod
+    def digit_log_prob(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 10"]:
+        """Log-probabilities of the ten digits. For a label-invariant task the digits come in any order."""
+
+
+@functools.cache
+def load_model(name: str) -> type[Model]:
+    """The class of this name. Raises InputError, which lists the known ones, if there is none."""
+    return registry.find("models", name, Model)

@@ -4,10 +4,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.layers import Packing, beside_anchor, multilayer_perceptron
-from digitset.tasks import Kind, Task
+from digitset.models import Attends, Model
+from digitset.tasks import Task
 
 
-class AttentionPool(nn.Module):
+class AttentionPool(Model, Attends):
     """Weights softmax(w (tanh(V h) * sigmoid(U h))) of the paper's equation 9, over features h of each image.
 
     A mean cannot count: where the answer is a quantity, the head's is taken as each image's share and multiplied by how
@@ -15,20 +16,19 @@ class AttentionPool(nn.Module):
     the encoder, and in a perceptron instead of one linear layer at the end.
     """
 
-    output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    output_kind = "numbers"
+    any_length = True
+    permutation_invariant = True
 
     def __init__(self, width: int, task: Task, longest: int, hidden: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
-        self.counts = not task.DISCRETE
-        inputs = (4 if task.ANCHORED else 1) * width
+        self.counts = task.kind == "quantity"
+        inputs = (4 if task.anchored else 1) * width
         self.features = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU())
         self.value = nn.Sequential(nn.Linear(hidden, width), nn.Tanh())
         self.gate = nn.Sequential(nn.Linear(hidden, width), nn.Sigmoid())
         self.score = nn.Linear(width, 1, bias=False)
-        self.head = multilayer_perceptron(hidden, hidden, task.NUMBERS, dropout)
+        self.head = multilayer_perceptron(hidden, hidden, task.output_size, dropout)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None

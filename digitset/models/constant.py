@@ -4,30 +4,31 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset.tasks import Kind, Task
+from digitset.models import Model
+from digitset.tasks import Task
 
 SCALE = 4.0  # of what it reads, so that a few hundred small steps of Adam are enough
 
 
-class Constant(nn.Module):
+class Constant(Model):
     """A linear function of the length and its logarithm: what can be known without reading a single digit.
 
     For `contains`, the chance of a match grows with the length. For `sum` it is about 4.5 a digit, and that is where it
     starts: a quantity starts at the middle of what one image can add.
     """
 
-    output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = False
+    output_kind = "numbers"
+    any_length = True
+    permutation_invariant = True
+    uses_images = False
 
     def __init__(self, width: int, task: Task, longest: int) -> None:
         super().__init__()
-        self.readout = nn.Linear(2, task.NUMBERS)
+        self.readout = nn.Linear(2, task.output_size)
         nn.init.zeros_(self.readout.weight)
         nn.init.zeros_(self.readout.bias)
-        if not task.DISCRETE:
-            middle = (task.answers(longest) - 1) / longest / 2
+        if task.kind == "quantity":
+            middle = (task.answer_count(longest) - 1) / longest / 2
             nn.init.constant_(self.readout.weight[:, 0], middle / SCALE)
 
     def forward(

@@ -6,20 +6,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.layers import Packing, beside_anchor, multilayer_perceptron
-from digitset.tasks import Kind, Task
+from digitset.models import Model
+from digitset.tasks import Task
 
 
-class DeepSets(nn.Module):
+class DeepSets(Model):
     """rho(sum of phi(x)): phi and rho are perceptrons; where the answer is a quantity, rho is linear, as in the paper.
 
     Where there is an anchor, phi reads each image compared with it. Differs from the paper in the encoder, and in a
     perceptron for phi where the paper's digits have one layer.
     """
 
-    output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    output_kind = "numbers"
+    any_length = True
+    permutation_invariant = True
 
     def __init__(
         self,
@@ -34,11 +34,13 @@ class DeepSets(nn.Module):
         if pool not in ("sum", "mean"):
             raise ValueError(f"deepsets: expected pool 'sum' or 'mean', got '{pool}'")
         self.pool = pool
-        self.phi = multilayer_perceptron((4 if task.ANCHORED else 1) * width, hidden, hidden, dropout)
-        if task.DISCRETE:
-            self.rho = nn.Sequential(nn.LayerNorm(hidden), multilayer_perceptron(hidden, hidden, task.NUMBERS, dropout))
+        self.phi = multilayer_perceptron((4 if task.anchored else 1) * width, hidden, hidden, dropout)
+        if task.kind != "quantity":
+            self.rho = nn.Sequential(
+                nn.LayerNorm(hidden), multilayer_perceptron(hidden, hidden, task.output_size, dropout)
+            )
         else:
-            self.rho = nn.Linear(hidden, task.NUMBERS)
+            self.rho = nn.Linear(hidden, task.output_size)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None

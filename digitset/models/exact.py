@@ -1,22 +1,22 @@
 """exact: a posterior over ten digits for each image, and the task's answer from them by probability alone."""
 
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from digitset.layers import multilayer_perceptron
-from digitset.tasks import DIGITS, Kind, Task
+from digitset.models import Model, ReadsDigits
+from digitset.tasks import DIGITS, Task
 
 
-class Exact(nn.Module):
+class Exact(Model, ReadsDigits):
     """No attention and nothing learned beyond one image: the task's own rule carries the labels to the digits.
 
     The likelihood of a sum of independent digits is that of PLIA (De Smet et al. 2024, arXiv 2410.12389).
     """
 
-    output: Kind = "distribution"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    output_kind = "distribution"
+    any_length = True
+    permutation_invariant = True
 
     def __init__(self, width: int, task: Task, longest: int, hidden: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
@@ -26,8 +26,10 @@ class Exact(nn.Module):
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B A"]:
-        return self.task.infer(self.posteriors(tokens), mask, None if anchor is None else self.posteriors(anchor))
+        return self.task.log_prob(
+            self.digit_log_prob(tokens), mask, None if anchor is None else self.digit_log_prob(anchor)
+        )
 
-    def posteriors(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 10"]:
+    def digit_log_prob(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 10"]:
         """Log-probabilities of the ten digits; the digits of a task that never names them come in any order."""
         return self.head(tokens).log_softmax(dim=-1)

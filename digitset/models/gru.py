@@ -7,20 +7,20 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.layers import beside_anchor, multilayer_perceptron
-from digitset.tasks import Kind, Task
+from digitset.models import Model
+from digitset.tasks import Task
 
 
-class Gru(nn.Module):
+class Gru(Model):
     """Reads images in their order; a perceptron answers from the state after the last one.
 
     With two `directions`, a second network reads from the last image to the first, and the answer is from both. Where
     there is an anchor, each image comes compared with it. Padding is behind a sequence, where it is read in vain.
     """
 
-    output: Kind = "numbers"
-    extrapolates = True
-    symmetric = False
-    sees_images = True
+    output_kind = "numbers"
+    any_length = True
+    permutation_invariant = False
 
     def __init__(
         self,
@@ -38,10 +38,10 @@ class Gru(nn.Module):
         if directions not in (1, 2):
             raise ValueError(f"gru: expected directions 1 or 2, got {directions}")
         kind = nn.GRU if cell == "gru" else nn.LSTM
-        inputs = (4 if task.ANCHORED else 1) * width
+        inputs = (4 if task.anchored else 1) * width
         self.forwards = kind(inputs, hidden, batch_first=True)
         self.backwards = kind(inputs, hidden, batch_first=True) if directions == 2 else None
-        self.head = multilayer_perceptron(directions * hidden, hidden, task.NUMBERS, dropout)
+        self.head = multilayer_perceptron(directions * hidden, hidden, task.output_size, dropout)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None

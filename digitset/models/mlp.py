@@ -2,29 +2,29 @@
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from digitset.layers import multilayer_perceptron
-from digitset.tasks import Kind, Task
+from digitset.models import Model
+from digitset.tasks import Task
 
 
-class Mlp(nn.Module):
+class Mlp(Model):
     """Concatenates `longest` vectors (zeros after a shorter sequence; the anchor's first) -> hidden layer -> answer.
 
     For `classify`, where one vector is all there is, it is the plain classification head on the encoder. Where it
     differs from kobybibas/vit_for_mnist: padding is zeros after the encoder, not grey images before it.
     """
 
-    output: Kind = "numbers"
-    extrapolates = False
-    symmetric = False
-    sees_images = True
+    output_kind = "numbers"
+    any_length = False
+    permutation_invariant = False
 
     def __init__(self, width: int, task: Task, longest: int, hidden: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
         self.longest = longest
-        self.layers = multilayer_perceptron((longest + task.ANCHORED) * width, hidden, task.NUMBERS, dropout)
+        self.layers = multilayer_perceptron((longest + task.anchored) * width, hidden, task.output_size, dropout)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None

@@ -5,10 +5,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.layers import Attention, Packing, beside_anchor, multilayer_perceptron
-from digitset.tasks import Kind, Task
+from digitset.models import Attends, Model
+from digitset.tasks import Task
 
 
-class SetTransformer(nn.Module):
+class SetTransformer(Model, Attends):
     """ISAB, ISAB, PMA with one seed, SAB, linear: the paper's encoder and decoder (equations 6 to 13).
 
     Its cost is linear in the length. Pooling by attention is a mean and cannot count: where the answer is a quantity,
@@ -17,22 +18,21 @@ class SetTransformer(nn.Module):
     as it is, not as it is projected.
     """
 
-    output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    output_kind = "numbers"
+    any_length = True
+    permutation_invariant = True
 
     def __init__(
         self, width: int, task: Task, longest: int, heads: int = 4, hidden: int = 256, inducing: int = 16
     ) -> None:
         super().__init__()
-        self.counts = not task.DISCRETE
-        self.project = nn.Linear((4 if task.ANCHORED else 1) * width, width)
+        self.counts = task.kind == "quantity"
+        self.project = nn.Linear((4 if task.anchored else 1) * width, width)
         self.layers = nn.ModuleList(_InducedBlock(width, heads, hidden, inducing) for _ in range(2))
         self.seed = nn.Parameter(torch.randn(1, width) * width**-0.5)
         self.pooling = _AttentionBlock(width, heads, hidden)
         self.refined = _AttentionBlock(width, heads, hidden)
-        self.head = nn.Linear(width, task.NUMBERS)
+        self.head = nn.Linear(width, task.output_size)
 
     def forward(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
@@ -71,8 +71,8 @@ class _AttentionBlock(nn.Module):
         self.perceptron_norm = nn.LayerNorm(width)
 
     def forward(self, query: Tensor, context: Tensor, packing: Packing | None = None) -> Tensor:
-        found = self.attention_norm(query + self.attention(query, context, packing))
-        return self.perceptron_norm(found + self.perceptron(found))
+        attended = self.attention_norm(query + self.attention(query, context, packing))
+        return self.perceptron_norm(attended + self.perceptron(attended))
 
 
 class _InducedBlock(nn.Module):

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from digitset.errors import InputError
 from digitset.layers import Attention, Block, Levels, Packing, compared, multilayer_perceptron
-from digitset.tasks import Kind, Task
+from digitset.models import Model, SelfAttends
+from digitset.tasks import Task
 
 
-class Transformer(nn.Module):
+class Transformer(Model, SelfAttends):
     """Self-attention layers without positions, then a head; the order of a sequence cannot matter.
 
     Without an anchor, each token gives numbers of its own and the answer is their sum over the sequence, so that a sum
@@ -22,10 +23,9 @@ class Transformer(nn.Module):
     "mean" or "mode" of the levels; it changes evaluation only.
     """
 
-    output: Kind = "numbers"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    output_kind = "numbers"
+    any_length = True
+    permutation_invariant = True
 
     def __init__(
         self,
@@ -41,17 +41,17 @@ class Transformer(nn.Module):
         super().__init__()
         if readout not in ("mean", "mode"):
             raise ValueError(f"expected the readout mean or mode, got {readout}")
-        layers = (0 if task.ANCHORED else 1) if layers is None else layers
+        layers = (0 if task.anchored else 1) if layers is None else layers
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
-        self.cross = Attention(width, heads) if task.ANCHORED else None
+        self.cross = Attention(width, heads) if task.anchored else None
         if self.cross is not None:
             self.cross.start_as_comparison()
-        inputs = (4 if task.ANCHORED else 1) * width
-        if task.DISCRETE:
-            self.head = multilayer_perceptron(inputs, hidden, task.NUMBERS, dropout)
+        inputs = (4 if task.anchored else 1) * width
+        if task.kind != "quantity":
+            self.head = multilayer_perceptron(inputs, hidden, task.output_size, dropout)
         else:
-            share = (task.answers(longest) - 1) // longest  # the most that one image of a sequence can add
+            share = (task.answer_count(longest) - 1) // longest  # the most that one image of a sequence can add
             self.head = Levels(inputs, hidden, share, dropout, mode=readout == "mode")
 
     def forward(
@@ -61,9 +61,9 @@ class Transformer(nn.Module):
         packed = self._contextual(packing.pack(tokens), packing)
         if anchor is None or self.cross is None:
             return packing.unpack(self.head(packed)).sum(dim=1)
-        asked = self.norm(anchor)
-        found = self.cross(asked[:, None], packed, packing)[:, 0]
-        return self.head(compared(asked, found))
+        query = self.norm(anchor)
+        matched = self.cross(query[:, None], packed, packing)[:, 0]
+        return self.head(compared(query, matched))
 
     def attention(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
@@ -71,8 +71,8 @@ class Transformer(nn.Module):
         packing = Packing.of(mask)
         packed = packing.pack(tokens)
         if anchor is not None and self.cross is not None:
-            asked = self.norm(anchor)[:, None]
-            return self.cross.weights(asked, self._contextual(packed, packing), packing)[:, :, 0]
+            query = self.norm(anchor)[:, None]
+            return self.cross.weights(query, self._contextual(packed, packing), packing)[:, :, 0]
         if not self.blocks:
             raise InputError("a transformer with no self-attention layer and no anchor has no attention to show")
         received = self.self_attention(tokens, mask)[-1] * mask[:, None, :, None]

@@ -6,20 +6,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from digitset.layers import Block, Packing, multilayer_perceptron
-from digitset.tasks import DIGITS, Kind, Task
+from digitset.models import Model
+from digitset.tasks import DIGITS, Task
 
 
-class TransformerExact(nn.Module):
+class TransformerExact(Model):
     """Self-attention over the sequence, the anchor among it where there is one; then the task's rule in probability.
 
     It differs from `exact` by the attention layers and the normalisation after them, and from `transformer` on a
     sequence without an anchor by the readout and the loss, so that each can be judged by itself.
     """
 
-    output: Kind = "distribution"
-    extrapolates = True
-    symmetric = True
-    sees_images = True
+    output_kind = "distribution"
+    any_length = True
+    permutation_invariant = True
 
     def __init__(
         self,
@@ -41,11 +41,11 @@ class TransformerExact(nn.Module):
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B A"]:
         if anchor is None:
-            return self.task.infer(self._posteriors(tokens, mask), mask, None)
-        joined = self._posteriors(torch.cat([anchor[:, None], tokens], dim=1), F.pad(mask, (1, 0), value=True))
-        return self.task.infer(joined[:, 1:], mask, joined[:, 0])
+            return self.task.log_prob(self._digit_log_prob(tokens, mask), mask, None)
+        joined = self._digit_log_prob(torch.cat([anchor[:, None], tokens], dim=1), F.pad(mask, (1, 0), value=True))
+        return self.task.log_prob(joined[:, 1:], mask, joined[:, 0])
 
-    def _posteriors(self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 10"]:
+    def _digit_log_prob(self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L 10"]:
         packing = Packing.of(mask)
         packed = packing.pack(tokens)
         for block in self.blocks:

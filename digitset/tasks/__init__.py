@@ -1,91 +1,121 @@
-"""What is asked of a sequence of digits. One file is one task; it owns everything about itself.
+"""What is asked of a sequence of digits. A file is a task: its rule, the rule in probability, its loss and its scores.
 
-A task is a module with the names of `Task` below. An *output* is what a model gives, of one of two kinds:
+Offers `Task`, the contract; `load_task(name)`, the one way to a task; `DIGITS`, how many digits there are.
 
-- "numbers": [B, NUMBERS], which go into the task's own loss (10 logits; one sum; one logit);
-- "distribution": [B, answers(L)], log-probabilities over the finite set of answers (10 digits; sums 0..9L; no, yes),
-  whose loss is the negative log-likelihood of the true answer, for every task alike.
+A model's *output* is of one of two kinds:
 
-A task also says how its answer follows from uncertain digits (`infer`), which is what `exact` models answer with.
+- "numbers": [B, output_size], for the task's own loss (10 logits; one sum; one logit);
+- "distribution": [B, answer_count(L)], log-probabilities of all answers (10 digits; sums 0..9L; no and yes), whose loss
+  is the negative log-likelihood of the true answer, for every task alike.
 
-A *reading* is what a task makes of either kind, so that all models are scored on the same footing.
+`decode` turns either into a *prediction*, so that all models are scored in the same way.
 """
 
-from typing import Literal, Protocol, runtime_checkable
+import functools
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-Kind = Literal["numbers", "distribution"]
+from digitset import registry
+
+OutputKind = Literal["numbers", "distribution"]
+Kind = Literal["binary", "classes", "count", "quantity"]
 DIGITS = 10
 
 
-@runtime_checkable
-class Task(Protocol):
-    """The contract of a task. `VERSION` goes up with every change that moves a score."""
+class Task(ABC):
+    """The contract of a task.
 
-    VERSION: int
-    QUESTION: str
-    LENGTHS: tuple[int, int]  # shortest and longest sequence it trains on by default
-    ANCHORED: bool  # whether there is an anchor image beside the sequence
-    NUMBERS: int  # how many numbers a model answers with
-    LOSS: str  # the score that a table shows as the loss
-    DISCRETE: bool  # whether answers are classes (a confusion matrix makes sense)
-    NAMELESS: bool  # whether calling the digits by other names changes no answer
+    A task subclasses the base of its kind, which brings the loss, the decoding and the scores:
 
-    def answers(self, longest: int) -> int:
-        """How many answers are possible for sequences of up to `longest` images: they are 0 .. answers - 1."""
-        ...
+    - `digitset.tasks._binary.BinaryTask`: no or yes;
+    - `digitset.tasks._classes.ClassTask`: one of some classes, such as a digit;
+    - `digitset.tasks._classes.CountTask`: a small whole number, treated as classes;
+    - `digitset.tasks._quantity.QuantityTask`: a number, by squared error.
+    """
 
-    def solve(
+    kind: ClassVar[Kind]
+    """What an answer is. Drivers, figures and the demo ask this and nothing else."""
+    loss_name: ClassVar[str]
+    """The score that a table shows as the loss."""
+    output_size: ClassVar[int]
+    """How many numbers a model answers with, if its output is numbers."""
+
+    version: ClassVar[int]
+    """Goes up with every change that moves a score."""
+    question: ClassVar[str]
+    """What is asked, in words."""
+    lengths: ClassVar[tuple[int, int]]
+    """The shortest and the longest sequence of training, by default."""
+    single_image: ClassVar[bool] = False
+    """Whether a sequence is always one image."""
+    anchored: ClassVar[bool] = False
+    """Whether an anchor image, which the question is about, stands beside the sequence."""
+    label_invariant: ClassVar[bool] = False
+    """Whether renaming the digits (all 2s to 3s and so on) changes no answer."""
+
+    @property
+    def name(self) -> str:
+        """The name of the task's file."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @abstractmethod
+    def answer_count(self, longest: int) -> int:
+        """The number of possible answers for sequences of up to `longest` images: they are 0 .. count - 1."""
+
+    @abstractmethod
+    def target(
         self, digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"] | None
     ) -> Int64[Tensor, " B"]:
-        """The rule itself, in digits: the true answer."""
-        ...
+        """The rule itself: the true answer, from the digits. Padding (mask False) must not matter."""
 
-    def infer(
-        self,
-        digits: Float[Tensor, "B L 10"],
-        mask: Bool[Tensor, "B L"],
-        anchor: Float[Tensor, "B 10"] | None,
+    @abstractmethod
+    def log_prob(
+        self, digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B 10"] | None
     ) -> Float[Tensor, "B A"]:
-        """The rule in probability: log-probabilities of all answers, given those of each image's digit.
+        """The rule in probability: log-probabilities of all answers, from those of each image's digit.
 
-        Images are independent. On certain digits it is `solve`.
+        Images are taken as independent. For digits that are certain, this is `target`.
         """
-        ...
 
+    @abstractmethod
     def loss(self, output: Float[Tensor, "B K"], target: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """The training loss of each example, for outputs of the kind "numbers"."""
-        ...
+        """The training loss of each example, for an output of numbers."""
 
-    def read(self, output: Float[Tensor, "B _"], kind: Kind) -> Float[Tensor, "B *_"]:
-        """The reading of an output of either kind."""
-        ...
+    @abstractmethod
+    def decode(self, output: Float[Tensor, "B _"], output_kind: OutputKind) -> Float[Tensor, "B *_"]:
+        """The prediction that an output of either kind makes."""
 
-    def answer(self, reading: Float[Tensor, "B *_"]) -> Float[Tensor, " B"]:
-        """What a person is told: the digit, the sum, the probability of yes."""
-        ...
+    @abstractmethod
+    def answer(self, prediction: Float[Tensor, "B *_"]) -> Float[Tensor, " B"]:
+        """The answer that a person is told: the class, the count, the quantity, the probability of yes."""
 
-    def scores(self, reading: Float[Tensor, "B *_"], target: Int64[Tensor, " B"]) -> dict[str, Float[Tensor, " B"]]:
-        """Scores of each example, whose means are reported; "accuracy" is one of them, `LOSS` another."""
-        ...
+    @abstractmethod
+    def scores(self, prediction: Float[Tensor, "B *_"], target: Int64[Tensor, " B"]) -> dict[str, Float[Tensor, " B"]]:
+        """The scores of each example, whose means are reported; among them "accuracy" and `loss_name`."""
 
-    def summary(self, reading: Float[Tensor, "B *_"], target: Int64[Tensor, " B"]) -> dict[str, float]:
+    def set_scores(self, prediction: Float[Tensor, "B *_"], target: Int64[Tensor, " B"]) -> dict[str, float]:
         """Scores of a whole set that are no means over examples, such as the AUC."""
-        ...
+        return {}
+
+    def training_loss(
+        self, output: Float[Tensor, "B _"], output_kind: OutputKind, target: Int64[Tensor, " B"]
+    ) -> Float[Tensor, " B"]:
+        """The training loss of each example, for an output of either kind."""
+        if output_kind == "numbers":
+            return self.loss(output, target)
+        return -output.gather(1, target[:, None])[:, 0]
+
+    def probabilities(self, output: Float[Tensor, "B _"], output_kind: OutputKind) -> Float[Tensor, "B A"] | None:
+        """The probabilities of all answers 0 .. A - 1; None where the output says nothing of them."""
+        if output_kind == "distribution":
+            return output.exp()
+        return None if self.kind == "quantity" else self.decode(output, output_kind).exp()
 
 
-def training_loss(
-    task: Task, kind: Kind, output: Float[Tensor, "B _"], target: Int64[Tensor, " B"]
-) -> Float[Tensor, " B"]:
-    """The loss of each example for an output of either kind."""
-    if kind == "numbers":
-        return task.loss(output, target)
-    return -output.gather(1, target[:, None])[:, 0]
-
-
-def probabilities(task: Task, kind: Kind, output: Float[Tensor, "B _"]) -> Float[Tensor, "B A"] | None:
-    """Those of all answers 0 .. A - 1; None for numbers that say nothing of any."""
-    reading = output if kind == "distribution" else task.read(output, kind)
-    return reading.exp() if reading.dim() == 2 else None
+@functools.cache
+def load_task(name: str) -> Task:
+    """The task of this name. Raises InputError, which lists the known ones, if there is none."""
+    return registry.find("tasks", name, Task)()  # pyright: ignore[reportAbstractUsage]

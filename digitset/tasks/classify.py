@@ -3,25 +3,31 @@
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from digitset.tasks._choice import DISCRETE, LOSS, answer, loss, read, scores, summary
-
-VERSION = 1
-QUESTION = "Which digit is it?"
-LENGTHS = (1, 1)
-ANCHORED = False
-NUMBERS = 10
-NAMELESS = False
+from digitset.tasks import DIGITS
+from digitset.tasks._classes import ClassTask
 
 
-def answers(longest: int) -> int:
-    return 10
+class Classify(ClassTask):
+    version = 1
+    question = "Which digit is it?"
+    lengths = (1, 1)
+    single_image = True
+    output_size = DIGITS
 
+    def answer_count(self, longest: int) -> int:
+        return DIGITS
 
-def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Int64[Tensor, " B"]:
-    """The digit of the one image."""
-    return (digits * mask).sum(dim=1)
+    def target(
+        self, digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"] | None = None
+    ) -> Int64[Tensor, " B"]:
+        """The digit of the one image."""
+        return (digits * mask).sum(dim=1)
 
-
-def infer(digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Float[Tensor, "B 10"]:
-    """The posterior of the one image."""
-    return digits[:, 0]
+    def log_prob(
+        self,
+        digits: Float[Tensor, "B L 10"],
+        mask: Bool[Tensor, "B L"],
+        anchor: Float[Tensor, "B 10"] | None = None,
+    ) -> Float[Tensor, "B 10"]:
+        """The log-probabilities of the one image's digit."""
+        return digits[:, 0]

@@ -6,33 +6,38 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from digitset.probability import distribution_of_distinct
 from digitset.tasks import DIGITS
-from digitset.tasks._choice import DISCRETE, LOSS, answer, loss, read, scores, summary
-
-VERSION = 1
-QUESTION = "How many different digits are there?"
-LENGTHS = (1, 10)
-ANCHORED = False
-NUMBERS = DIGITS + 1  # none, which never happens, to ten
-NAMELESS = True
+from digitset.tasks._classes import CountTask
+from digitset.tasks._probability import distribution_of_distinct
 
 
-def answers(longest: int) -> int:
-    return cast(int, torch.sym_min(longest, DIGITS)) + 1  # min, for a length that is not known yet too
+class Distinct(CountTask):
+    version = 1
+    question = "How many different digits are there?"
+    lengths = (1, 10)
+    label_invariant = True
+    output_size = DIGITS + 1  # from none, which never happens, to ten
 
+    def answer_count(self, longest: int) -> int:
+        return cast(int, torch.sym_min(longest, DIGITS)) + 1  # min, also while a graph of unknown length is exported
 
-def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Int64[Tensor, " B"]:
-    """How many of the ten digits occur; padding counts nothing."""
-    occurs = (digits[:, :, None] == torch.arange(DIGITS, device=digits.device)) & mask[:, :, None]
-    return occurs.any(dim=1).sum(dim=1)
+    def target(
+        self, digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"] | None = None
+    ) -> Int64[Tensor, " B"]:
+        """How many of the ten digits occur."""
+        occurs = (digits[:, :, None] == torch.arange(DIGITS, device=digits.device)) & mask[:, :, None]
+        return occurs.any(dim=1).sum(dim=1)
 
+    def log_prob(
+        self,
+        digits: Float[Tensor, "B L 10"],
+        mask: Bool[Tensor, "B L"],
+        anchor: Float[Tensor, "B 10"] | None = None,
+    ) -> Float[Tensor, "B A"]:
+        """The distribution of how many different digits independent images show.
 
-def infer(digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Float[Tensor, "B A"]:
-    """The distribution of how many different digits independent images show.
-
-    A chance too small for float32 is taken as its smallest normal number, 1e-38.
-    """
-    chances = digits.exp().masked_fill(~mask[:, :, None], 0)
-    found = distribution_of_distinct(chances, mask)[:, : answers(digits.shape[1])]
-    return found.clamp(min=torch.finfo(digits.dtype).tiny).log()
+        A probability too small for float32 is taken as its smallest normal number, 1e-38.
+        """
+        probabilities = digits.exp().masked_fill(~mask[:, :, None], 0)
+        counts = distribution_of_distinct(probabilities, mask)[:, : self.answer_count(digits.shape[1])]
+        return counts.clamp(min=torch.finfo(digits.dtype).tiny).log()

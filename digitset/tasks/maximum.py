@@ -4,32 +4,36 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from digitset.probability import distribution_of_maximum
 from digitset.tasks import DIGITS
-from digitset.tasks._choice import DISCRETE, LOSS, answer, loss, read, scores, summary
-
-VERSION = 1
-QUESTION = "What is the largest digit?"
-LENGTHS = (1, 10)
-ANCHORED = False
-NUMBERS = DIGITS
-NAMELESS = False
+from digitset.tasks._classes import ClassTask
+from digitset.tasks._probability import distribution_of_maximum
 
 
-def answers(longest: int) -> int:
-    return DIGITS
+class Maximum(ClassTask):
+    version = 1
+    question = "What is the largest digit?"
+    lengths = (1, 10)
+    output_size = DIGITS
 
+    def answer_count(self, longest: int) -> int:
+        return DIGITS
 
-def solve(digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Int64[Tensor, " B"]:
-    """The largest digit; padding counts nothing."""
-    return (digits * mask).amax(dim=1)
+    def target(
+        self, digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"] | None = None
+    ) -> Int64[Tensor, " B"]:
+        """The largest digit."""
+        return (digits * mask).amax(dim=1)
 
+    def log_prob(
+        self,
+        digits: Float[Tensor, "B L 10"],
+        mask: Bool[Tensor, "B L"],
+        anchor: Float[Tensor, "B 10"] | None = None,
+    ) -> Float[Tensor, "B 10"]:
+        """The distribution of the maximum of independent digits. Padding is a certain zero.
 
-def infer(digits: Float[Tensor, "B L 10"], mask: Bool[Tensor, "B L"], anchor: None = None) -> Float[Tensor, "B 10"]:
-    """The distribution of the maximum of independent digits. Padding is a certain zero.
-
-    A chance too small for float32 is taken as its smallest normal number, 1e-38.
-    """
-    zero = torch.arange(DIGITS, device=digits.device) == 0
-    chances = digits.exp().where(mask[:, :, None], zero.to(digits.dtype))
-    return distribution_of_maximum(chances).clamp(min=torch.finfo(digits.dtype).tiny).log()
+        A probability too small for float32 is taken as its smallest normal number, 1e-38.
+        """
+        zero = torch.arange(DIGITS, device=digits.device) == 0
+        probabilities = digits.exp().where(mask[:, :, None], zero.to(digits.dtype))
+        return distribution_of_maximum(probabilities).clamp(min=torch.finfo(digits.dtype).tiny).log()

@@ -1,0 +1,100 @@
+"""compare: trains the rows of the mission's tables on this machine, for a report beside the published numbers."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from digitset import recipes, registry
+from digitset.bench.tables import CLASSIFIER_RULE, ComparisonRow, ResultRow, write_csv
+from digitset.data.mnist import Splits, load_data
+from digitset.device import choose_device
+from digitset.errors import InputError
+from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
+from digitset.models import load_model
+from digitset.network import Experiment
+from digitset.run import Run
+from digitset.run_folder import RunFolder
+from digitset.tasks import load_task
+from digitset.training.loop import Event, is_finished, train
+
+QUICK_STEPS = 20
+VALIDATIONS = 5
+
+
+class Watcher(Protocol):
+    """Shows the training of a run: see `digitset.cli.terminal.Watch`."""
+
+    def listen(self, event: Event) -> None: ...
+
+
+def plan(
+    tasks: tuple[str, ...], models: tuple[str, ...], encoders: tuple[str, ...], quick: bool, **settings: Any
+) -> list[Run]:
+    """The runs of a comparison, the classifiers first: the first of them is in every row of classifier + rule.
+
+    Tasks on single images compare encoders, the others compare models on the first encoder. `settings` are fields of
+    Run that hold for all. Raises InputError for unknown names.
+    """
+    tasks, models, encoders = (tuple(dict.fromkeys(names)) for names in (("classify", *tasks), models, encoders))
+    if not models or not encoders:
+        raise InputError("expected one or more of --models and of --encoders")
+    for folder, names in (("tasks", tasks), ("models", models), ("encoders", encoders)):
+        for name in names:
+            registry.expect_known(folder, name)
+    rows: list[tuple[str, str, str]] = []
+    for task in tasks:
+        if load_task(task).single_image:
+            rows += [(task, "mlp", name) for name in encoders]
+        else:
+            rows += [(task, name, encoders[0]) for name in models]
+    return [Run(*row, **_recipe(row[0], row[1], quick), **settings) for row in rows]
+
+
+def _recipe(task: str, model: str, quick: bool) -> dict[str, Any]:
+    """The fields of Run that a comparison sets for a row."""
+    recipe = recipes.brief(task, load_model(model).uses_images)
+    if quick:
+        recipe = {**recipe, "steps": QUICK_STEPS}
+    return {**recipe, "validate_every": max(1, recipe["steps"] // VALIDATIONS)}
+
+
+def compare(
+    runs: list[Run], out: Path, watch: Callable[[Run, int], AbstractContextManager[Watcher]]
+) -> dict[str, list[ComparisonRow]]:
+    """Trains and evaluates what is missing under `out`; the rows of each task's table, with classifier + rule.
+
+    Writes `out/results.csv` and the run folders. A folder that holds a run of other settings is refused before anything
+    is trained. `watch` is given each run, and its index among them, as it starts.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
+    splits = load_data(runs[0].data)
+    experiments = [Experiment.of(run) for run in runs]
+    for experiment in experiments:
+        is_finished(_run_folder(experiment, out), experiment, splits.checksum, resume=True)
+    tables: dict[str, list[ComparisonRow]] = {}
+    for index, experiment in enumerate(experiments):
+        run = experiment.run
+        with watch(run, index) as watcher:
+            run_folder = train(run, _run_folder(experiment, out).path, resume=True, listener=watcher.listen)
+        scores = evaluate_run_folder(run_folder, splits, run.device)
+        tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
+    classifier = tables["classify"][0]
+    for task, rows in tables.items():
+        if not load_task(task).single_image:
+            rows.append(_classifier_rule(rows[0].experiment, classifier, splits))
+    write_csv(out / "results.csv", [row for rows in tables.values() for each in rows for row in each.rows()], ResultRow)
+    return tables
+
+
+def _run_folder(experiment: Experiment, out: Path) -> RunFolder:
+    return RunFolder(out / "runs" / experiment.run.name)
+
+
+def _classifier_rule(like: Experiment, classifier: ComparisonRow, splits: Splits) -> ComparisonRow:
+    """The row of the exact rule of a task on the digits that the classifier predicts."""
+    device = choose_device(classifier.experiment.run.device)
+    network = classifier.run_folder.network().to(device).eval()
+    scores = evaluate_classifier_rule(network, like.task, like.lengths, splits.test.to(device))
+    return ComparisonRow(like, classifier.run_folder, scores, CLASSIFIER_RULE)

@@ -1,0 +1,224 @@
+"""Where the cells of a grid are made: processes of this machine, or the nodes of a Ray cluster.
+
+Both are a context whose value has `submit(function, run, folder, *arguments)`, which gives a future of what the
+function returns, as in `concurrent.futures`.
+"""
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+from digitset.errors import InputError
+from digitset.run import Run
+from digitset.run_folder import write_whole
+
+
+class Executor(Protocol):
+    """What makes cells."""
+
+    def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]": ...
+
+
+def choose_executor(cluster: str | None, jobs: int, cpus: int, gpus: float) -> AbstractContextManager[Executor]:
+    """What the command asks for: a cluster's nodes, or processes of this machine."""
+    return nodes(cluster, cpus, gpus) if cluster else processes(jobs)
+
+
+@contextlib.contextmanager
+def processes(jobs: int) -> Iterator[Executor]:
+    """Processes of this machine, with its cores divided among them: two runs of one thread do more than one of two.
+
+    On leaving, what has not begun is dropped. If an error or Ctrl-C is the reason, what runs is asked to stop as by
+    Ctrl-C, after its step and a checkpoint; it is waited for.
+    """
+    if jobs < 1:
+        raise InputError(f"--jobs: expected at least 1, got {jobs}")
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,))
+    try:
+        yield _Processes(pool)
+    except BaseException:
+        for child in multiprocessing.active_children():
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGINT)
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """A context that one process at a time is in, for a folder. Raises InputError where another is in it.
+
+    The lock is the system's and ends with the process, however it ends. Where there is no such lock (Windows), it is up
+    to the user.
+    """
+    if fcntl is None:
+        yield
+        return
+    with (folder / ".lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(
+                f"{folder}: another process is at work there; wait for it or choose another --out"
+            ) from None
+        yield
+
+
+class _Processes:
+    """Submits cells to a pool. A process that starts does not see Ctrl-C until it knows what to do then."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self.pool = pool
+
+    def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
+        with _ctrl_c_waits():
+            return self.pool.submit(_run_here, function, run, folder, *arguments)
+
+
+@contextlib.contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Ctrl-C waits until the end of this context; processes that are started in it inherit that it waits."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+_busy = threading.Event()  # of a worker: it is making a cell
+_stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
+
+
+def _run_here(function: Callable[..., Any], *arguments: Any) -> Any:
+    _busy.set()
+    try:
+        if _stopping.is_set():
+            raise KeyboardInterrupt
+        return function(*arguments)
+    except KeyboardInterrupt:
+        _stopping.set()
+        raise
+    finally:
+        _busy.clear()
+
+
+def _stop(number: int, frame: object) -> None:
+    """Ctrl-C in a worker that is idle, or before or after its steps, in which `train` has a handler of its own."""
+    _stopping.set()
+    if _busy.is_set():
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def nodes(address: str, cpus: int, gpus: float) -> Iterator[Executor]:
+    """The nodes of a Ray cluster ("local" starts one of this machine), each cell with so many cores and GPUs.
+
+    A cell whose node is lost is made again on another, up to three times. Its folder comes home with its result.
+    """
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nodes have their own installation
+    if cpus < 1 or gpus < 0:
+        raise InputError(f"--cpus, --gpus: expected at least 1 and 0, got {cpus} and {gpus:g}")
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--cluster needs Ray: install digitset[ray]") from None
+    _expect_answer(address)
+    try:
+        ray.init(None if address == "local" else address, logging_level=logging.WARNING, log_to_driver=False)
+    except (ConnectionError, ValueError) as error:
+        raise InputError(f"--cluster: no Ray cluster answers at {address} ({str(error).splitlines()[0]})") from None
+    try:
+        yield _Nodes(ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_run_away))
+    finally:
+        ray.shutdown()
+
+
+def _expect_answer(address: str) -> None:
+    """Raises InputError where nobody listens at HOST:PORT; Ray itself would try for minutes."""
+    if address in ("local", "auto"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--cluster: expected HOST:PORT, auto or local, got {address}")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--cluster: nobody answers at {address} ({error}); start one with `ray start`") from None
+
+
+class _Nodes:
+    """Submits cells to a Ray cluster. The second argument of every function is a folder, which comes home."""
+
+    def __init__(self, remote: Any) -> None:
+        self.remote = remote
+
+    def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
+        home: Future[Any] = Future()
+
+        def arrive(away: "Future[Any]") -> None:
+            try:
+                result, files = away.result()
+                folder.mkdir(parents=True, exist_ok=True)
+                for name, content in sorted(files.items(), key=lambda item: item[0] == "model.json"):
+                    write_whole(folder / name, content)  # what says that the run is finished comes last
+                home.set_result(result)
+            except BaseException as error:
+                home.set_exception(getattr(error, "cause", None) or error)
+
+        files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
+        self.remote.remote(function, run, arguments, files).future().add_done_callback(arrive)
+        return home
+
+
+def _run_away(
+    function: Callable[..., Any], run: Run, arguments: tuple[Any, ...], files: dict[str, bytes]
+) -> tuple[Any, dict[str, bytes]]:
+    """Makes a cell in a folder of this node, from what there is at home of it; its result and the folder's files."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "run"
+        for file, content in files.items():
+            folder.mkdir(exist_ok=True)
+            (folder / file).write_bytes(content)
+        result = function(run, folder, *arguments)
+        return result, {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def _begin(threads: int) -> None:
+    """What a worker does first. Ctrl-C in a terminal reaches its parent alone, which passes it on once."""
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
+    signal.signal(signal.SIGINT, _stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent must not leave processes that write to the folders of whoever starts it again."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,242 @@
+"""bench: tasks x models x encoders x seeds. A cell is a run's folder; what is made already is not made again.
+
+    OUT/search.csv    the learning rates that were tried before, and what validation said of them
+    OUT/curves.csv    loss and accuracy on validation images over training
+    OUT/lengths.csv   accuracy on sequences of up to 1,000 images, of each row's first seed
+    OUT/results.csv   a row for each cell and evaluation set
+    OUT/runs          the folders of the runs
+
+The tables are enough to go on: a cell whose rows are in results.csv is done, though its folder may be gone. They are
+written after every cell, each as a whole and results.csv last, in the order of the grid whatever the order of making.
+So a kill at any moment costs the steps since the last checkpoints, and no row is lost or there twice. On a cluster a
+run comes home when it ends: there a kill costs the cells that are under way.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from digitset import registry
+from digitset.bench.executors import Executor, alone
+from digitset.bench.grid import TRIAL_SEED, Grid, check_cells, chosen_rates
+from digitset.bench.tables import (
+    CLASSIFIER_RULE,
+    CellRows,
+    CurveRow,
+    LengthRow,
+    ResultRow,
+    ResultTables,
+    SearchRow,
+    identity,
+    result_rows,
+    row_name,
+)
+from digitset.data.mnist import Splits, load_data
+from digitset.device import choose_device
+from digitset.errors import InputError, TrainingError
+from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
+from digitset.inference.length_generalization import curve
+from digitset.inference.predictor import load
+from digitset.network import Experiment
+from digitset.run import Run
+from digitset.run_folder import RunFolder
+from digitset.tasks import load_task
+from digitset.training.loop import expect_trainable, initial_state, is_finished, train, training_step
+
+CLASSIFIER = ("classify", "mlp")  # the task and model whose predicted digits make the rows of classifier + rule
+LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a benchmark is: its runs, the indices of those that are done, the step of those under way by index."""
+
+    stage: str
+    runs: list[Run]
+    done: set[int] = field(default_factory=set[int])
+    steps: dict[int, int] = field(default_factory=dict[int, int])
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, its folder, and the function that makes its rows, called with both and `arguments`."""
+
+    run: Run
+    folder: Path
+    function: Callable[..., CellRows]
+    arguments: tuple[Any, ...] = ()
+
+
+Watch = Callable[[Progress], None]
+
+
+def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longest: int = 1_000) -> list[str]:
+    """Makes the cells of the grids that are missing under `out`; the reasons why cells could not be made, if any.
+
+    Those are tried again next time. `watch` is told of progress every few seconds. Raises InputError, before anything
+    is trained, if a cell cannot be made or `out` holds cells of other settings.
+    """
+    if longest < 1:
+        raise InputError(f"--longest: expected at least 1, got {longest}")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
+    cells = [run for grid in grids for run in grid.cells()]
+    check_cells(cells)
+    data = {run.data: load_data(run.data) for run in cells}
+    for run in cells:
+        if run.seed == 0:
+            experiment = Experiment.of(run)
+            expect_trainable(experiment, data[run.data])
+            experiment.build()
+    out.mkdir(parents=True, exist_ok=True)
+    with alone(out):
+        return _bench(grids, out, executor, watch, longest, {path: splits.checksum for path, splits in data.items()})
+
+
+def _bench(
+    grids: list[Grid], out: Path, executor: Executor, watch: Watch, longest: int, checksums: dict[Path | None, str]
+) -> list[str]:
+    tables = ResultTables(out)
+    all_cells = [run for grid in grids for run in grid.cells()]
+    candidates = [
+        replace(run, learning_rate=rate) for grid in grids for run in grid.cells() for rate in grid.rates(run)
+    ]
+    trials = [run for grid in grids for run in grid.trials()]
+    _refuse_others(tables, candidates, trials, out, checksums)
+    jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
+    failures = _make_all(tables, "learning rates", jobs, executor, watch, trials)
+    # A row with a trial that could not be made, or whose every rate diverges, is left out; the others go on.
+    failed = {row_name(run) for run in trials if run not in tables}
+    rates = chosen_rates([run for run in trials if row_name(run) not in failed], tables.search(trials))
+    untrained = {row_name(run) for run in trials} - failed - rates.keys()
+    failures += [
+        f"{'/'.join(name)}: trains with none of the learning rates; try lower ones" for name in sorted(untrained)
+    ]
+    kept = [run for run in all_cells if row_name(run) not in failed | untrained]
+    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in kept]
+    for run in cells:
+        is_finished(RunFolder(_folder(out, run)), Experiment.of(run), checksums[run.data], resume=True)
+    jobs = [Job(run, _folder(out, run), make_cell, (longest,)) for run in cells]
+    return failures + _make_all(tables, "cells", jobs, executor, watch, trials + cells)
+
+
+def _refuse_others(
+    tables: ResultTables, cells: list[Run], trials: list[Run], out: Path, checksums: dict[Path | None, str]
+) -> None:
+    """Raises InputError if results under `out` are of other settings than all of the cells.
+
+    Those whose rate was not chosen among these trials are; so whatever a search has found fits the results at hand.
+    """
+    unsearched = {row_name(run) for run in trials if run not in tables}
+    if others := tables.others(cells, checksums) | (tables.made() & unsearched):
+        names = ", ".join("/".join(name) for name in sorted(others))
+        raise InputError(f"{out / 'results.csv'} holds {names} with other settings: choose another --out")
+
+
+def _folder(out: Path, run: Run) -> Path:
+    return out / "runs" / (f"{run.name}-rate{run.learning_rate:g}" if run.seed == TRIAL_SEED else run.name)
+
+
+def _make_all(
+    tables: ResultTables, stage: str, jobs: list[Job], executor: Executor, watch: Watch, order: list[Run]
+) -> list[str]:
+    """Makes what is not in the tables; the errors of runs that did not train."""
+    runs, failures = [job.run for job in jobs], []
+    missing = [index for index, run in enumerate(runs) if run not in tables]
+    done = set(range(len(runs))) - set(missing)
+    pending: dict[Future[CellRows], int] = {}
+    for index in missing:
+        job = jobs[index]
+        pending[executor.submit(job.function, job.run, job.folder, *job.arguments)] = index
+    while pending:
+        steps = {index: made for index in pending.values() if (made := RunFolder(jobs[index].folder).last_step())}
+        watch(Progress(stage, runs, done, steps))
+        for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
+            index = pending.pop(future)
+            try:
+                tables.add(runs[index], future.result(), order)
+                done.add(index)
+            except BrokenExecutor:
+                raise TrainingError(
+                    "a process was killed, perhaps for lack of memory: go on with the same command, or with --jobs 1"
+                ) from None
+            except Exception as error:  # of one cell, whatever it is: the others can be made nevertheless
+                failures.append(_failure(runs[index], error))
+    watch(Progress(stage, runs, done))
+    return failures
+
+
+def _failure(run: Run, error: Exception) -> str:
+    """One line; for an error in the code of a part, with what shows where it is."""
+    if isinstance(error, InputError | TrainingError):
+        return f"{run.name}: {error}"
+    reason = str(error).splitlines()[0] if str(error) else "no message"
+    where = f"digitset train {run.task} --model {run.model} --encoder {run.encoder}"
+    return f"{run.name}: {type(error).__name__}: {reason} (`{where}` shows where)"
+
+
+def make_trial(run: Run, folder: Path) -> CellRows:
+    """Trains a short run; what validation says of its learning rate, nothing if it diverges."""
+    accuracy = loss = None
+    try:
+        last = validations(Experiment.of(run), train(run, folder, resume=True))[-1]
+        accuracy, loss = last.accuracy, last.loss
+    except TrainingError:
+        pass
+    row = SearchRow(**identity(run), learning_rate=run.learning_rate, steps=run.steps, accuracy=accuracy, loss=loss)
+    return CellRows(search=[row])
+
+
+def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
+    """Trains and scores a cell. A classifier also gives the rows of classifier + rule for all tasks on sequences."""
+    experiment = Experiment.of(run)
+    run_folder = train(run, folder, resume=True)
+    splits = load_data(run.data)
+    work = flops(experiment, splits) * run.steps
+    results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)
+    if (run.task, run.model) == CLASSIFIER:
+        results += classifier_rule_rows(experiment, run_folder, splits)
+    lengths: list[LengthRow] = []
+    if not experiment.task.single_image and run.seed == 0:
+        for point in curve(load(folder, run.device), longest):
+            lengths.append(LengthRow(**identity(run), **dataclasses.asdict(point), per_image=point.per_image))
+    return CellRows(curves=validations(experiment, run_folder), lengths=lengths, results=results)
+
+
+def validations(experiment: Experiment, run_folder: RunFolder) -> list[CurveRow]:
+    """The rows of a run's learning curve."""
+    loss, of_run = experiment.task.loss_name, identity(experiment.run)
+    lines = [line for line in run_folder.metrics() if line.get("split") == "val"]
+    return [CurveRow(**of_run, step=line["step"], loss=line[loss], accuracy=line["accuracy"]) for line in lines]
+
+
+def classifier_rule_rows(experiment: Experiment, run_folder: RunFolder, splits: Splits) -> list[ResultRow]:
+    """For each task on sequences, the scores of its exact rule on the digits that this classifier predicts."""
+    device = choose_device(experiment.run.device)
+    classifier, rows = run_folder.network().to(device).eval(), []
+    for task in map(load_task, registry.names("tasks")):
+        if not task.single_image:
+            scores = evaluate_classifier_rule(classifier, task, task.lengths, splits.test.to(device))
+            of_task = replace(experiment, task=task)
+            rows += [replace(row, task=task.name) for row in result_rows(of_task, run_folder, scores, CLASSIFIER_RULE)]
+    return rows
+
+
+def flops(experiment: Experiment, splits: Splits) -> int:
+    """Floating point operations of a training step with sequences of all lengths, as torch's own counter has them.
+
+    Matrix products and convolutions, forward and backward; a multiplication with its addition is two.
+    """
+    if not experiment.model.uses_images:
+        return 0
+    experiment = Experiment.of(replace(experiment.run, curriculum=0.0))
+    device = choose_device(experiment.run.device)
+    state = initial_state(experiment, device, "float32")
+    with FlopCounterMode(display=False) as counter:
+        training_step(experiment, state, splits.train.to(device))
+    return counter.get_total_flops()

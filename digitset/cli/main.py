@@ -1,0 +1,89 @@
+"""The entry point: exit codes, and help that does not wait for the parser of arguments."""
+
+import os
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+from digitset import registry
+from digitset.errors import InputError, TrainingError
+
+# Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
+COMMANDS = {
+    "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
+    "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
+    "show": "Show what a run is, its scores and its curves.",
+    "compare": "Train the rows of README's tables, set them beside the published numbers, and write a report.",
+    "bench": "Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.",
+    "report": "Write the page of a benchmark again, from its tables and runs.",
+    "lengths": "Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.",
+    "predict": "Read your own pictures of digits: digitset predict sum a.png b.jpg.",
+    "explain": "Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.",
+    "demo": "Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].",
+    "models": "List the trained models that come with the package, with scores and sizes.",
+    "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
+    "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
+}
+
+
+def main() -> None:
+    """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        print(_help())
+        sys.exit(0 if sys.argv[1:] else 2)
+    try:
+        _run()
+    except SystemExit as stop:  # arguments that do not parse
+        _end(stop.code)
+    except InputError as error:
+        _end(2, error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:  # a folder that may not be written, a full disk
+        _end(2, error)
+    except TrainingError as error:
+        _end(1, error)
+
+
+def _is_first() -> bool:
+    """Whether this process prints: of those that torchrun starts on a machine, the first does."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["LOCAL_RANK"] == "0"
+
+
+def _end(code: Any, error: Exception | None = None) -> NoReturn:
+    """Says an error in one line, once, and exits.
+
+    When one process ends with an error, torchrun asks the others to end. A silent one therefore waits to be asked, so
+    that it does not cut short the one that prints.
+    """
+    if _is_first():
+        if error is not None:
+            print(f"digitset: {error}", file=sys.stderr)
+    elif code:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+        time.sleep(10)
+    sys.exit(code)
+
+
+def _run() -> None:
+    import tyro
+
+    from digitset.cli import model_commands, training_commands
+
+    app = tyro.extras.SubcommandApp()
+    for name in COMMANDS:
+        app.command(getattr(training_commands, name, None) or getattr(model_commands, name))
+    app.cli(prog="digitset", console_outputs=_is_first())
+
+
+def _help() -> str:
+    """Help on the command as a whole; tyro takes longer to import than this takes to read."""
+    lines = ["usage: digitset COMMAND [OPTIONS]   (digitset COMMAND --help tells its options)", ""]
+    lines += ["Train and compare models that read several handwritten digits at once.", ""]
+    lines += [f"  {name:10}{summary}" for name, summary in COMMANDS.items()]
+    lines += ["", *(f"  {folder:10}{', '.join(registry.names(folder))}" for folder in registry.FOLDERS)]
+    return "\n".join(lines)

@@ -1,0 +1,210 @@
+"""What the command can do with a trained model: one function for each subcommand, as in `training_commands`."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from digitset.errors import InputError
+
+if TYPE_CHECKING:
+    from digitset.pictures.ask import Asked
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
+
+def models() -> None:
+    """List the trained models that come with the package, with scores and sizes."""
+    from digitset.cli.terminal import print_table
+    from digitset.evaluation.evaluate import version
+    from digitset.inference import pretrained
+    from digitset.run_folder import RunFolder
+    from digitset.tasks import load_task
+
+    rows = []
+    for name in pretrained.names():
+        run_folder = RunFolder(pretrained.FOLDER / name)
+        run = run_folder.run()
+        scores = run_folder.scores(version(load_task(run.task))) or {}
+        first = next(iter(scores.values()), None)
+        accuracy = f"{first.accuracy:.4f}" if first else ""
+        size = (run_folder.path / "model.safetensors").stat().st_size
+        parameters = f"{run_folder.summary().parameters:,}"
+        rows.append((name, run.encoder, accuracy, parameters, f"{size / 1e6:.1f} MB"))
+    print_table("models in the package", ("load", "encoder", "accuracy, test", "parameters", "size"), rows)
+
+
+def publish(
+    run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], push: str | None = None, half: Flag = False
+) -> None:
+    """Write a run's weights, settings, scores and a card into a folder that anybody can load.
+
+    Args:
+        run: The folder of a finished and evaluated run.
+        folder: The folder to write; `digitset.load` reads it.
+        push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
+        half: Round matrices and kernels to float16, for half the size, and score what that makes.
+    """
+    from digitset.cli.terminal import console
+    from digitset.inference import hub
+    from digitset.inference import publish as publishing
+
+    if push is not None:
+        hub.check_repository_name(push)
+    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half)
+    console.print(f'published: {folder}   digitset.load("{folder}")', soft_wrap=True, highlight=False)
+    if push is not None:
+        console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)
+
+
+def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], attention: Flag = False) -> None:
+    """Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].
+
+    Args:
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        path: The file to write.
+        attention: Its weights are an output too.
+    """
+    from digitset.cli.terminal import console
+    from digitset.inference.onnx_export import export
+    from digitset.inference.predictor import load
+
+    difference = export(load(model, "cpu"), path, attention)
+    lengths = ", ".join(map(str, difference.lengths))
+    console.print(
+        f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of {lengths} test images",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def predict(
+    model: tyro.conf.Positional[str],
+    pictures: tyro.conf.Positional[tuple[str, ...]],
+    anchor: str | None = None,
+    split: Flag = False,
+    show: Path | None = None,
+    onnx: Flag = False,
+    as_json: Annotated[Flag, tyro.conf.arg(name="json")] = False,
+    device: str = "auto",
+) -> None:
+    """Read your own pictures of digits: digitset predict sum a.png b.jpg.
+
+    Args:
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
+        anchor: The picture of the anchor, for a task with one.
+        split: A picture may hold several digits in a row.
+        show: Draw into this file how each picture became a digit.
+        onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
+        as_json: Write JSON for programs instead of a table.
+        device: auto, cpu, cuda, cuda:1, mps ...
+    """
+    from digitset.inference.predictor import load
+    from digitset.pictures import ask
+
+    if show is not None:
+        _check_figure("--show", show)
+    asked = ask.read_all(pictures, anchor, split)
+    for note in asked.notes:
+        print(f"digitset: {note}", file=sys.stderr)
+    if onnx or model.endswith(".onnx"):
+        from digitset.inference.onnx_runtime import OnnxPredictor
+
+        if device not in ("auto", "cpu"):
+            raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
+        answers = ask.by_onnx(OnnxPredictor(model), asked)
+    else:
+        answers = ask.by_torch(load(model, device), asked)
+    if show is not None:
+        _draw_steps(show, asked)
+    if as_json:
+        print(json.dumps([dataclasses.asdict(answer) for answer in answers], indent=2))
+    else:
+        from digitset.cli.terminal import console, print_table
+
+        for answer in answers:
+            if len(answer.pictures) > 1:
+                print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
+            console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
+
+
+def explain(
+    model: tyro.conf.Positional[str],
+    pictures: tyro.conf.Positional[tuple[str, ...]],
+    anchor: str | None = None,
+    split: Flag = False,
+    out: Path = Path("explanation.png"),
+    device: str = "auto",
+) -> None:
+    """Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.
+
+    Args:
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
+        anchor: The picture of the anchor, for a task with one.
+        split: A picture may hold several digits in a row.
+        out: The figure: PNG, SVG or PDF.
+        device: auto, cpu, cuda, cuda:1, mps ...
+    """
+    from digitset.cli.terminal import console
+    from digitset.inference.explain import answer_in_words, explain
+    from digitset.inference.predictor import load
+    from digitset.pictures import ask
+    from digitset.report.explanation_figure import draw_explanation
+
+    _check_figure("--out", out)
+    predictor, asked = load(model, device), ask.read_all(pictures, anchor, split)
+    task = predictor.task
+    ask.expect_anchor_if_asked(task, asked)
+    explanation = explain(predictor, asked.images, asked.anchor_image)
+    draw_explanation(out, model, task, asked.images, asked.anchor_image, explanation)
+    words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
+    console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def demo(
+    models: tyro.conf.Positional[tuple[str, ...]] = (),
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    browser: bool = True,
+) -> None:
+    """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
+
+    Args:
+        models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones.
+        host: Where to listen; by default callers on this machine alone are answered.
+        port: The port; 0 is any that is free.
+        browser: Open the page.
+    """
+    from digitset.demo import serve
+    from digitset.inference import pretrained
+    from digitset.inference.predictor import load
+
+    packaged = sorted(pretrained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
+    predictors = {name: load(name) for name in models or packaged}
+    kinds = [f"{predictor.run.task}/{predictor.run.model}" for predictor in predictors.values()]
+    if len(set(kinds)) < len(kinds):
+        raise InputError(f"expected one model of a kind for each task, got {', '.join(kinds)}")
+    serve(predictors, host, port, browser)
+
+
+def _draw_steps(path: Path, asked: "Asked") -> None:
+    from digitset.report.figures import draw_steps
+
+    title = "how pictures became digits"
+    everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
+    draw_steps(path, title, everything, asked.names + ["anchor"] * (asked.anchor is not None))
+    print(f"digitset: {title}: {path}", file=sys.stderr)
+
+
+def _check_figure(option: str, path: Path) -> None:
+    """Before any work is done for it."""
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise InputError(f"{option}: expected a name that ends in .png, .svg or .pdf, got {path}")
+    if not path.parent.is_dir():
+        raise InputError(f"{option}: expected a folder that exists, got {path.parent}")

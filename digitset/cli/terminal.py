@@ -1,0 +1,222 @@
+"""What a person sees while a run trains: a live bar in a terminal, plain lines elsewhere; curves made of characters."""
+
+import itertools
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from digitset.bench.runner import Progress as BenchProgress
+from digitset.errors import InputError
+from digitset.evaluation.evaluate import version
+from digitset.run import Run
+from digitset.run_folder import RunFolder, Scores
+from digitset.tasks import load_task
+from digitset.training.loop import Event
+
+console = Console()
+BARS = "▁▂▃▄▅▆▇█"
+PLAIN_SECONDS = 10  # between two plain lines
+
+
+class Watch:
+    """Shows the training of one run: a context whose `listen` is `train`'s listener."""
+
+    def __init__(self, run: Run, prefix: str = "") -> None:
+        self.run = run
+        self.title = f"{prefix}{run.task} {run.model}-{run.encoder} seed {run.seed}"
+        self.train: Event = {}
+        self.validation: Event = {}
+        self.started = self.printed = time.monotonic()
+        self.first_step: int | None = None
+        columns = [
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[note]}"),
+        ]
+        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+        self.bar = self.progress.add_task(self.title, total=run.steps, note="")
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def listen(self, event: Event) -> None:
+        step = event["step"]
+        if self.first_step is None:
+            self.first_step = step  # 0, or where a resumed run goes on
+        if "note" in event:
+            console.print(event["note"], soft_wrap=True)
+        if event.get("split") == "train":
+            self.train = event
+        if event.get("split") == "val":
+            self.validation = event
+        self.progress.update(self.bar, completed=step, note=self._note())
+        if not console.is_terminal and self._due(event):
+            self.printed = time.monotonic()
+            left = (self.printed - self.started) / max(1, step - (self.first_step or 0)) * (self.run.steps - step)
+            console.print(
+                f"{self.title}: step {step}/{self.run.steps}  {self._note()}  {left:.0f} s left",
+                highlight=False,
+                soft_wrap=True,
+            )
+
+    def _due(self, event: Event) -> bool:
+        if event.get("split") == "val" and event["step"] == self.run.steps:
+            return True
+        return "split" in event and time.monotonic() - self.printed > PLAIN_SECONDS
+
+    def _note(self) -> str:
+        parts = []
+        if self.train:
+            parts.append(f"loss {self.train['loss']:.4f}")
+        if self.validation:
+            parts.append(f"validation accuracy {self.validation['accuracy']:.4f}")
+        if self.train:
+            parts.append(f"{self.train['images_per_second']:,.0f} images/s")
+        return "  ".join(parts)
+
+
+class GridWatch:
+    """Shows a benchmark: a context whose `show` is told of its progress. A row for each model."""
+
+    def __init__(self) -> None:
+        self.live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self.clock: dict[str, tuple[float, int]] = {}  # by stage: when it began, and the steps there were then
+        self.told: set[tuple[str, int]] = set()
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.live:
+            self.live.stop()
+
+    def show(self, progress: BenchProgress) -> None:
+        line = self._line(progress)
+        if self.live:
+            self.live.update(Group(_grid_table(progress), line), refresh=True)
+            return
+        news = {(progress.stage, index) for index in progress.done} - self.told
+        self.told |= news
+        if news:
+            console.print(line, highlight=False, soft_wrap=True)
+
+    def _line(self, progress: BenchProgress) -> str:
+        total = sum(run.steps for run in progress.runs)
+        made = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
+        began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
+        rate = (made - before) / max(1e-9, time.monotonic() - began)
+        # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
+        left = f", about {_duration((total - made) / rate)} left" if rate > 0 and made < total else ""
+        part = made / total if total else 1.0
+        return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
+
+
+def _grid_table(progress: BenchProgress) -> Table:
+    """A row for each task, model and encoder: how many of its runs are done, under way, and left."""
+    table = Table("task", "model", "encoder", "done", "under way", "left", title=progress.stage, title_justify="left")
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for index, run in enumerate(progress.runs):
+        rows.setdefault((run.task, run.model, run.encoder), []).append(index)
+    for name, indices in rows.items():
+        under_way = [index for index in indices if index in progress.steps]
+        done = sum(index in progress.done for index in indices)
+        shares = ", ".join(f"{progress.steps[index] / progress.runs[index].steps:.0%}" for index in under_way)
+        table.add_row(*name, str(done), shares, str(len(indices) - done - len(under_way)))
+    return table
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def curve(values: list[float], width: int = 48) -> str:
+    """A curve as one line of bars, from its least to its greatest value; the mean where there are more than fit."""
+    if not values:
+        return ""
+    cells = min(width, len(values))
+    edges = [round(cell * len(values) / cells) for cell in range(cells + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    low, high = min(means), max(means)
+    return "".join(BARS[round((value - low) / (high - low or 1) * (len(BARS) - 1))] for value in means)
+
+
+def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))  # a file may be called [b]
+    console.print(table)
+
+
+def print_run(run_folder: RunFolder) -> None:
+    """What a run is, its scores and its curves."""
+    run, machine, metrics = run_folder.run(), run_folder.machine(), run_folder.metrics()
+    defaults = Run(task=run.task)
+    changed = [f"{name}={value}" for name, value in vars(run).items() if value != getattr(defaults, name)]
+    state = f"finished, {run_folder.summary().train_seconds:.0f} s" if run_folder.finished else "not finished"
+    several = f" in each of {machine.processes} processes" if machine.processes > 1 else ""
+    precision = run_folder.precision()
+    lines = {
+        "run": f"{run.task}, model {run.model}, encoder {run.encoder}, seed {run.seed}",
+        "settings": ", ".join(changed) or "the defaults",
+        "state": f"step {run_folder.last_step()} of {run.steps}, {state}",
+        "machine": f"{machine.device_name}, {machine.device}, {precision}, {machine.threads} threads{several}",
+        "versions": f"digitset {machine.digitset}, torch {machine.torch}, commit {machine.commit or '-'}",
+    }
+    for name, text in lines.items():
+        console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
+    for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):
+        values = [line[score] for line in metrics if line.get("split") == split]
+        if values:
+            ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
+            console.print(f"{split} {score:10}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
+    scores = run_folder.scores(version(load_task(run.task))) if run_folder.finished else None
+    if scores is None:
+        console.print(f"not evaluated yet: digitset evaluate {run_folder.path}", soft_wrap=True)
+    else:
+        print_scores(scores)
+
+
+def print_scores(scores: Scores) -> None:
+    """A line for each evaluation set."""
+    for name, of_set in scores.items():
+        low, high = of_set.interval
+        values = "  ".join(f"{score} {value:.4f}" for score, value in of_set.scores.items())
+        console.print(f"{name:10}{values}  (accuracy {low:.4f} to {high:.4f}, n {of_set.n:,})", highlight=False)
+
+
+def print_verdicts(out: Path) -> None:
+    """A sentence for each task of a benchmark, and where its tables and page are; why there are none, if that is so."""
+    from digitset.bench.leaderboard import leaderboards
+    from digitset.report.benchmark import verdict, write_benchmark  # with matplotlib, which only a page has to wait for
+
+    try:
+        boards = leaderboards(out)
+    except InputError as error:  # all that was to be made has failed, or uses no images
+        console.print(f"no page yet: {error}", highlight=False, markup=False, soft_wrap=True)
+        return
+    for board in boards:
+        console.print(f"{board.task}: {verdict(board)}", highlight=False, soft_wrap=True)
+    console.print(f"tables: {out / 'results.csv'}   page: {write_benchmark(out)}", soft_wrap=True)

@@ -1,0 +1,241 @@
+"""What the command can do: one function a subcommand. Each imports what it needs when it runs: help needs no torch."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from digitset import registry
+from digitset.errors import InputError, TrainingError
+from digitset.run import Run
+
+
+def train(
+    run: Annotated[Run, tyro.conf.arg(name="")],
+    out: Path | None = None,
+    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
+
+    Args:
+        run: The configuration.
+        out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
+        resume: Go on with an unfinished run, bit for bit as if it had not stopped.
+    """
+    from digitset.training import distributed
+    from digitset.training.loop import train
+
+    folder = out or Path("runs") / run.name
+    with distributed.joined() as rank:
+        if rank.first:
+            _train_and_tell(run, folder, resume)
+        else:
+            train(run, folder, resume)
+
+
+def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
+    from digitset.cli.terminal import Watch, console
+    from digitset.training.loop import train
+
+    try:
+        with Watch(run) as watch:
+            run_folder = train(run, folder, resume, watch.listen)
+    except KeyboardInterrupt:
+        console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
+        raise
+    console.print(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s", soft_wrap=True)
+    console.print(f"next: digitset evaluate {folder}", soft_wrap=True)
+
+
+def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
+    """Score a finished run on the test images and keep the scores in its folder.
+
+    Args:
+        folder: The run's folder.
+        device: auto, cpu, cuda, cuda:1, mps ...
+    """
+    from digitset.cli.terminal import print_scores
+    from digitset.data.mnist import load_data
+    from digitset.evaluation.evaluate import evaluate_run_folder
+    from digitset.run_folder import RunFolder
+
+    run_folder = RunFolder(folder)
+    run = run_folder.run()
+    splits = load_data(run.data)
+    if splits.checksum != run_folder.data_checksum():
+        raise InputError(f"{folder}: trained on other data than {run.data or 'the packaged MNIST'} holds now")
+    print_scores(evaluate_run_folder(run_folder, splits, device))
+
+
+def show(run: tyro.conf.Positional[str]) -> None:
+    """Show what a run is, its scores and its curves.
+
+    Args:
+        run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
+    """
+    from digitset.cli.terminal import print_run
+    from digitset.inference.predictor import locate
+    from digitset.run_folder import RunFolder
+
+    print_run(RunFolder(locate(run)))
+
+
+def compare(
+    out: Path = Path("compare"),
+    tasks: tuple[str, ...] = ("classify", "sum", "contains"),
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (
+        *("constant", "mlp", "transformer", "exact"),
+    ),
+    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("encoders")))] = ("cnn", "vit"),
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "auto",
+    data: Path | None = None,
+) -> None:
+    """Train the rows of README's tables, set them beside the published numbers, and write a report.
+
+    Args:
+        out: The folder of the report, the results and the runs. What it already holds is not made again.
+        tasks: Tasks to compare on; classify is always trained, for classifier + rule.
+        models: Models to compare on sequences; any file in digitset/models.
+        encoders: Encoders to compare on single images; the first is the one under every model on sequences.
+        quick: The same in about a minute, with training too short to mean anything.
+        seed: The seed of every run.
+        device: auto, cpu, cuda, cuda:1, mps ...
+        precision: auto, float32 or bfloat16.
+        data: A folder with four IDX files; None is MNIST as it is in the package.
+    """
+    from digitset.bench.compare import compare, plan
+    from digitset.cli.terminal import Watch, console, print_table
+    from digitset.report.comparison import EXPLANATION, short_table, write_comparison
+
+    runs = plan(tasks, models, encoders, quick, seed=seed, device=device, precision=precision, data=data)
+
+    @contextlib.contextmanager
+    def watch(run: Run, index: int) -> Iterator[Watch]:
+        with Watch(run, f"[{index + 1}/{len(runs)}] ") as shown:
+            yield shown
+
+    try:
+        tables = compare(runs, out, watch)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where it was", soft_wrap=True)
+        raise
+    page = write_comparison(out, tables)
+    for task, rows in tables.items():
+        print_table(task, *short_table(task, rows))
+    if data is None:
+        console.print(EXPLANATION, highlight=False, soft_wrap=True)
+    console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
+
+
+def bench(
+    grid: Path | None = None,
+    tasks: tuple[str, ...] = (),
+    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (),
+    encoders: tuple[str, ...] | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    learning_rates: tuple[float, ...] | None = None,
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    out: Path = Path("bench"),
+    jobs: int = 2,
+    cluster: str | None = None,
+    cpus: int = 1,
+    gpus: float = 0.0,
+    longest: int = 1_000,
+) -> None:
+    """Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.
+
+    Args:
+        grid: A TOML file of tables [[grid]] with the options below and fields of a run; or, instead, these options.
+        tasks: Tasks of the grid.
+        models: Models of the grid.
+        encoders: Encoders of the grid; cnn by default.
+        seeds: How many seeds, from 0; 5 by default.
+        steps: Optimiser steps of each cell but the length-only baseline's; by default those of `compare`.
+        learning_rates: Rates that validation chooses from; by default 0.001, 0.002, 0.004, 0.008. The length-only
+            baseline has its own.
+        quick: A tiny grid in a minute or two, trained too briefly to mean anything.
+        out: The folder of the tables, the page and the runs. What it holds already is not made again.
+        jobs: How many runs at a time on this machine; its cores are divided among them.
+        cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
+        cpus: Cores of a cell there.
+        gpus: GPUs of a cell there.
+        longest: The longest sequences of the table of accuracy by length; cells that are made already keep theirs.
+    """
+    from digitset.bench.executors import choose_executor
+    from digitset.bench.grid import described
+    from digitset.bench.runner import bench
+    from digitset.cli.terminal import GridWatch, console, print_verdicts
+
+    more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
+    grids = described(grid, quick, tasks, models, **more)
+    try:
+        with choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
+            failures = bench(grids, out, executor, watch.show, longest)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where it was", soft_wrap=True)
+        raise
+    print_verdicts(out)
+    if failures:
+        raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
+
+
+def report(folder: tyro.conf.Positional[Path]) -> None:
+    """Write the page of a benchmark again, from its tables and runs.
+
+    Args:
+        folder: The folder that `bench` wrote.
+    """
+    from digitset.cli.terminal import console
+    from digitset.report.benchmark import write_benchmark
+
+    console.print(f"page: {write_benchmark(folder)}", soft_wrap=True)
+
+
+def lengths(
+    folders: tyro.conf.Positional[tuple[Path, ...]],
+    out: Path = Path("lengths"),
+    longest: int = 1_000,
+    device: str = "auto",
+) -> None:
+    """Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.
+
+    Args:
+        folders: Folders of finished runs of one task.
+        out: The folder of lengths.csv and lengths.png.
+        longest: The longest sequences to try.
+        device: auto, cpu, cuda, cuda:1, mps ...
+    """
+    from digitset.cli.terminal import console, print_table
+    from digitset.inference.length_generalization import LITERATURE, curve, write_csv
+    from digitset.inference.predictor import load
+    from digitset.report.figures import draw_length_curves
+
+    if not folders:
+        raise InputError("expected the folders of one or more finished runs, got none")
+    if not 1 <= longest <= 1_000:
+        raise InputError(f"--longest: expected 1 to 1000, got {longest}")
+    predictors = {str(folder): load(folder, device) for folder in folders}
+    tasks = {predictor.run.task for predictor in predictors.values()}
+    if len(tasks) > 1:
+        raise InputError(f"expected runs of one task, got {', '.join(sorted(tasks))}; ask for one task at a time")
+    short = [predictor.run.name for predictor in predictors.values()]
+    if len(set(short)) == len(short):
+        predictors = dict(zip(short, predictors.values(), strict=True))
+    curves = {}
+    for name, predictor in predictors.items():
+        console.print(f"{name} ...", soft_wrap=True, highlight=False)
+        curves[name] = curve(predictor, longest)
+    out.mkdir(parents=True, exist_ok=True)
+    write_csv(out / "lengths.csv", curves)
+    (task,) = tasks
+    draw_length_curves(out / "lengths.png", f"{task}: accuracy by length", curves, LITERATURE.get(task, {}))
+    for name, points in curves.items():
+        rows = [(f"{p.length}", f"{p.n}", f"{p.accuracy:.4f}", f"{p.per_image:.5f}") for p in points]
+        print_table(name, ("images", "sequences", "accuracy", "per image"), rows)
+    console.print(f"numbers: {out / 'lengths.csv'}   figure: {out / 'lengths.png'}", soft_wrap=True)

@@ -1,0 +1,109 @@
+"""What this machine is and can do: the device, the precision that pays, and what a run's folder says of it."""
+
+import ctypes
+import functools
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from digitset.errors import InputError
+
+Device = torch.device  # `Machine` has a field named torch
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of that name; `auto` is cuda, else mps, else cpu. Raises InputError if it is not present."""
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count())), *present]
+    if name == "auto":
+        return torch.device(present[0])
+    if name not in present:
+        raise InputError(f"device '{name}' is not present: expected auto or one of {', '.join(present)}")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """`auto` is bfloat16 where the device has instructions for it, else float32: always the same on one machine.
+
+    Where a processor has none, bfloat16 works but is tens of times slower. Of processors, those with AVX-512 BF16 or
+    AMX are known to gain; any other, and MPS, get float32.
+    """
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = device.type == "cpu" and any(torch.cpu.get_capabilities().get(key) for key in ("avx512_bf16", "amx_bf16"))
+    return "bfloat16" if able else "float32"
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep large blocks for the next step instead of giving them back to the system after each.
+
+    Otherwise every step pays for fresh pages. Does nothing except on Linux with glibc.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        library = ctypes.CDLL(None)
+        library.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+        library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a run was trained, and with which versions."""
+
+    device: str
+    device_name: str
+    threads: int
+    cores: int | None
+    system: str
+    python: str
+    torch: str
+    digitset: str
+    commit: str | None
+    """The commit of the source tree, with `+` if files differed from it; None for an installed package."""
+    processes: int = 1
+
+    @classmethod
+    def here(cls, device: Device, processes: int = 1) -> "Machine":
+        """This machine, of which so many processes train together on devices of this kind."""
+        return cls(
+            device=str(device),
+            device_name=torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+            threads=torch.get_num_threads(),
+            cores=os.cpu_count(),
+            system=f"{platform.system()} {platform.machine()}",
+            python=platform.python_version(),
+            torch=torch.__version__,
+            digitset=metadata.version("digitset"),
+            commit=commit(),
+            processes=processes,
+        )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+@functools.cache
+def commit() -> str | None:
+    """The commit of the source tree, with `+` if files differ from it; None for an installed package."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        arguments = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

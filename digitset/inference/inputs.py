@@ -1,0 +1,58 @@
+"""What a predictor may be asked: checks of sequences and anchors, batches of bounded size. Knows torch by name only."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from digitset.errors import InputError
+
+
+def check_inputs(
+    sequences: Sequence[Any], anchors: Any, task: str, anchored: bool, model: str, longest: int | None = None
+) -> None:
+    """Raises InputError for what `digitset.Predictor.predict` says it refuses.
+
+    `task` and `model` are names, for the message; `anchored` is whether the task has an anchor; `longest` is the most
+    images that the model takes (None: any number).
+    """
+    for index, sequence in enumerate(sequences):
+        _check_images(sequence, f"sequence {index}")
+        if len(sequence) == 0:
+            raise InputError(f"sequence {index}: expected at least one image, got none")
+        if longest is not None and len(sequence) > longest:
+            raise InputError(f"sequence {index}: expected at most {longest} images for '{model}', got {len(sequence)}")
+    if anchored and anchors is None:
+        raise InputError(f"task '{task}' expects anchors, one image a sequence; got none")
+    if not anchored and anchors is not None:
+        raise InputError(f"task '{task}' takes no anchors; leave them out")
+    if anchors is not None:
+        _check_images(anchors, "anchors")
+        if len(anchors) != len(sequences):
+            raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
+
+
+def batches_by_length(lengths: Sequence[int], images: int) -> Iterator[list[int]]:
+    """The indices of sequences, shorter ones first, in batches of at most so many images, padding included.
+
+    A sequence that is longer by itself is a batch of its own.
+    """
+    rows: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        if rows and (len(rows) + 1) * lengths[index] > images:
+            yield rows
+            rows = []
+        rows.append(index)
+    if rows:
+        yield rows
+
+
+def _check_images(images: Any, name: str) -> None:
+    torch = sys.modules.get("torch")  # where nobody has imported it, nothing is a tensor
+    if not isinstance(images, np.ndarray if torch is None else np.ndarray | torch.Tensor):
+        raise InputError(f"{name}: expected an array or tensor of images [n, 28, 28], got {type(images).__name__}")
+    if images.ndim != 3 or tuple(images.shape[1:]) != (28, 28):
+        raise InputError(f"{name}: expected images [n, 28, 28], got {list(images.shape)}")
+    if str(images.dtype).removeprefix("torch.") != "uint8":
+        raise InputError(f"{name}: expected uint8, ink 255 on 0, got {images.dtype}; scale to 0..255 and convert")

@@ -1,0 +1,106 @@
+"""Answers from an ONNX file that `digitset export` wrote, by ONNX Runtime on the CPU. Nothing here needs torch.
+
+The file says in its metadata all that there is to know of it; every value is a string:
+
+    digitset            version of what is said here, "1"
+    task, question      what is asked
+    model, encoder      what answers
+    run                 the configuration of its training, as JSON
+    weights_sha256      of the weights in float32, as in model.json of a run (not of one published with --half)
+    longest             the most images that a sequence may have; empty where any number may
+    anchored            "true" where there is an input `anchors`
+    preprocessing, images, lengths, anchors, answer, output, attention
+                        what each input and output is, in words
+    versions            of digitset and of what wrote the file
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from digitset.errors import InputError
+from digitset.inference.inputs import batches_by_length, check_inputs
+
+FORMAT = "1"
+IMAGES_AT_ONCE = 1_000  # padded images in one batch; they are encoded all at once
+
+
+class OnnxPredictor:
+    """A network in an ONNX file, ready to answer as `digitset.Predictor` does.
+
+    `metadata` is what the file says of itself, strings by name (see `digitset/inference/onnx_runtime.py`); `longest` is
+    the most images that a sequence may have, None where any number may.
+
+    Raises InputError if ONNX Runtime is not installed, or the file is missing or was not written by `digitset export`.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 0) -> None:
+        """`threads`: how many ONNX Runtime computes with; 0 leaves it the choice."""
+        content = read_file(Path(path))
+        self.session = session(content, threads, str(path))
+        self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
+        if self.metadata.get("digitset") != FORMAT:
+            raise InputError(f"{path}: an ONNX model, but expected one that this version of digitset exported")
+        self.longest = int(self.metadata["longest"]) if self.metadata["longest"] else None
+
+    def predict(self, sequences: Sequence[Any], anchors: Any = None) -> Float32[np.ndarray, " B"]:
+        """The answer for each sequence; arguments, answers and errors are those of `digitset.Predictor.predict`."""
+        about = self.metadata
+        check_inputs(sequences, anchors, about["task"], about["anchored"] == "true", about["model"], self.longest)
+        answers = np.empty(len(sequences), np.float32)
+        for rows in batches_by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
+            inputs = padded([_array(sequences[row]) for row in rows])
+            if anchors is not None:
+                inputs["anchors"] = _array(anchors)[rows]
+            answers[rows] = self.session.run(["answer"], inputs)[0]
+        return answers
+
+
+def padded(sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """The inputs `images` and `lengths` for some sequences: rows of equal length, black images behind shorter ones."""
+    lengths = np.array([len(sequence) for sequence in sequences], np.int64)
+    images = np.zeros((len(sequences), int(lengths.max()), 28, 28), np.uint8)
+    for row, sequence in zip(images, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return {"images": images, "lengths": lengths}
+
+
+def session(content: bytes, threads: int, source: str) -> Any:
+    """An ONNX Runtime session of a model on the CPU. Raises InputError where there is no runtime, or it is no model.
+
+    Nothing is told to anyone: by default ONNX Runtime reports what it runs to its makers. The variable keeps that from
+    starting; the function stops what, on Windows, does not look at the variable.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    try:
+        import onnxruntime
+    except ImportError:
+        raise needs_onnx() from None
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3  # errors; not which parts of a graph it has no need of
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common class of their own
+        line = str(error).splitlines()[0]
+        raise InputError(f"{source}: not an ONNX model that ONNX Runtime can read: {line}") from None
+
+
+def needs_onnx() -> InputError:
+    return InputError("needs ONNX: install digitset[onnx]")
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected an ONNX file: {error.strerror}") from None
+
+
+def _array(images: Any) -> UInt8[np.ndarray, "n 28 28"]:
+    return images if isinstance(images, np.ndarray) else images.cpu().numpy()

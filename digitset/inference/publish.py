@@ -1,0 +1,140 @@
+"""A finished run -> a folder that anybody can load, with a card that says what it is: `digitset.load` reads both."""
+
+import math
+import tempfile
+from pathlib import Path
+
+from digitset.data.mnist import load_data
+from digitset.errors import InputError
+from digitset.evaluation.evaluate import evaluate_run_folder, version
+from digitset.inference import hub
+from digitset.inference.predictor import Predictor, load
+from digitset.run_folder import PUBLISHED, RunFolder, Scores, halved
+from digitset.tasks import Task
+
+CARD = """---
+license: mit
+library_name: digitset
+tags: [mnist, set-aggregation, {task}]
+---
+
+# {task}/{model}
+
+{question} A `{model}` over images encoded by `{encoder}`, trained on {images} with digitset {version}.
+{parameters:,} parameters; weights in {dtypes}, no code and no pickle.
+
+```python
+import digitset
+
+model = digitset.load("{folder}")
+images = digitset.load_data().test.images  # uint8 [10000, 28, 28], ink 255 on 0
+{usage}
+```
+
+## Scores
+
+On the test images, read once, by `digitset evaluate`; the interval is Wilson's, for this one trained model.
+
+| set | n | accuracy (95 %) | other |
+| --- | --- | --- | --- |
+{scores}
+
+`published` are the windows of kobybibas/vit_for_mnist, `random` ten random partitions of the test images into
+sequences, `single` sequences of one image, `digits` the digit that is read from each image.
+
+## Training
+
+```
+{command}
+```
+
+{seconds:.0f} s on {machine.device_name} ({machine.threads} threads, {precision}), torch {machine.torch},
+commit {commit}; the weights of the last step.
+
+## Limits
+
+It has seen {images} alone: white ink on black, 28x28, one digit centred in each image. Other pictures have to be
+brought into that form first (`digitset predict` does), and what is not a digit is read as one all the same.
+"""
+
+
+def publish(folder: str | Path, out: Path, name: str | None = None, half: bool = False) -> Predictor:
+    """Writes the run of a folder, or a packaged model, into `out`, with its card; what was written, loaded again.
+
+    `name` is what the card tells to load, the folder itself by default. With `half`, matrices and kernels are
+    rounded to float16, for half the size; the model that is so made is scored anew, on the test images.
+
+    Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
+    version of this task and model.
+    """
+    predictor = load(folder)
+    run_folder = RunFolder(predictor.path or folder)
+    scores = run_folder.scores(version(predictor.task))
+    if scores is None:
+        path = run_folder.path
+        raise InputError(f"{path}: a published model says its scores; first: digitset evaluate {path}")
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        there = RunFolder(out)
+        only = out.is_dir() and {path.name for path in out.iterdir()} <= set(PUBLISHED)  # a run has more: its history
+        same = there.exists and (there.run().task, there.run().model) == (predictor.run.task, predictor.run.model)
+        if not (only and same) or run_folder.path.resolve() == out.resolve():
+            raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
+    with tempfile.TemporaryDirectory() as temporary:
+        if half:
+            run_folder, scores = _halved(run_folder, predictor, Path(temporary))
+        run_folder.publish(out, _card(run_folder, predictor, scores, name or out.resolve().name))
+    return load(out)
+
+
+def _halved(run_folder: RunFolder, predictor: Predictor, path: Path) -> tuple[RunFolder, Scores]:
+    """The same run with rounded weights, in another folder, and its scores."""
+    run_folder.publish(path, "")
+    rounded = RunFolder(path)
+    rounded.finish(halved(run_folder.weights()), run_folder.summary())
+    return rounded, evaluate_run_folder(rounded, load_data(predictor.run.data))
+
+
+def push(out: Path, name: str) -> str:
+    """Puts what `publish` wrote on the Hugging Face Hub as USER/NAME; its address.
+
+    Raises InputError if digitset[hub] is not installed, or the Hub refuses. Its login, `hf auth login`, comes first.
+    """
+    return hub.push(out, name)
+
+
+def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str) -> str:
+    run, machine, task, summary = predictor.run, run_folder.machine(), predictor.task, run_folder.summary()
+    lines: list[str] = []
+    for evaluation, of_set in scores.items():
+        low, high = of_set.interval
+        more = {key: value for key, value in of_set.scores.items() if key != "accuracy" and math.isfinite(value)}
+        other = ", ".join(f"{key} {value:.4f}" for key, value in more.items())
+        lines.append(f"| {evaluation} | {of_set.n:,} | {of_set.accuracy:.4f} ({low:.4f} to {high:.4f}) | {other} |")
+    packaged = run_folder.data_checksum() == load_data().checksum
+    dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in run_folder.weights().values()})
+    return CARD.format(
+        task=run.task,
+        model=run.model,
+        encoder=run.encoder,
+        question=task.question,
+        images="MNIST" if packaged else "images of its own, which are not MNIST",
+        version=machine.digitset,
+        parameters=summary.parameters,
+        dtypes=" and ".join(dtypes),
+        folder=name,
+        usage=_usage(task),
+        scores="\n".join(lines),
+        command=run.shareable().command(),
+        seconds=summary.train_seconds,
+        machine=machine,
+        precision=run_folder.precision(),
+        commit=machine.commit or "of an installed package",
+    )
+
+
+def _usage(task: Task) -> str:
+    if task.single_image:
+        return "model.predict([images[:1]])  # one digit"
+    if task.anchored:
+        return "model.predict([images[1:4]], images[:1])  # the probability that the anchor's digit is among three"
+    return "model.predict([images[:3]])  # one sequence of three images"

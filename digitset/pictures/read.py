@@ -1,0 +1,171 @@
+"""Files -> pictures: which files a person means, and what is on them, in grey.
+
+Pillow decodes. Everything that can be wrong with a file is an InputError of one line that names it.
+"""
+
+import glob
+import re
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Float32
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from digitset.errors import InputError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
+# Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+LARGEST = 50_000_000  # pixels; known before any is decoded
+WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
+CONTRAST = 0.25  # what is visible of a picture with transparency is ink alone if its greys differ by less
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """The files that paths, folders and patterns such as `scans/*.png` name, in the order of the arguments.
+
+    Files of a folder (those whose suffix is a picture's, hidden ones and folders within left out) and of a pattern come
+    in natural order: digit2 before digit10. A file that is named twice comes twice.
+
+    Raises InputError for a path that does not exist and for a folder or a pattern that names no picture.
+    """
+    files: list[Path] = []
+    for given in paths:
+        if not str(given):
+            raise InputError("expected the name of a picture, got an empty one")
+        path = Path(given)
+        if path.is_dir():
+            inside = [entry for entry in path.iterdir() if entry.suffix.lower() in SUFFIXES and entry.is_file()]
+            more = sorted((entry for entry in inside if not entry.name.startswith(".")), key=natural)
+            if not more:
+                raise InputError(f"{path}: expected a folder with pictures ({' '.join(SUFFIXES)}), found none in it")
+        elif path.exists() or not glob.has_magic(str(given)):
+            more = [path]
+        else:
+            matches = [Path(match) for match in glob.glob(str(given), recursive=True)]  # noqa: PTH207, also absolute
+            more = sorted((match for match in matches if match.is_file()), key=natural)
+            if not more:
+                raise InputError(f"{given}: expected a pattern that names pictures, found no file like it")
+        files += more
+    for path in files:
+        if not path.exists():
+            raise InputError(f"{path}: expected a picture, found no such file; check its name and folder")
+    if not files:
+        raise InputError("expected pictures: files, folders or patterns such as 'scans/*.png'; got none")
+    return files
+
+
+def natural(path: Path) -> list[tuple[int, int, str]]:
+    """A key that sorts as people do: numbers by value, letters without case."""
+    pieces = re.split(r"(\d+)", str(path).lower())
+    return [(0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces]
+
+
+def read_picture(path: str | Path) -> Float32[np.ndarray, "H W"]:
+    """A picture file in grey, 0 (black) .. 1 (white), upright as its EXIF data say.
+
+    Colours, palettes, CMYK, 1 bit and 16 bits become grey. 32-bit and floating-point grey have no white of their own:
+    their darkest value is black and their lightest white. Transparency is laid on what leaves the ink visible: white,
+    or black under ink that is light.
+
+    Raises InputError if the file is no picture, damaged, empty, a folder, larger than 50 megapixels (none of which are
+    decoded then), holds several frames, or is of one grey all over.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: expected a picture file, found a folder; name the files in it")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: expected a picture, found an empty file; save it again")
+    return decode(path, str(path))
+
+
+def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float32[np.ndarray, "H W"]:
+    """What `read_picture` does, of a file or of bytes that are called `name`; at most `largest` pixels are decoded."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of large pictures and odd tags: what matters is an error below
+            with Image.open(source, formats=FORMATS) as image:
+                _check(name, image, largest)
+                grey = _grey(name, ImageOps.exif_transpose(image))
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{name}: expected a picture, found no such file; check its name and folder") from None
+    except PermissionError:
+        raise InputError(f"{name}: expected a picture that may be read; change its permissions") from None
+    except UnidentifiedImageError:
+        raise InputError(
+            f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
+        ) from None
+    except Image.DecompressionBombError:
+        raise _too_large(name, "far more", largest) from None
+    except Exception as error:  # decoders raise whatever they meet in damaged bytes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{name}: damaged, or of a kind that cannot be decoded ({reason}); save it as PNG") from None
+    if float(np.ptp(grey)) < 1 / 255:
+        raise InputError(f"{name}: expected ink on paper, found the same grey all over; take another picture")
+    return grey
+
+
+def _too_large(path: str, size: str, largest: int) -> InputError:
+    return InputError(f"{path}: expected at most {largest // 10**6} megapixels, found {size}; make it smaller")
+
+
+def _check(path: str, image: Image.Image, largest: int) -> None:
+    """What the header says, before pixels are decoded."""
+    wide, high = image.size
+    if wide * high > largest:
+        raise _too_large(path, f"{wide}x{high}", largest)
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # a telephone's JPEG with a preview or a depth map behind the picture
+        raise InputError(f"{path}: expected one picture, found {frames} frames or pages; save the one that you mean")
+
+
+def _grey(path: str, image: Image.Image) -> Float32[np.ndarray, "H W"]:
+    if image.mode in WIDE_GREY:
+        return np.asarray(image, np.float32) / WIDE_GREY[image.mode]
+    if image.mode in ("I", "F"):
+        values = np.asarray(image, np.float64)
+        if not np.isfinite(values).all():
+            raise InputError(f"{path}: expected numbers for pixels, found infinity or none; save it as PNG")
+        return ((values - values.min()) / max(np.ptp(values), 1e-12)).astype(np.float32)
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return _on_paper(np.asarray(image.convert("RGBA").convert("LA"), np.float32) / 255)
+    if image.mode == "LAB":
+        image = image.getchannel(0)  # lightness is grey
+    return np.asarray(image.convert("L"), np.float32) / 255
+
+
+def _on_paper(pixels: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"]:
+    """Grey and opacity, laid on paper of the grey that a person takes for granted.
+
+    What is opaque may be a whole picture with cut corners, whose paper goes on beneath them, or ink alone.
+    """
+    grey, opacity = pixels[..., 0], pixels[..., 1]
+    visible = grey[opacity > 0.5]
+    paper = 1.0
+    if visible.size:
+        darkest, middle, lightest = np.percentile(visible, [2, 50, 98])
+        if lightest - darkest > CONTRAST:
+            paper = middle
+        elif middle > 0.5:
+            paper = 0.0
+    return (grey * opacity + np.float32(paper) * (1 - opacity)).astype(np.float32)
+
+
+def reduced(grey: Float32[np.ndarray, "_ _"], longest: int) -> Float32[np.ndarray, "_ _"]:
+    """The picture by area, so that neither side is longer than `longest`; as it is if neither is."""
+    scale = longest / max(grey.shape)
+    if scale >= 1:
+        return grey
+    return resized(grey, max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale)))
+
+
+def resized(values: Float32[np.ndarray, "_ _"], high: int, wide: int) -> Float32[np.ndarray, "_ _"]:
+    """By area where pixels get fewer, between pixels where they get more."""
+    fewer = high <= values.shape[0] and wide <= values.shape[1]
+    way = Image.Resampling.BOX if fewer else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(values).resize((wide, high), way))

@@ -1,0 +1,123 @@
+"""A picture of several digits in a row -> its digits, in reading order."""
+
+import numpy as np
+from jaxtyping import Float32, Int32
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from digitset.pictures.normalize import EIGHT, Picture, find_ink, longest_side, picture
+from digitset.pictures.read import reduced
+
+WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
+WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own
+SPECK = 0.15  # of a digit's height: what is neither as high nor as wide is no ink that a person meant
+NEAR = 0.3  # of a digit's height: a part of a digit is as close to the rest
+Box = tuple[slice, slice]
+Pieces = Int32[np.ndarray, "H W"]
+
+
+def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> list[Picture]:
+    """The digits of a picture, each with the steps that led to it, from left to right and row by row.
+
+    `grey`: 0 black .. 1 white, as for `digitset.pictures.normalize.normalize`. A digit is a piece of ink, with the
+    smaller pieces that are close above or below it: the top stroke of a 5, a 4 in two strokes. Specks are left out, as
+    is what touches the picture's edge, if something does not. Rows may climb or fall, and digits may be slanted.
+
+    Digits that touch one another are taken for one: leave paper between them. A line of the paper that is as dark as
+    the digits, and goes through them, makes one digit of them all.
+
+    Raises InputError, which begins with `name`, if no ink is found.
+    """
+    grey = reduced(grey, WIDEST)
+    flat, pieces = find_ink(grey, name)
+    boxes: dict[int, Box] = {
+        number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None
+    }
+    inside = {number: box for number, box in boxes.items() if not _touches_edge(box, pieces.shape)}
+    digits = _joined(pieces, inside or boxes)
+    return [_cut(grey, flat, pieces, box, members) for box, members in _in_reading_order(digits)]
+
+
+def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
+    return any(part.start == 0 or part.stop == side for part, side in zip(box, shape, strict=True))
+
+
+def _height(box: Box) -> int:
+    return box[0].stop - box[0].start
+
+
+def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[tuple[Box, list[int]]]:
+    """Digits, each its box and its pieces: whole ones, with the parts that belong to them; then parts that make one.
+
+    A digit's height is the median over the pieces that are at least half as long as the longest.
+    """
+    sides = {number: longest_side(box) for number, box in boxes.items()}
+    high = float(np.median([side for side in sides.values() if side >= max(sides.values()) / 2]))
+    digits = [(box, [number]) for number, box in boxes.items() if _height(box) >= WHOLE * high]
+    parts = [number for number, box in boxes.items() if SPECK * high <= sides[number] and _height(box) < WHOLE * high]
+    points = {number: np.argwhere(_edge_of(pieces, boxes[number], number)) for number in boxes}
+    for part in sorted(parts, key=lambda number: -sides[number]):
+        tree = KDTree(points[part] + [part_.start for part_ in boxes[part]])
+        near = []
+        for index, (box, members) in enumerate(digits):
+            if not _belongs(boxes[part], box, high):
+                continue
+            gap = min(tree.query(points[m] + [side.start for side in boxes[m]])[0].min() for m in members)
+            near.append((float(gap), index))
+        if near and min(near)[0] <= NEAR * high:
+            index = min(near)[1]
+            box, members = digits[index]
+            digits[index] = (_around(box, boxes[part]), [*members, part])
+        else:
+            digits.append((boxes[part], [part]))
+    return [(box, members) for box, members in digits if longest_side(box) >= 0.4 * high]
+
+
+def _edge_of(pieces: Pieces, box: Box, number: int) -> np.ndarray:
+    """The pixels of a piece that touch paper, within its box."""
+    mask = pieces[box] == number
+    return mask & ~np.asarray(ndimage.binary_erosion(mask, EIGHT), bool)
+
+
+def _belongs(part: Box, digit: Box, high: float) -> bool:
+    """Whether a part can be of a digit: over or under it in some columns, and both together no larger than a digit."""
+    whole = _around(part, digit)
+    overlap = min(part[1].stop, digit[1].stop) - max(part[1].start, digit[1].start)
+    narrower = min(part[1].stop - part[1].start, digit[1].stop - digit[1].start)
+    limit = 1.3 * max(high, _height(digit))
+    return overlap >= 0.25 * narrower - 0.05 * high and _height(whole) <= limit and longest_side(whole) <= 1.2 * limit
+
+
+def _around(one: Box, other: Box) -> Box:
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, columns
+
+
+def _in_reading_order(digits: list[tuple[Box, list[int]]]) -> list[tuple[Box, list[int]]]:
+    """Row by row: a digit is in the row whose last digit, to its left, it is level with."""
+
+    def middle(digit: tuple[Box, list[int]], axis: int) -> float:
+        return (digit[0][axis].start + digit[0][axis].stop) / 2
+
+    rows: list[list[tuple[Box, list[int]]]] = []
+    for digit in sorted(digits, key=lambda digit: middle(digit, 1)):
+        level = [
+            (abs(middle(row[-1], 0) - middle(digit, 0)), index)
+            for index, row in enumerate(rows)
+            if abs(middle(row[-1], 0) - middle(digit, 0)) < 0.6 * max(_height(row[-1][0]), _height(digit[0]))
+        ]
+        if level:
+            rows[min(level)[1]].append(digit)
+        else:
+            rows.append([digit])
+    rows.sort(key=lambda row: float(np.mean([middle(digit, 0) for digit in row])))
+    return [digit for row in rows for digit in row]
+
+
+def _cut(
+    grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], pieces: Pieces, box: Box, members: list[int]
+) -> Picture:
+    """One digit with the paper around it; its neighbours' ink is seen in `grey` and `flat`, and in nothing after."""
+    room = max(2, longest_side(box) // 5)
+    rows, columns = (slice(max(0, part.start - room), part.stop + room) for part in box)
+    return picture(grey[rows, columns], flat[rows, columns], np.isin(pieces[rows, columns], members))

@@ -1,0 +1,5 @@
+"""Figures and pages, from run folders and tables alone. Nothing here trains.
+
+figures.py, explanation_figure.py and charts.py draw; comparison.py writes the page of `compare`, benchmark.py that of
+`bench`; templates/ has its HTML.
+"""

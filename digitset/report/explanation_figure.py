@@ -1,0 +1,128 @@
+"""One figure of an explanation: the images with what each says and adds, and below it distribution and attention."""
+
+import math
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec, SubplotSpec
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from digitset.inference.explain import Explanation, answer_in_words
+from digitset.inference.predictor import Images
+from digitset.report.figures import COLOURS, INK, SHEET_STYLE, save
+from digitset.tasks import Task
+
+LINE = 10  # images
+LIKELY = 1e-3  # the least probable answer that is drawn
+
+
+def draw_explanation(
+    path: Path,
+    name: str,
+    task: Task,
+    images: Images,
+    anchor: Images | None,
+    explanation: Explanation,
+) -> None:
+    """Draws an explanation of uint8 images [n, 28, 28] into a PNG, SVG or PDF, and [28, 28] for the anchor.
+
+    Above each image is the answer to it alone; under it, what it adds. `path` ends in .png, .svg or .pdf; `name` is the
+    model's, for the title; `explanation` is of the same images.
+    """
+    n = len(images)
+    columns, lines = min(n, LINE) + (anchor is not None), math.ceil(n / LINE)
+    panels = [panel for panel in (_distribution, _weights, _pairwise) if _fits(panel, task, explanation)]
+    width, below = max(6.5, 1.05 * columns), 2.9 if panels else 0
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(width, 1.1 + 1.6 * lines + below), layout="constrained")
+        grid = GridSpec(1 + bool(panels), 1, figure, height_ratios=[1.6 * lines, below][: 1 + bool(panels)])
+        tiles = grid[0].subgridspec(lines, columns)
+        if anchor is not None:
+            axes = _tile(figure, tiles[0, 0], anchor)
+            axes.set_title("anchor", fontsize=9)
+        for index, image in enumerate(images):
+            axes = _tile(figure, tiles[index // LINE, index % LINE + (anchor is not None)], image)
+            _label(axes, task, explanation, index)
+        if panels:
+            row = grid[1].subgridspec(1, len(panels))
+            for index, panel in enumerate(panels):
+                panel(figure.add_subplot(row[index]), task, explanation)
+        words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
+        figure.suptitle(f"{name}: {task.question}  {words}\n\n", fontsize=12)
+        figure.text(0.5, 1 - 0.42 / figure.get_figheight(), _legend(explanation), ha="center", va="center", fontsize=9)
+        save(figure, path)
+
+
+def _legend(explanation: Explanation) -> str:
+    if len(explanation.single_answers) == 1:
+        return "above the image: what is read"
+    frame = "" if explanation.attention is None else "; the thicker the frame, the more attention"
+    return f"above each image: the answer to it alone; below: the answer to all, less that to all but this one{frame}"
+
+
+def _tile(figure: Figure, index: SubplotSpec, image: Images) -> Axes:
+    axes = figure.add_subplot(index)
+    axes.imshow(255 - np.asarray(image), cmap="gray", vmin=0, vmax=255)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, color="#999999", linewidth=0.6)
+    return axes
+
+
+def _label(axes: Axes, task: Task, explanation: Explanation, index: int) -> None:
+    """Above a tile the answer to it alone; below, what it adds to the answer to all."""
+    alone, added = float(explanation.single_answers[index]), float(explanation.contributions[index])
+    whole = task.kind != "binary" and explanation.distribution is not None
+    axes.set_title(f"{alone:.0f}" if whole else f"{alone:.2f}", fontsize=9)
+    if not math.isnan(added):
+        text = f"{added:+.0f}" if whole else f"{round(added, 2) + 0.0:+.2f}"
+        axes.set_xlabel(text, fontsize=9, color=INK if abs(added) >= 0.005 else "#999999")
+    if explanation.attention is not None:
+        share = float(explanation.attention.mean(dim=0)[index])
+        for spine in axes.spines.values():
+            spine.set(color=COLOURS[1], linewidth=0.6 + 5 * share)
+
+
+def _fits(panel: object, task: Task, explanation: Explanation) -> bool:
+    several = len(explanation.single_answers) > 1
+    if panel is _distribution:
+        return explanation.distribution is not None and task.kind != "binary"
+    if panel is _weights:
+        return several and explanation.attention is not None and explanation.pairwise is None
+    return several and explanation.pairwise is not None
+
+
+def _distribution(axes: Axes, task: Task, explanation: Explanation) -> None:
+    """The probable answers; those outside the interval are paler."""
+    assert explanation.distribution is not None
+    likely = (explanation.distribution >= LIKELY).nonzero()[:, 0]
+    low, high = max(0, int(likely.min()) - 2), min(len(explanation.distribution) - 1, int(likely.max()) + 2)
+    first, last = explanation.interval or (0, len(explanation.distribution))
+    for answer in range(low, high + 1):
+        inside = first <= answer <= last
+        axes.bar(answer, float(explanation.distribution[answer]), color=COLOURS[0], alpha=1 if inside else 0.4)
+    axes.set(xlim=(low - 0.6, high + 0.6), xlabel="answer", title="probability of each answer")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def _weights(axes: Axes, task: Task, explanation: Explanation) -> None:
+    assert explanation.attention is not None
+    title = "attention from the anchor" if task.anchored else "attention received"
+    _heat(axes, explanation.attention, title, "head")
+
+
+def _pairwise(axes: Axes, task: Task, explanation: Explanation) -> None:
+    assert explanation.pairwise is not None
+    _heat(axes, explanation.pairwise.mean(dim=0), "attention from row to column", "image")
+
+
+def _heat(axes: Axes, weights: Float[Tensor, "R n"], title: str, rows: str) -> None:
+    axes.imshow(weights.numpy(), cmap="Reds", vmin=0, vmax=max(1e-6, float(weights.max())), aspect="auto")
+    axes.set(title=f"{title} (at most {float(weights.max()):.2f})", xlabel="image", ylabel=rows)
+    axes.set_xticks(range(weights.shape[1]), [str(index + 1) for index in range(weights.shape[1])])
+    axes.set_yticks(range(weights.shape[0]), [str(index + 1) for index in range(weights.shape[0])])

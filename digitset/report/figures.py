@@ -1,0 +1,243 @@
+"""Figures from run folders, predictions and pictures: curves, accuracy by length, confusion, attention, steps."""
+
+import itertools
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from torch import Tensor
+
+from digitset.bench.tables import CLASSIFIER_RULE
+from digitset.evaluation.calibration import BINS, Bin
+from digitset.evaluation.evaluate import Predictions
+from digitset.inference.length_generalization import Point
+from digitset.pictures.normalize import Picture
+from digitset.tasks import Task
+
+# Paul Tol's "bright" scheme: told apart by people who are colour-blind, and in grey.
+COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#BBBBBB")
+RIGHT, WRONG, INK = "#228833", "#CC3311", "#222222"
+STYLE: dict[Any, Any] = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.dpi": 150,
+    "savefig.bbox": "tight",
+    "svg.hashsalt": "digitset",
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+}
+# Digits are kept as their 28x28 pixels, each for itself: enlarged, a sheet is several times the size.
+SHEET_STYLE: dict[Any, Any] = {
+    **STYLE,
+    "axes.grid": False,
+    "svg.fonttype": "none",
+    "image.composite_image": False,
+    "image.interpolation": "none",
+}
+STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}
+LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """An SVG is for a page of any colour, and without a date: the same results are to give the same bytes."""
+    if path.suffix == ".svg":
+        figure.savefig(path, metadata={"Date": None, "Creator": None}, transparent=True)
+    else:
+        figure.savefig(path)
+
+
+def draw_curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
+    """Loss and accuracy over training: for each name, its train lines thin and its validation lines bold."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for colour, (name, lines) in zip(itertools.cycle(COLOURS), metrics.items(), strict=False):
+            train = [line for line in lines if line.get("split") == "train"]
+            val = [line for line in lines if line.get("split") == "val"]
+            for axes, in_train, in_val in ((left, "loss", loss), (right, "accuracy", "accuracy")):
+                axes.plot(_column(train, "step"), _column(train, in_train), color=colour, alpha=0.45, lw=1)
+                axes.plot(_column(val, "step"), _column(val, in_val), color=colour, lw=2, marker="o", ms=4, label=name)
+        left.set(yscale="log", xlabel="step", ylabel=f"loss ({LOSS_NAMES.get(loss, loss)})")
+        right.set(ylim=(0, 1.02), xlabel="step", ylabel="accuracy")
+        right.legend(title="bold: validation; thin: training", loc="best")
+        figure.suptitle(title)
+        save(figure, path)
+
+
+def draw_accuracy_by_length(path: Path, title: str, tables: dict[str, dict[int, float]]) -> None:
+    """Accuracy by the length of the sequence; for each name a table of accuracies by length."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        axes = figure.subplots()
+        for colour, (name, table) in zip(itertools.cycle(COLOURS), tables.items(), strict=False):
+            dashed = name in ("constant", CLASSIFIER_RULE)
+            axes.plot(
+                list(table),
+                list(table.values()),
+                color=colour,
+                lw=2,
+                ls="--" if dashed else "-",
+                marker="o",
+                ms=4,
+                label=name,
+            )
+        axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
+        axes.set_xticks(sorted({length for table in tables.values() for length in table}))
+        axes.legend(loc="best")
+        save(figure, path)
+
+
+def draw_length_curves(
+    path: Path, title: str, curves: dict[str, list[Point]], literature: dict[str, dict[int, float]]
+) -> None:
+    """Accuracy by length, and the accuracy per image that it implies; what others report is dashed."""
+    known = {
+        name: [Point(length, 0, accuracy) for length, accuracy in table.items()] for name, table in literature.items()
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 5.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for colour, (name, points) in zip(itertools.cycle(COLOURS), (curves | known).items(), strict=False):
+            style = {"color": colour, "lw": 2, "marker": "o", "ms": 4, "ls": "--" if name in known else "-"}
+            lengths = [point.length for point in points]
+            left.plot(lengths, [point.accuracy for point in points], label=name, **style)
+            right.plot(lengths, [point.per_image if point.accuracy else math.nan for point in points], **style)
+        for axes in (left, right):
+            axes.set(xscale="log", xlabel="images in the sequence")
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.axvspan(1, 10, color=INK, alpha=0.06, lw=0)
+        left.set(ylim=(-0.02, 1.02), ylabel="accuracy")
+        right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")
+        figure.suptitle(f"{title} (grey: the lengths of training)")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=1)
+        save(figure, path)
+
+
+def draw_confusion(path: Path, title: str, predictions: Predictions, task: Task) -> None:
+    """How often each truth (row) gets each answer (column), in counts; errors are coloured, the diagonal is not."""
+    answer = task.answer(predictions.prediction).round().long().cpu()
+    longest = int(predictions.batch.lengths.max())
+    count = task.answer_count(longest)
+    table = (predictions.target.cpu() * count + answer).bincount(minlength=count * count).view(count, count)
+    errors = table.clone()
+    errors.fill_diagonal_(0)
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(6, 5.6), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(errors, cmap="Reds", vmax=max(1, int(errors.max())) * 1.4)
+        for row in range(count):
+            for column in range(count):
+                value = int(table[row, column])
+                weight = "bold" if row == column else "normal"
+                if value:
+                    axes.text(
+                        column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color="black"
+                    )
+        axes.set(xlabel="answer", ylabel="truth", title=title, xticks=range(count), yticks=range(count))
+        save(figure, path)
+
+
+def draw_reliability(path: Path, title: str, bins: list[Bin]) -> None:
+    """Accuracy against certainty in bins, and below how many answers each holds, on a logarithmic scale."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.4, 5.6), layout="constrained")
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        certainty = [part.certainty for part in bins]
+        upper.plot([0, 1], [0, 1], color=INK, lw=1, ls="--", alpha=0.5, label="as certain as right")
+        upper.plot(certainty, [part.accuracy for part in bins], color=COLOURS[0], lw=2, marker="o", ms=5)
+        upper.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), ylabel="accuracy", title=title)
+        upper.legend(loc="upper left")
+        middle = [(part.low + part.high) / 2 for part in bins]
+        lower.bar(middle, [part.n for part in bins], width=0.9 / BINS, color=COLOURS[0], alpha=0.5)
+        lower.set(yscale="log", ylim=(0.5, None), xlabel="certainty", ylabel="answers")
+        save(figure, path)
+
+
+def draw_predictions(path: Path, title: str, task: Task, predictions: Predictions, rows: list[int]) -> None:
+    """Sequences in rows, their images in order (an anchor first), with answer and truth; padding is not drawn."""
+    _sheet(path, title, task, predictions, rows, None)
+
+
+def draw_attention(
+    path: Path, title: str, task: Task, predictions: Predictions, rows: list[int], weights: Tensor
+) -> None:
+    """The same, with the weight [rows, heads, L] of each image under it: a bar for the mean over heads."""
+    _sheet(path, title, task, predictions, rows, weights)
+
+
+def _sheet(
+    path: Path, title: str, task: Task, predictions: Predictions, rows: list[int], weights: Tensor | None
+) -> None:
+    batch = predictions.batch
+    first = 0 if batch.anchor is None else 2  # the anchor's column, then a gap
+    wide, high = batch.index.shape[1] + first + 3.2, 1.15 if weights is None else 1.45  # in images
+    answers = task.answer(predictions.prediction[rows])
+    right = task.scores(predictions.prediction[rows], predictions.target[rows])["accuracy"] == 1
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(max(6.0, 0.85 * wide), 0.85 * (high * len(rows) + 0.6)), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title)
+        axes.axis("off")
+        for line, row in enumerate(rows):
+            top = high * line
+            if batch.anchor is not None:
+                _tile(axes, 0, top, batch.images[batch.anchor[row]], None)
+                axes.text(1.45, top + 0.5, "in ?", ha="center", va="center", color=INK)
+            for index in range(int(batch.lengths[row])):
+                weight = None if weights is None else float(weights[line, :, index].mean())
+                _tile(axes, first + 1.08 * index, top, batch.images[batch.index[row, index]], weight)
+            text = _answer_and_truth(task, float(answers[line]), int(predictions.target[row]), bool(right[line]))
+            end = first + 1.08 * batch.index.shape[1] + 0.15
+            axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
+        axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
+        save(figure, path)
+
+
+def draw_steps(path: Path, title: str, pictures: list[Picture], names: list[str]) -> None:
+    """How digits were made of pictures: a row each, from the picture in grey to the digit that a model is given.
+
+    `names` say what each row is of, such as a file and what was read. At least one picture.
+    """
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(8.5, 1.7 * len(pictures) + 0.6), layout="constrained")
+        table = figure.subplots(len(pictures), len(STEPS), squeeze=False)
+        for line, picture, name in zip(table, pictures, names, strict=True):
+            for axes, step in zip(line, STEPS, strict=True):
+                axes.imshow(getattr(picture, step), cmap="gray", vmin=0, vmax=255 if step == "digit" else 1)
+                axes.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center")
+        for axes, (step, meaning) in zip(table[0], STEPS.items(), strict=True):
+            axes.set_title(f"{step}: {meaning}", fontsize=9)
+        figure.suptitle(title)
+        save(figure, path)
+
+
+def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:
+    """One image, black on white as on paper, and under it its attention weight as a bar and a number."""
+    axes.imshow(255 - image.cpu(), cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
+    axes.add_patch(Rectangle((x, y), 1, 1, fill=False, lw=0.6, ec="#999999"))
+    if weight is not None:
+        axes.add_patch(Rectangle((x, y + 1.03), weight, 0.1, color=COLOURS[0], lw=0))
+        axes.text(x + 0.5, y + 1.25, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=INK)
+
+
+def _answer_and_truth(task: Task, answer: float, truth: int, right: bool) -> str:
+    """What was answered, what is true, and by how much it is off."""
+    if task.kind == "quantity":
+        return f"answer {answer:.2f}\ntruth {truth}, error {answer - truth:+.2f}"
+    wrong = "" if right else "   wrong"
+    if task.kind == "binary":
+        words = f"yes, {answer:.1%}" if answer > 0.5 else f"no, {1 - answer:.1%}"
+        return f"{words}\ntruth: {'yes' if truth else 'no'}{wrong}"
+    return f"answer {answer:.0f}\ntruth {truth}{wrong}"
+
+
+def _column(lines: list[dict[str, Any]], key: str) -> list[float]:
+    return [line[key] for line in lines]

@@ -1,0 +1,329 @@
+"""train(run): the loop. Everything random in it is a function of (seed, purpose, step), so it resumes bit for bit."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self, cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from digitset.data.augment import affine
+from digitset.data.mnist import Digits, Splits, load_data
+from digitset.data.sequences import Batch, sample
+from digitset.device import Machine, choose_device, choose_precision, keep_freed_memory
+from digitset.errors import InputError, TrainingError
+from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_set
+from digitset.network import Experiment, Network
+from digitset.rng import derive, generator
+from digitset.run import Run
+from digitset.run_folder import RunFolder, Summary
+from digitset.training import distributed
+
+LOG_EVERY = 10  # steps
+BATCH_NORM_IMAGES = 5_000  # that the statistics of batch normalisation are computed from at the end
+Event = dict[str, Any]  # what there is to tell of a step: {"step": ...}, and a line of metrics where one is due
+Listener = Callable[[Event], None]
+
+
+@dataclass
+class State:
+    """All that changes while a run trains."""
+
+    network: Network
+    replica: nn.Module  # what a step calls: the network, or what shares its gradients with other processes
+    optimizer: torch.optim.Optimizer
+    average: AveragedModel | None
+    step: int = 0
+    seconds: float = 0.0  # of training steps, without validation and checkpoints
+    window: list[Tensor] = field(default_factory=list[Tensor])  # (loss, accuracy) of each step since the last log line
+
+    def evaluated(self) -> Network:
+        """The network that is evaluated: the average of the weights where there is one."""
+        return self.network if self.average is None else cast(Network, self.average.module)
+
+    def to_checkpoint(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "window": self.window,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+        }
+
+    def load_checkpoint(self, saved: dict[str, Any]) -> None:
+        self.step, self.seconds, self.window = saved["step"], saved["seconds"], saved["window"]
+        self.network.load_state_dict(saved["network"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(saved["average"])
+
+
+def learning_rate(run: Run, step: int) -> float:
+    """The rate of a step: a linear warm-up from zero, then a cosine to zero at the run's end."""
+    warm = max(1, round(run.warmup_fraction * run.steps))
+    if step < warm:
+        return run.learning_rate * (step + 1) / warm
+    progress = (step - warm) / max(1, run.steps - warm)
+    return run.learning_rate * (1 + math.cos(math.pi * progress)) / 2
+
+
+def lengths_at(experiment: Experiment, step: int) -> tuple[int, int]:
+    """Shortest and longest sequence of a step: short ones first, whose labels say more about each image."""
+    shortest, longest = experiment.lengths
+    growing = experiment.run.curriculum * experiment.run.steps
+    if step >= growing:
+        return shortest, longest
+    return shortest, shortest + round((longest - shortest) * (step / growing) ** 2)
+
+
+def training_step(experiment: Experiment, state: State, train: Digits) -> None:
+    """One optimiser step. Every draw in it is a function of (seed, step, rank)."""
+    run, task, network, rank = experiment.run, experiment.task, state.network, distributed.rank()
+    kind = network.model.output_kind
+    torch.manual_seed(derive(run.seed, "dropout", state.step, *rank.purpose))  # torch's dropout takes no generator
+
+    lengths = lengths_at(experiment, state.step)
+    batch = sample(
+        train, run.images_per_step, run.sequences_per_step, lengths, task.anchored, run.seed, state.step, rank
+    )
+    target = batch.targets(task)
+    augmentation = generator(run.seed, "augmentation", state.step, *rank.purpose)
+    images = affine(batch.images, run.augmentation_strength, augmentation)
+
+    output = state.replica(replace(batch, images=images))
+    loss = task.training_loss(output, kind, target).mean()
+
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(run, state.step)
+    state.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(network)
+
+    with torch.no_grad():
+        accuracy = task.scores(task.decode(output, kind), target)["accuracy"].mean()
+    state.window.append(distributed.mean(torch.stack([loss.detach(), accuracy])))
+    state.step += 1
+
+
+def train(
+    run: Run, out: str | Path | None = None, resume: bool = False, listener: Listener = lambda event: None
+) -> RunFolder:
+    """Trains a run into its folder (`runs/<task>/<model>-<encoder>/seed<k>` by default) and returns the folder.
+
+    A finished run of the same settings is returned as it is. `listener` is called with each line of metrics, and with
+    `{"step": ...}` alone after every other step.
+
+    In a process group, its processes train one run together: each makes its part of every step, and the first alone
+    writes the folder, validates and calls its listener. Errors and Ctrl-C in one end all.
+
+    Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
+    the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
+    """
+    run_folder = RunFolder(out or Path("runs") / run.name)
+    device = distributed.together(lambda: distributed.own_device(choose_device(run.device)))
+    splits = distributed.together(lambda: load_data(run.data))
+    distributed.expect_same((replace(run, data=None), splits.checksum), "the command and the data")
+    experiment = Experiment.of(run)
+    if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
+        return run_folder
+    expect_trainable(experiment, splits)
+    keep_freed_memory()
+    here = Machine.here(device, distributed.rank().count)
+    precision = distributed.from_first(
+        lambda: run_folder.precision() if run_folder.exists else choose_precision(run.precision, device)
+    )
+    state = initial_state(experiment, device, precision)
+    start = (run, here, precision, experiment.task.version, splits.checksum)
+    distributed.from_first(lambda: None if run_folder.exists else run_folder.start(*start))
+    restore(state, run_folder)
+    if distributed.rank().first:
+        run_folder.drop_metrics_after(state.step)
+        listener({"step": state.step} | _note_of_changes(run_folder, here, state.step))
+    with torch.random.fork_rng():
+        _loop(experiment, state, splits.to(device), run_folder, listener)
+    distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(run, splits, state)))
+    return run_folder
+
+
+def is_finished(run_folder: RunFolder, experiment: Experiment, checksum: str, resume: bool) -> bool:
+    """Whether a folder holds this very run, finished; False if it holds nothing, or a part of it and `resume` is set.
+
+    Raises InputError if it holds another run, or a part of this one and `resume` is not set.
+    """
+    if not run_folder.exists:
+        return False
+    path, run, there = run_folder.path, experiment.run, run_folder.run()
+    if there.settings() != run.settings() or run_folder.data_checksum() != checksum:
+        old, new = there.to_json(), run.to_json()
+        names = [name for name in new if name in there.settings() | run.settings()]
+        differing = [f"{name} {old[name]} -> {new[name]}" for name in names if old[name] != new[name]]
+        raise InputError(f"{path} holds a different run ({'; '.join(differing) or 'other data'}): choose another --out")
+    if run_folder.task_version() != experiment.task.version:
+        raise InputError(f"{path} holds a run of another version of task '{run.task}': choose another --out")
+    if run_folder.finished:
+        return True
+    if not resume:
+        raise InputError(f"{path} holds this run, unfinished: add --resume to go on, or choose another --out")
+    return False
+
+
+def expect_trainable(experiment: Experiment, splits: Splits) -> None:
+    """Raises InputError for a run that cannot be trained on these images."""
+    run, task = experiment.run, experiment.task
+    if task.single_image and experiment.lengths != (1, 1):
+        raise InputError(f"--lengths: expected 1 1, all that task '{run.task}' is about, got {run.lengths}")
+    longest = experiment.lengths[1] + int(task.anchored)
+    processes = distributed.rank().count
+    if min(run.images_per_step, len(splits.train)) // processes < longest:
+        each = "" if processes == 1 else f" in each of {processes} processes"
+        raise InputError(
+            f"--images-per-step: expected at least {longest * processes} images, for the longest sequence and its "
+            f"anchor{each}, got {run.images_per_step}"
+        )
+    if len(splits.val) < longest:
+        raise InputError(f"--lengths: expected at most {len(splits.val)} images, all of validation, got {longest}")
+
+
+def initial_state(experiment: Experiment, device: torch.device, precision: str) -> State:
+    """The state before the first step."""
+    run, network = experiment.run, experiment.build()
+    network.precision = precision
+    network.to(device)
+    matrices = [parameter for parameter in network.parameters() if parameter.dim() >= 2]
+    others = [parameter for parameter in network.parameters() if parameter.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    fused = device.type != "mps" or None
+    optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
+    average = None
+    if run.ema_decay:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.ema_decay), use_buffers=True)
+    return State(network, distributed.replicate(network, all_learn=network.model.uses_images), optimizer, average)
+
+
+def restore(state: State, run_folder: RunFolder) -> None:
+    """Brings a state to the checkpoint of a run, if there is one; the first process reads it for all."""
+    saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
+    if saved is None:
+        return
+    try:
+        state.load_checkpoint(saved)
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{run_folder.path}: the checkpoint is of another version of the model or the encoder ({reason}); "
+            "choose another --out"
+        ) from None
+
+
+def _note_of_changes(run_folder: RunFolder, here: Machine, step: int) -> dict[str, str]:
+    """A note, kept with the metrics, if a run goes on where the same bits are not promised; else nothing."""
+    there = run_folder.machine()
+    names = ("device", "device_name", "threads", "processes", "torch")
+    pairs = [(name, getattr(there, name), getattr(here, name)) for name in names]
+    changes = ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
+    if not step or not changes:
+        return {}
+    note = f"goes on from step {step} elsewhere than it began ({changes}): not bit for bit as if it had not stopped"
+    run_folder.add_metrics({"step": step, "note": note})
+    return {"note": note}
+
+
+def _loop(experiment: Experiment, state: State, splits: Splits, run_folder: RunFolder, listener: Listener) -> None:
+    """Steps until the end, with log lines, validations and checkpoints where they are due."""
+    run = experiment.run
+    validation = validation_set(splits.val, experiment.task, experiment.lengths)
+    state.network.train()
+    with Interrupt() as interrupt:
+        while state.step < run.steps:
+            start = time.perf_counter()
+            training_step(experiment, state, splits.train)
+            end = state.step == run.steps
+            if end:
+                state.evaluated().recompute_batch_norm(splits.train.images[:BATCH_NORM_IMAGES])
+            event: Event = {"step": state.step}
+            if state.step % LOG_EVERY == 0 or end:
+                event |= _log_line(run, state, start)
+            else:
+                state.seconds += time.perf_counter() - start
+            if distributed.rank().first:
+                _report(experiment, state, validation, event, run_folder, listener)
+            stop = distributed.any_of(interrupt.asked)
+            if stop or (state.step % run.checkpoint_every == 0 and not end):
+                distributed.from_first(lambda: run_folder.save_checkpoint(state.to_checkpoint()))
+            if stop:
+                raise KeyboardInterrupt
+
+
+def _log_line(run: Run, state: State, start: float) -> Event:
+    """The line for the steps since the last one. Raises TrainingError if a loss among them is not finite."""
+    losses, accuracies = torch.stack([pair.cpu() for pair in state.window]).T.tolist()  # waits for the device
+    state.seconds += time.perf_counter() - start
+    for index, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            step = state.step - len(losses) + index + 1
+            raise TrainingError(
+                f"step {step}: the loss is {loss}; try a lower --learning-rate than {run.learning_rate} "
+                "and another --out"
+            )
+    state.window.clear()
+    return {
+        "split": "train",
+        "loss": sum(losses) / len(losses),
+        "accuracy": sum(accuracies) / len(accuracies),
+        "learning_rate": learning_rate(run, state.step - 1),
+        "seconds": state.seconds,
+        "images_per_second": state.step * run.images_per_step / state.seconds,
+    }
+
+
+def _report(
+    experiment: Experiment, state: State, validation: Batch, event: Event, run_folder: RunFolder, listener: Listener
+) -> None:
+    """Tells of a step, and makes the validation where one is due."""
+    run, task = experiment.run, experiment.task
+    if "split" in event:
+        run_folder.add_metrics(event)
+    listener(event)
+    if state.step % run.validate_every == 0 or state.step == run.steps:
+        (predictions,) = predict_sets(state.evaluated(), task, [validation])
+        event = {"step": state.step, "split": "val", **mean_scores(task, predictions)}
+        run_folder.add_metrics(event)
+        listener(event)
+
+
+def _summary(run: Run, splits: Splits, state: State) -> Summary:
+    images = run.steps * min(run.images_per_step, len(splits.train))
+    return Summary(run.steps, images, state.seconds, images / state.seconds, state.network.parameter_count())
+
+
+class Interrupt:
+    """A context in which the first Ctrl-C only sets `asked`, and the second raises KeyboardInterrupt.
+
+    Outside the main thread, where Python takes no signals, it changes nothing.
+    """
+
+    def __enter__(self) -> Self:
+        self.asked = False
+        self.main = threading.current_thread() is threading.main_thread()
+        if self.main:
+            self.before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.main:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _ask(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -74,3 +74,9 @@ def test_what_runs_before_a_commit_runs_in_ci() -> None:
 
 def test_types_are_offered_to_users() -> None:
     assert (ROOT / "digitset/py.typed").exists()
+
+
+def test_no_licence_is_left_out() -> None:
+    """A name that is no file is left out of the package without a word."""
+    for path in PYPROJECT["project"]["license-files"]:
+        assert (ROOT / path).is_file(), path

@@ -20,7 +20,7 @@ tags: [mnist, set-aggregation, {task}]
 
 # {task}/{model}
 
-{question} A `{model}` over images encoded by `{encoder}`, trained on {images} with digitset {version}.
+{question} The model `{model}` over images encoded by `{encoder}`, trained on {images} with digitset {version}.
 {parameters:,} parameters; weights in {dtypes}, no code and no pickle.
 
 ```python
@@ -33,14 +33,14 @@ images = digitset.load_data().test.images  # uint8 [10000, 28, 28], ink 255 on 0
 
 ## Scores
 
-On the test images, read once, by `digitset evaluate`; the interval is Wilson's, for this one trained model.
+On the test images, by `digitset evaluate`; the interval is Wilson's, for this one trained model.
 
 | set | n | accuracy (95 %) | other |
 | --- | --- | --- | --- |
 {scores}
 
 `published` are the windows of kobybibas/vit_for_mnist, `random` ten random partitions of the test images into
-sequences, `single` sequences of one image, `digits` the digit that is read from each image.
+sequences, `single` sequences of one image, `digits` the digit that is predicted from each image.
 
 ## Training
 
@@ -54,7 +54,7 @@ commit {commit}; the weights of the last step.
 ## Limits
 
 It has seen {images} alone: white ink on black, 28x28, one digit centred in each image. Other pictures have to be
-brought into that form first (`digitset predict` does), and what is not a digit is read as one all the same.
+brought into that form first (`digitset predict` does). It answers with a digit even where there is none.
 """
 
 

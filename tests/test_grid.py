@@ -4,12 +4,73 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from digitset.bench.board import Board
+from test_structure import copied, python
 
-from digitset.bench.grid import Grid, check_cells, chosen_rates, described, read_grids, row_name
-from digitset.bench.tables import Row, identity, protocol
+from digitset.bench.grid import Grid, check_cells, chosen_rates, described, read_grids
+from digitset.bench.tables import (
+    CellRows,
+    ResultRow,
+    ResultTables,
+    SearchRow,
+    data_name,
+    identity,
+    protocol,
+    read_csv,
+    row_name,
+    write_csv,
+)
+from digitset.data.mnist import PACKAGED_CHECKSUM
 from digitset.errors import InputError
 from digitset.run import Run
+
+ROOT = Path(__file__).parent.parent
+BENCH = ROOT / "results" / "bench"
+
+# Of the fields of a run: those that do not decide its weights, then those that do, the seed left out.
+WHERE = {"device": "cpu", "checkpoint_every": 7, "data": Path("elsewhere")}
+OTHER_VALUES = {
+    "task": "maximum",
+    "model": "mlp",
+    "encoder": "lenet",
+    "steps": 9,
+    "images_per_step": 64,
+    "sequences_per_step": 64,
+    "lengths": (2, 3),
+    "curriculum": 0.5,
+    "learning_rate": 1e-3,
+    "warmup_fraction": 0.2,
+    "weight_decay": 0.1,
+    "max_grad_norm": 2.0,
+    "ema_decay": 0.9,
+    "augmentation_strength": 0.1,
+    "width": 64,
+    "model_options": {"hidden": 8},
+    "encoder_options": {"channels": 8},
+    "precision": "float32",
+    "validate_every": 7,
+}
+
+# What a process does in a copy of the package whose runs have one field more.
+FIELD_MORE = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import digitset
+from digitset.bench.grid import chosen_rates, read_grids
+from digitset.bench.tables import ResultTables, row_name
+from digitset.inference import pretrained
+
+for name in pretrained.names():
+    assert digitset.load(name, "cpu").run.beta2 == 0.99
+grids, tables = read_grids(Path(sys.argv[1])), ResultTables(Path(sys.argv[2]))
+trials = [run for grid in grids for run in grid.trials()]
+rates = chosen_rates(trials, tables.search(trials))
+cells = [run for grid in grids for run in grid.cells()]
+cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in cells]
+missing = [run.name for run in trials + cells if run not in tables]
+print(len(pretrained.names()), len(trials + cells), "missing:", *missing)
+"""
 
 
 @pytest.mark.parametrize(
@@ -35,13 +96,13 @@ def test_options_beside_a_file_are_refused() -> None:
 def test_a_grid_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "grid.toml"
     path.write_text(
-        '[[grid]]\ntasks = ["sum"]\nmodels = ["exact", "mlp"]\nseeds = 3\nsteps = 80\naugmentation = 1\n'
+        '[[grid]]\ntasks = ["sum"]\nmodels = ["exact", "mlp"]\nseeds = 3\nsteps = 80\naugmentation_strength = 1\n'
         '[[grid]]\ntasks = ["classify"]\nmodels = ["mlp"]\nencoders = ["cnn", "vit"]\nlearning_rates = [0.002]\n'
     )
     first, second = read_grids(path)
     cells = first.cells()
     assert [(run.model, run.seed) for run in cells] == [(m, s) for s in range(3) for m in ("exact", "mlp")]
-    assert {(run.steps, run.augmentation, run.validate_every) for run in cells} == {(80, 1.0, 8)}
+    assert {(run.steps, run.augmentation_strength, run.validate_every) for run in cells} == {(80, 1.0, 8)}
     assert {(run.seed, run.steps) for run in first.trials()} == {(1_000, 20)}
     assert len(first.trials()) == 8
     assert second.trials() == []
@@ -74,25 +135,70 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
         read_grids(path)
 
 
-def test_a_floor_has_its_own_recipe() -> None:
+def test_the_length_only_baseline_has_its_own_recipe() -> None:
     for steps in (20, 9_000):
         grid = Grid(("contains",), ("constant", "exact"), ("lenet", "vit"), seeds=1, settings={"steps": steps})
         check_cells(grid.cells())
         assert {run.model for run in grid.trials()} == {"exact"}
-        (floor,) = (run for run in grid.cells() if run.model == "constant")
-        assert (floor.steps, floor.learning_rate, floor.curriculum) == (500, 3e-2, 0.0)
+        (length_only,) = (run for run in grid.cells() if run.model == "constant")
+        assert (length_only.steps, length_only.learning_rate, length_only.curriculum) == (500, 3e-2, 0.0)
         assert {run.steps for run in grid.cells() if run.model == "exact"} == {steps}
 
 
-def test_a_floor_of_other_images_is_refused(tmp_path: Path) -> None:
-    floor = Grid(("sum",), ("constant",), seeds=1, settings={"data": str(tmp_path)}).cells()
+def result_row(run: Run, checksum: str) -> ResultRow:
+    """A row of results of a run on the data with this checksum."""
+    return ResultRow(
+        **identity(run),
+        evaluation="published",
+        n=9_990,
+        accuracy=0.5,
+        accuracy_low=0.49,
+        accuracy_high=0.51,
+        loss=None,
+        mae=None,
+        auc=None,
+        parameters=10,
+        train_steps=run.steps,
+        train_images=10,
+        train_seconds=1.0,
+        images_per_second=10.0,
+        device="cpu",
+        precision="float32",
+        threads=1,
+        commit="",
+        learning_rate=run.learning_rate,
+        train_flops=None,
+        protocol=protocol(run),
+        data=data_name(checksum),
+    )
+
+
+def test_a_length_only_baseline_of_other_images_is_refused(tmp_path: Path) -> None:
+    elsewhere = Grid(("sum",), ("constant",), seeds=1, settings={"data": str(tmp_path)}).cells()
+    here = Grid(("sum",), ("exact",), seeds=1).cells()
     with pytest.raises(InputError, match="different settings"):
-        check_cells(floor + Grid(("sum",), ("exact",), seeds=1).cells())
-    board = Board(tmp_path / "out")
-    (tmp_path / "out").mkdir()
-    shared = {"protocol": protocol(floor[0]), "data": floor[0].data}
-    board.add(floor[0], {"results": [identity(floor[0]) | shared]}, [])
-    assert board.others(Grid(("sum",), ("exact",), seeds=1).cells()) == {("sum", "constant", "cnn")}
+        check_cells(elsewhere + here)
+    tables = ResultTables(tmp_path)
+    for checksum, others in (("0123456789abcdef", {("sum", "constant", "cnn")}), (PACKAGED_CHECKSUM, set())):
+        tables.add(elsewhere[0], CellRows(results=[result_row(elsewhere[0], checksum)]), [])
+        assert ResultTables(tmp_path).others(here, {None: PACKAGED_CHECKSUM}) == others
+
+
+def test_rows_of_other_settings_cannot_stand_beside_a_grid(tmp_path: Path) -> None:
+    (run,) = Grid(("sum",), ("exact",), seeds=1).cells()
+    row = result_row(run, PACKAGED_CHECKSUM)
+    rule = replace(row, model="classifier + rule", protocol="of a classifier")
+    for changed, others in (
+        (row, set()),
+        (rule, set()),
+        (replace(row, recipe="another"), {("sum", "exact", "cnn")}),
+        (replace(row, model="mlp"), set()),
+        (replace(row, model="mlp", protocol="another"), {("sum", "mlp", "cnn")}),
+        (replace(row, task="maximum", protocol="another"), set()),  # a task that the grid does not have
+    ):
+        tables = ResultTables(tmp_path / "none")
+        tables.cells[changed.cell] = CellRows(results=[changed])
+        assert tables.others([run], {None: PACKAGED_CHECKSUM}) == others, changed
 
 
 def test_the_rates_of_a_file_are_numbers_of_one_kind(tmp_path: Path) -> None:
@@ -110,15 +216,67 @@ def test_the_rates_of_a_file_are_numbers_of_one_kind(tmp_path: Path) -> None:
 
 def test_the_committed_results_are_of_the_committed_grid() -> None:
     """Else README's tables are not what its command makes: make them anew, or keep what they were made with."""
-    root = Path(__file__).parent.parent
-    grids, board = read_grids(root / "benchmarks" / "grid.toml"), Board(root / "results" / "bench")
+    grids, tables = read_grids(ROOT / "benchmarks" / "grid.toml"), ResultTables(BENCH)
     trials = [run for grid in grids for run in grid.trials()]
-    rates = chosen_rates(trials, board.slice("search", trials))
-    found = [run for grid in grids for run in grid.cells()]
-    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in found]
-    assert [run for run in trials + cells if run not in board] == []
-    assert board.others(cells) == set()
-    assert len(board.cells) == len(trials + cells)
+    rates = chosen_rates(trials, tables.search(trials))
+    of_grids = [run for grid in grids for run in grid.cells()]
+    cells = [replace(run, learning_rate=rates.get(row_name(run), run.learning_rate)) for run in of_grids]
+    assert [run for run in trials + cells if run not in tables] == []
+    assert tables.others(cells, {None: PACKAGED_CHECKSUM}) == set()
+    assert len(tables.cells) == len(trials + cells)
+
+
+def test_rows_that_are_read_and_written_are_the_same_bytes(tmp_path: Path) -> None:
+    rows = read_csv(BENCH / "results.csv", ResultRow)
+    assert {type(row.seed) for row in rows} == {int}
+    assert {type(row.accuracy) for row in rows} == {float}
+    assert {type(row.train_flops) for row in rows} == {int, type(None)}
+    assert {type(row.commit) for row in rows} == {str}
+    write_csv(tmp_path / "results.csv", rows, ResultRow)
+    assert (tmp_path / "results.csv").read_bytes() == (BENCH / "results.csv").read_bytes()
+
+
+def test_the_recipe_covers_what_decides_the_weights(tmp_path: Path) -> None:
+    run = Run("sum", "exact")
+    assert OTHER_VALUES.keys() | {"seed", *WHERE} == vars(run).keys()
+    recipe = identity(run)["recipe"]
+    for name, value in (WHERE | {"data": tmp_path}).items():
+        assert identity(replace(run, **{name: value}))["recipe"] == recipe, name
+        assert name not in replace(run, **{name: value}).settings()
+    assert identity(replace(run, seed=1))["recipe"] == recipe
+    recipes = [identity(replace(run, **{name: value}))["recipe"] for name, value in OTHER_VALUES.items()]
+    assert len({recipe, *recipes}) == 1 + len(OTHER_VALUES)
+
+
+def test_settings_name_no_default() -> None:
+    assert Run("sum").settings() == {"task": "sum", "model": "transformer", "encoder": "cnn"}
+    assert Run("sum", steps=Run.steps, model_options={}).settings() == Run("sum").settings()
+    for name, value in OTHER_VALUES.items():
+        run = replace(Run("sum", "exact"), **{name: value})
+        assert run.settings() == Run("sum", "exact").settings() | {name: run.to_json()[name]}
+        assert name not in run.settings(without=(name,))
+
+
+def test_a_field_added_to_run_keeps_models_and_results(tmp_path: Path) -> None:
+    root = copied(tmp_path)
+    file = root / "digitset" / "run.py"
+    text = file.read_text()
+    assert text.count("    width: int = 128\n") == 1
+    file.write_text(text.replace("    width: int = 128\n", "    beta2: float = 0.99\n    width: int = 128\n"))
+    said = python(root, "-c", FIELD_MORE, str(ROOT / "benchmarks" / "grid.toml"), str(BENCH))
+    models, runs, _, *missing = said.split()
+    assert missing == []
+    assert int(models) == len(list((root / "digitset/inference/pretrained").glob("*/*/model.json"))) > 0
+    assert int(runs) == len(ResultTables(BENCH).cells)
+
+
+def test_a_run_of_version_0_1_is_read() -> None:
+    old = {"task": "sum", "pool": 64, "sequences": 32, "clip": 2, "average": 0.5, "warmup": 0.2, "augmentation": 0}
+    run = Run("sum", images_per_step=64, sequences_per_step=32, max_grad_norm=2.0, ema_decay=0.5)
+    assert Run.from_json(old) == replace(run, warmup_fraction=0.2, augmentation_strength=0.0)
+    for wrong, words in (({"images_per_step": 1}, "pool and images_per_step"), ({"polo": 1}, "unknown keys polo")):
+        with pytest.raises(InputError, match=words):
+            Run.from_json(old | wrong)
 
 
 def test_one_cell_twice_is_refused() -> None:
@@ -130,18 +288,20 @@ def test_one_cell_twice_is_refused() -> None:
 def test_a_rate_that_does_not_train_is_never_chosen() -> None:
     trials = [replace(Run("sum", "exact"), learning_rate=rate) for rate in (0.0031622776, 0.001, 0.0005)]
 
-    def found(*accuracies: str | None) -> list[Row]:
-        pairs = zip(trials, accuracies, strict=True)
-        return [identity(run) | ({} if accuracy is None else {"accuracy": accuracy}) for run, accuracy in pairs]
+    def rows(*accuracies: float | None, losses: tuple[float | None, ...] = (None, None, None)) -> list[SearchRow]:
+        return [
+            SearchRow(**identity(run), learning_rate=run.learning_rate, steps=9, accuracy=accuracy, loss=loss)
+            for run, accuracy, loss in zip(trials, accuracies, losses, strict=True)
+        ]
 
-    row = ("sum", "exact", "cnn")
-    assert chosen_rates(trials, found(None, "0.2", "")) == {row: 0.001}
-    assert chosen_rates(trials, found("0.2", "0.2", "0.1")) == {row: 0.001}  # the lower of two that are equal
-    assert chosen_rates(trials, found("0.3", "0.2", "")) == {row: 0.0031622776}  # to the last digit
-    losses = [one | {"loss": loss} for one, loss in zip(found("0.2", "0.2", "0.2"), ("0.7", "0.9", "0.8"), strict=True)]
-    assert chosen_rates(trials, losses) == {row: 0.0031622776}  # what a floor answers is the same at any
-    assert chosen_rates(trials, found("", None, "")) == {}
-    assert chosen_rates(trials, [one | {"accuracy": 0.0, "loss": 0.0} for one in found("", "", "")]) == {row: 0.0005}
+    name = ("sum", "exact", "cnn")
+    assert chosen_rates(trials, rows(None, 0.2, None)) == {name: 0.001}
+    assert chosen_rates(trials, rows(0.2, 0.2, 0.1)) == {name: 0.001}  # the lower of two that are equal
+    assert chosen_rates(trials, rows(0.3, 0.2, None)) == {name: 0.0031622776}  # to the last digit
+    equal = rows(0.2, 0.2, 0.2, losses=(0.7, 0.9, 0.8))
+    assert chosen_rates(trials, equal) == {name: 0.0031622776}  # accuracies in few steps are often equal
+    assert chosen_rates(trials, rows(None, None, None)) == {}
+    assert chosen_rates(trials, rows(0.0, 0.0, 0.0, losses=(0.0, 0.0, 0.0))) == {name: 0.0005}
 
 
 def test_models_that_are_not_trained_alike_are_not_compared() -> None:

@@ -6,10 +6,13 @@ from jaxtyping import install_import_hook
 
 with install_import_hook("digitset", "beartype.beartype"):
     from digitset import registry
+    from digitset.encoders import load_encoder
+    from digitset.models import load_model
+    from digitset.tasks import load_task
 
-    for _folder in registry.FOLDERS:
+    for _load, _folder in ((load_task, "tasks"), (load_encoder, "encoders"), (load_model, "models")):
         for _name in registry.names(_folder):
-            parts.load(_folder, _name)
+            _load(_name)
 
 import pytest
 import torch

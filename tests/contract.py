@@ -1,5 +1,6 @@
 """What every network must keep: one function a promise, run over all parts and, to show its teeth, over broken toys."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,12 @@ from torch import Tensor
 
 from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, sample
+from digitset.device import Machine
 from digitset.errors import InputError
 from digitset.network import Network
 from digitset.rng import generator
 from digitset.run import Run
-from digitset.run_folder import RunFolder
+from digitset.run_folder import RunFolder, Summary
 from digitset.tasks import Task
 
 Factory = Callable[[], Network]  # makes the same network, initial weights included, at each call
@@ -125,11 +127,17 @@ def weights_survive_the_disk(make: Factory, task: Task, digits: Digits, folder: 
         for parameter in network.parameters():
             parameter.add_(0.01)
     run_folder = RunFolder(folder)
-    run_folder.start(Run(task="sum"), {}, "")
-    run_folder.finish(network.state_dict(), {})
+    run_folder.start(Run(task="sum"), Machine.here(torch.device("cpu")), "float32", 1, "")
+    run_folder.finish(network.state_dict(), Summary(1, 1, 1.0, 1.0, 1))
     other = make()
     other.load_state_dict(run_folder.weights())
     assert torch.equal(outputs(network, batch), outputs(other, batch))
+
+
+def a_copy_answers_the_same(make: Factory, task: Task, digits: Digits) -> None:
+    """Averages of weights are kept in a copy."""
+    network, batch = make(), batch_for(task, digits)
+    assert torch.equal(outputs(copy.deepcopy(network), batch), outputs(network, batch))
 
 
 def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> None:
@@ -144,8 +152,8 @@ def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> N
         torch.manual_seed(0)
         for _ in range(600):
             output = network(batch)
-            reading = task.read(output, network.model.output_kind)
-            if task.scores(reading, target)["accuracy"].min() == 1:
+            prediction = task.decode(output, network.model.output_kind)
+            if task.scores(prediction, target)["accuracy"].min() == 1:
                 return
             optimizer.zero_grad()
             task.training_loss(output, network.model.output_kind, target).mean().backward()
@@ -163,5 +171,6 @@ CHECKS = (
     order_is_as_declared,
     the_same_is_said_twice,
     five_steps_give_the_same_bits,
+    a_copy_answers_the_same,
     eight_examples_are_memorised,
 )

@@ -4,6 +4,7 @@ A model meets an encoder in nothing but vectors, so each model is held with one 
 """
 
 import itertools
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from digitset import registry
 from digitset.data.mnist import Splits
+from digitset.encoders import Encoder
 from digitset.layers import Block, masked_sum
-from digitset.network import Network, build
+from digitset.models import Model
+from digitset.network import Experiment, Network
 from digitset.rng import generator
 from digitset.run import Run
-from digitset.tasks import Kind
+from digitset.tasks import load_task
 
 SMALLEST = "lenet"
 TRIPLES = [
@@ -44,16 +47,22 @@ def stirred(network: Network) -> Network:
 def test_contract(task: str, encoder: str, model: str, check: Any, mnist: Splits) -> None:
     run = Run(task=task, encoder=encoder, model=model)
     learning = check is contract.eight_examples_are_memorised  # which is a promise about the initial weights
-    check(lambda: build(run) if learning else stirred(build(run)), load_task(task), mnist.train)
+    check(
+        lambda: Experiment.of(run).build() if learning else stirred(Experiment.of(run).build()),
+        load_task(task),
+        mnist.train,
+    )
 
 
 @pytest.mark.parametrize(("task", "encoder", "model"), TRIPLES, ids=map("-".join, TRIPLES))
 def test_weights_survive_the_disk(task: str, encoder: str, model: str, mnist: Splits, tmp_path: Path) -> None:
     run = Run(task=task, encoder=encoder, model=model)
-    contract.weights_survive_the_disk(lambda: stirred(build(run)), load_task(task), mnist.train, tmp_path)
+    contract.weights_survive_the_disk(
+        lambda: stirred(Experiment.of(run).build()), load_task(task), mnist.train, tmp_path
+    )
 
 
-class Eye(nn.Module):
+class Eye(Encoder):
     """A small encoder for the toys."""
 
     def __init__(self) -> None:
@@ -64,13 +73,12 @@ class Eye(nn.Module):
         return self.layer(images.flatten(1))
 
 
-class Toy(nn.Module):
+class Toy(Model):
     """A model that keeps the contract; each subclass below breaks one promise in `answer`."""
 
-    output: Kind = "numbers"
+    output_kind = "numbers"
     any_length = True
     permutation_invariant = True
-    uses_images = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,6 +136,14 @@ class HidesItsOrder(Toy):
         return super().forward(tokens, mask, anchor) + self.head(tokens[:, 0])
 
 
+class CannotBeCopied(Toy):
+    """It keeps a module of Python as an attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.module = math
+
+
 class HasADeadParameter(Toy):
     def __init__(self) -> None:
         super().__init__()
@@ -171,6 +187,7 @@ BROKEN = [
     (UsesTheGlobalGenerator, contract.the_same_is_said_twice),
     (LooksAtItsBatchMates, contract.batch_mates_change_nothing),
     (HidesItsOrder, contract.order_is_as_declared),
+    (CannotBeCopied, contract.a_copy_answers_the_same),
     (HasADeadParameter, contract.gradients_are_finite),
     (TakesARootOfZero, contract.gradients_are_finite),
     (AnswersTooMuch, contract.output_has_its_shape),
@@ -193,7 +210,7 @@ def test_an_honest_toy_passes(check: Any, mnist: Splits) -> None:
 
 @pytest.mark.parametrize(("toy", "check"), BROKEN, ids=lambda value: value.__name__)
 def test_a_broken_toy_is_caught(toy: type[Toy], check: Any, mnist: Splits) -> None:
-    with pytest.raises((AssertionError, pytest.fail.Exception)):
+    with pytest.raises((AssertionError, TypeError, pytest.fail.Exception)):
         check(lambda: toy_network(toy), load_task("sum"), mnist.train)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from digitset.data import mnist as data_module
 from digitset.data.mnist import Splits, load_data, parse_idx
 from digitset.errors import InputError
 
@@ -105,7 +106,7 @@ def test_a_set_too_small_to_split_and_a_folder_without_files(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "other content"])
 def test_the_packaged_files_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
-    for file in data.PACKAGED.glob("*.gz"):
+    for file in data_module.PACKAGED.glob("*.gz"):
         shutil.copy(file, tmp_path)
     path = tmp_path / "t10k-labels-idx1-ubyte.gz"
     raw = bytearray(path.read_bytes())
@@ -118,7 +119,7 @@ def test_the_packaged_files_are_checked(tmp_path: Path, monkeypatch: pytest.Monk
         content[-1] ^= 1
         raw = bytearray(gzip.compress(bytes(content)))
     path.write_bytes(bytes(raw))
-    monkeypatch.setattr(data, "PACKAGED", tmp_path)
+    monkeypatch.setattr(data_module, "PACKAGED", tmp_path)
     with pytest.raises(InputError, match="altered"):
         load_data()
 
@@ -128,8 +129,8 @@ def test_the_wheel_holds_the_data(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        for name, digest in data.SHA256.items():
-            raw = gzip.decompress(archive.read(f"digitset/mnist/{name}.gz"))
+        for name, digest in data_module.SHA256.items():
+            raw = gzip.decompress(archive.read(f"digitset/data/files/{name}.gz"))
             assert hashlib.sha256(raw).hexdigest() == digest
-        assert "digitset/mnist/NOTICE" in names
+        assert "digitset/data/files/NOTICE" in names
         assert any(name.endswith("licenses/LICENSE") for name in names)

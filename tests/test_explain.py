@@ -9,11 +9,11 @@ import torch
 
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
+from digitset.evaluation.calibration import central_interval
 from digitset.inference.explain import explain
 from digitset.inference.predictor import Predictor
-from digitset.network import build
+from digitset.network import Experiment
 from digitset.run import Run
-from digitset.tasks._probability import interval
 
 IMAGES = load_data().val.images.numpy()[:8]
 ROWS = [(task, model) for task in ("sum", "contains") for model in ("exact", "transformer", "mlp", "gru", "constant")]
@@ -22,7 +22,7 @@ ROWS += [("classify", "mlp"), ("sum", "transformer_exact"), ("sum", "attention_p
 
 def untrained(task: str, model: str, **options: int | float | str) -> Predictor:
     run = Run(task, model, encoder="lenet", model_options=options)
-    return Predictor(run, build(run), torch.device("cpu"))
+    return Predictor(run, Experiment.of(run).build(), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("task", "model"), ROWS)
@@ -30,71 +30,73 @@ def test_it_says_what_predict_says(task: str, model: str) -> None:
     predictor = untrained(task, model)
     images = IMAGES[:1] if task == "classify" else IMAGES[:4]
     anchor = IMAGES[7] if predictor.task.anchored else None
-    found = explain(predictor, images, anchor)
+    explanation = explain(predictor, images, anchor)
 
     def ask(sequences: list[np.ndarray]) -> np.ndarray:
         return predictor.predict(sequences, None if anchor is None else np.stack([anchor] * len(sequences)))
 
     near = functools.partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4)
-    near([found.answer], ask([images]))
-    near(found.readings, ask([image[None] for image in images]))
+    near([explanation.answer], ask([images]))
+    near(explanation.single_answers, ask([image[None] for image in images]))
     if len(images) > 1:
         left = ask([np.delete(images, i, axis=0) for i in range(len(images))])
-        near(found.contributions, found.answer - left)
+        near(explanation.contributions, explanation.answer - left)
     else:
-        assert found.contributions.isnan().all()
-    if found.distribution is not None and found.certainty is not None:
-        assert found.distribution.sum() == pytest.approx(1, abs=1e-5)
-        said = round(found.answer) if task != "contains" else int(found.answer > 0.5)
-        assert found.certainty == pytest.approx(float(found.distribution[said]))
-    assert (found.distribution is None) == (
-        predictor.network.model.output_kind == "numbers" and not predictor.task.DISCRETE
+        assert explanation.contributions.isnan().all()
+    if explanation.distribution is not None and explanation.certainty is not None:
+        assert explanation.distribution.sum() == pytest.approx(1, abs=1e-5)
+        answer = round(explanation.answer) if task != "contains" else int(explanation.answer > 0.5)
+        assert explanation.certainty == pytest.approx(float(explanation.distribution[answer]))
+    assert (explanation.distribution is None) == (
+        predictor.network.model.output_kind == "numbers" and predictor.task.kind == "quantity"
     )
-    assert (found.posteriors is not None) == (model == "exact" and not predictor.task.label_invariant)
-    assert (found.interval is not None) == (found.distribution is not None and not predictor.task.DISCRETE)
+    assert (explanation.digit_probabilities is not None) == (model == "exact" and not predictor.task.label_invariant)
+    assert (explanation.interval is not None) == (
+        explanation.distribution is not None and predictor.task.kind == "quantity"
+    )
 
 
 @pytest.mark.parametrize(("task", "layers"), [("sum", 1), ("sum", 3), ("contains", 0), ("contains", 2)])
 def test_attention_rows_and_rollout_are_weights(task: str, layers: int) -> None:
     predictor = untrained(task, "transformer", layers=layers)
     anchor = IMAGES[7] if task == "contains" else None
-    found = explain(predictor, IMAGES[:5], anchor)
-    assert found.attention is not None
-    assert found.rollout is not None
-    assert found.rollout.shape == (5,)
-    assert float(found.rollout.sum()) == pytest.approx(1, abs=1e-5)
+    explanation = explain(predictor, IMAGES[:5], anchor)
+    assert explanation.attention is not None
+    assert explanation.rollout is not None
+    assert explanation.rollout.shape == (5,)
+    assert float(explanation.rollout.sum()) == pytest.approx(1, abs=1e-5)
     if layers:
-        assert found.pairwise is not None
-        torch.testing.assert_close(found.pairwise.sum(dim=-1), torch.ones(4, 5))
+        assert explanation.pairwise is not None
+        torch.testing.assert_close(explanation.pairwise.sum(dim=-1), torch.ones(4, 5))
     if layers == 1:  # half of what it gives, half of itself
-        assert found.pairwise is not None
-        received = found.pairwise.mean(dim=0).mean(dim=0)
-        torch.testing.assert_close(found.rollout, 0.5 * received + 0.5 * torch.full((5,), 0.2))
-        torch.testing.assert_close(found.attention.mean(dim=0), received)
+        assert explanation.pairwise is not None
+        received = explanation.pairwise.mean(dim=0).mean(dim=0)
+        torch.testing.assert_close(explanation.rollout, 0.5 * received + 0.5 * torch.full((5,), 0.2))
+        torch.testing.assert_close(explanation.attention.mean(dim=0), received)
     if task == "contains" and not layers:
-        assert found.pairwise is None
-        torch.testing.assert_close(found.rollout, found.attention.mean(dim=0))
+        assert explanation.pairwise is None
+        torch.testing.assert_close(explanation.rollout, explanation.attention.mean(dim=0))
 
 
 def test_order_moves_an_explanation_with_its_image() -> None:
     predictor = untrained("sum", "transformer", layers=2)
     order = [3, 0, 2, 1]
     there, here = explain(predictor, IMAGES[:4]), explain(predictor, IMAGES[:4][order])
-    for name in ("readings", "contributions", "rollout"):
+    for name in ("single_answers", "contributions", "rollout"):
         torch.testing.assert_close(getattr(here, name), getattr(there, name)[order], rtol=1e-4, atol=1e-4)
 
 
 def test_interval_is_the_central_one() -> None:
     weights = torch.rand(200, 12, generator=torch.Generator().manual_seed(0)) ** 6
     chances = weights / weights.sum(dim=1, keepdim=True)
-    low, high = interval(chances, 0.9)
+    low, high = central_interval(chances, 0.9)
     for row, first, last in zip(chances.double(), low.tolist(), high.tolist(), strict=True):
         assert row[:first].sum() <= 0.05 + 1e-6
         assert row[: first + 1].sum() > 0.05 - 1e-6
         assert row[last + 1 :].sum() <= 0.05 + 1e-6
         assert row[last:].sum() > 0.05 - 1e-6
     certain = torch.eye(5)
-    assert torch.equal(torch.stack(interval(certain, 0.9)), torch.arange(5).repeat(2, 1))
+    assert torch.equal(torch.stack(central_interval(certain, 0.9)), torch.arange(5).repeat(2, 1))
 
 
 def test_mistakes_are_those_of_predict() -> None:

@@ -15,10 +15,10 @@ from digitset.models.attention_pool import AttentionPool
 from digitset.models.deepsets import DeepSets
 from digitset.models.gru import Gru
 from digitset.models.transformer import Transformer
-from digitset.network import build
+from digitset.network import Experiment
 from digitset.rng import generator
 from digitset.run import Run
-from digitset.tasks import Task
+from digitset.tasks import Task, load_task
 
 SUM, CONTAINS = (load_task(name) for name in ("sum", "contains"))
 VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
@@ -36,7 +36,7 @@ VARIANTS: list[tuple[str, str, dict[str, Any]]] = [
 @pytest.mark.parametrize("check", contract.CHECKS[:-1], ids=lambda check: check.__name__)
 def test_variants_keep_the_contract(task: str, model: str, options: dict[str, Any], check: Any, mnist: Splits) -> None:
     run = Run(task, model, "lenet", model_options=options)
-    check(lambda: stirred(build(run)), load_task(task), mnist.train)
+    check(lambda: stirred(Experiment.of(run).build()), load_task(task), mnist.train)
 
 
 def some_sequences() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -90,9 +90,9 @@ def test_attention_pool_is_equation_9(task: Task) -> None:
         weights = score.exp() / score.exp().sum()
         expected = model.head(weights @ h) * (1 if task.anchored else len(images))
         torch.testing.assert_close(model(tokens, mask, anchor if task.anchored else None)[row], expected)
-        found = model.attention(tokens, mask, anchor if task.anchored else None)[row, 0]
-        torch.testing.assert_close(found[: len(images)], weights)
-        assert (found[len(images) :] == 0).all()
+        attention = model.attention(tokens, mask, anchor if task.anchored else None)[row, 0]
+        torch.testing.assert_close(attention[: len(images)], weights)
+        assert (attention[len(images) :] == 0).all()
 
 
 def test_the_mode_of_the_levels_is_for_evaluation_only() -> None:
@@ -106,4 +106,4 @@ def test_the_mode_of_the_levels_is_for_evaluation_only() -> None:
     torch.testing.assert_close(hard, hard.round())  # untrained levels are the digits
     assert not torch.equal(soft, hard)
     with pytest.raises(InputError, match="readout mean or mode"):
-        build(Run("sum", model_options={"readout": "median"}))
+        Experiment.of(Run("sum", model_options={"readout": "median"})).build()

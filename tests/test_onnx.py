@@ -18,12 +18,13 @@ from torch import Tensor, nn
 
 from digitset import InputError, Predictor, Run, names
 from digitset.data.mnist import Splits
+from digitset.device import Machine
 from digitset.inference import onnx_export as export
 from digitset.inference import onnx_ops as translation
 from digitset.inference import onnx_runtime as onnx
 from digitset.inference.onnx_runtime import OnnxPredictor
-from digitset.network import build
-from digitset.run_folder import RunFolder
+from digitset.network import Experiment
+from digitset.run_folder import RunFolder, Summary
 from digitset.tasks import _probability as probability
 
 CELLS = [
@@ -46,7 +47,7 @@ def _no_shape_checks() -> Iterator[None]:
 def predictor(task: str, model: str, encoder: str = "lenet", **options: Any) -> Predictor:
     """An untrained network, with weights that are nowhere zero."""
     run = Run(task, model, encoder, model_options=options)
-    return Predictor(run, stirred(build(run)), torch.device("cpu"))
+    return Predictor(run, stirred(Experiment.of(run).build()), torch.device("cpu"))
 
 
 def answers_are_equal(ours: Predictor, path: Path, mnist: Splits) -> None:
@@ -167,8 +168,8 @@ def test_metadata_say_what_the_file_is(exported: tuple[Predictor, Path], tmp_pat
     assert about["longest"] == ""
     assert json.loads(about["versions"])["torch"] == torch.__version__.split("+")[0]
     run_folder = RunFolder(tmp_path)
-    run_folder.start(ours.run, {}, "")
-    run_folder.finish(ours.network.state_dict(), {})
+    run_folder.start(ours.run, Machine.here(torch.device("cpu")), "float32", 1, "")
+    run_folder.finish(ours.network.state_dict(), Summary(1, 1, 1.0, 1.0, 1))
     assert about["weights_sha256"] == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
 
 

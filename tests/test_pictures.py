@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from digitset.errors import InputError
-from digitset.pictures.read import find, read
+from digitset.pictures.read import find_pictures, read_picture
 
 
 def stroke() -> np.ndarray:
@@ -60,7 +60,7 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_each_kind_is_read_as_it_looks(tmp_path: Path, name: str) -> None:
     image, options = KINDS[name]
-    grey = read(save(tmp_path / name, image, **options))
+    grey = read_picture(save(tmp_path / name, image, **options))
     assert grey.dtype == np.float32
     exact = 0.1 if name.endswith(".jpg") else 0.01
     assert np.abs(grey - stroke() / 255).max() < exact
@@ -68,7 +68,7 @@ def test_each_kind_is_read_as_it_looks(tmp_path: Path, name: str) -> None:
 
 def test_light_ink_on_nothing_is_on_black(tmp_path: Path) -> None:
     for around in (0, 255):
-        assert np.allclose(read(save(tmp_path / "chalk.png", rgba(255, around))), 1 - stroke() / 255)
+        assert np.allclose(read_picture(save(tmp_path / "chalk.png", rgba(255, around))), 1 - stroke() / 255)
 
 
 def test_a_picture_with_cut_corners_has_no_corners(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_picture_with_cut_corners_has_no_corners(tmp_path: Path) -> None:
     opacity = np.full_like(paper, 255)
     opacity[:4, :4] = 0
     image = Image.fromarray(np.dstack([paper, paper, paper, opacity]))
-    assert np.allclose(read(save(tmp_path / "corners.png", image)), paper / 255)
+    assert np.allclose(read_picture(save(tmp_path / "corners.png", image)), paper / 255)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -87,7 +87,9 @@ def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     for name in ("turned.png", "turned.jpg"):
-        grey = read(save(tmp_path / name, stored, exif=exif, **({"quality": 95} if name.endswith("jpg") else {})))
+        grey = read_picture(
+            save(tmp_path / name, stored, exif=exif, **({"quality": 95} if name.endswith("jpg") else {}))
+        )
         assert grey.shape == (40, 30)
         assert np.abs(grey - stroke() / 255).max() < 0.1
 
@@ -102,7 +104,7 @@ def huge_png(wide: int, high: int) -> bytes:
 
 def refused(path: Path, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        read(path)
+        read_picture(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -136,7 +138,7 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
 
 def grey_or_line(path: Path) -> np.ndarray | str:
     try:
-        return read(path)
+        return read_picture(path)
     except InputError as error:
         return str(error)
 
@@ -166,7 +168,7 @@ def test_files_are_found_in_natural_order(tmp_path: Path) -> None:
     (tmp_path / "folder.png").mkdir()
 
     def names(*given: str | Path) -> list[str]:
-        return [path.name for path in find(given)]
+        return [path.name for path in find_pictures(given)]
 
     assert names(tmp_path) == ["d1.jpg", "d2.PNG", "d10.png"]
     assert names(tmp_path / "d*.png", tmp_path / "d1.jpg") == ["d10.png", "d1.jpg"]
@@ -185,5 +187,5 @@ def test_nothing_found_is_one_line(tmp_path: Path) -> None:
     ]
     for given, message in cases:
         with pytest.raises(InputError, match=message) as caught:
-            find(given)
+            find_pictures(given)
         assert "\n" not in str(caught.value)

@@ -13,7 +13,7 @@ import digitset
 from digitset import InputError, Predictor, Run
 from digitset.data.mnist import Splits
 
-RAW = Path(digitset.__file__).parent / "mnist"
+RAW = Path(digitset.__file__).parent / "data/files"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "contains": Run(task="contains", encoder="lenet", steps=60, images_per_step=128, sequences_per_step=128),
         "mlp": Run(task="sum", model="mlp", encoder="lenet", steps=2, images_per_step=64, sequences_per_step=16),
     }
-    return {name: digitset.train(run, folder / name).folder for name, run in runs.items()}
+    return {name: digitset.train(run, folder / name).path for name, run in runs.items()}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_sum_scores_on_independent_windows(predictors: dict[str, Predictor], mni
     spans = [(i, i + zlib.crc32(str(i).encode()) % 10 + 1) for i in range(9_990)]
     answers = predictors["sum"].predict([images[a:b] for a, b in spans])
     truth = np.array([labels[a:b].sum() for a, b in spans])
-    report = digitset.evaluate(predictors["sum"].network, predictors["sum"].run, mnist)["published"]["scores"]
+    report = digitset.evaluate(predictors["sum"].network, predictors["sum"].experiment, mnist)["published"].scores
     assert answers.dtype == np.float32
     assert np.mean(np.rint(answers) == truth) == pytest.approx(report["accuracy"], abs=1e-3)
     assert np.mean((answers - truth) ** 2) == pytest.approx(report["mse"], rel=1e-3)
@@ -58,8 +58,8 @@ def test_contains_scores_on_independent_windows(predictors: dict[str, Predictor]
     spans = [(i + 1, i + 2 + zlib.crc32(str(i).encode()) % 10) for i in range(9_989)]
     answers = predictors["contains"].predict([images[a:b] for a, b in spans], images[:9_989])
     truth = np.array([labels[i] in labels[a:b] for i, (a, b) in enumerate(spans)])
-    report = digitset.evaluate(predictors["contains"].network, predictors["contains"].run, mnist)
-    scores = report["published"]["scores"]
+    report = digitset.evaluate(predictors["contains"].network, predictors["contains"].experiment, mnist)
+    scores = report["published"].scores
     assert ((answers >= 0) & (answers <= 1)).all()
     assert np.mean((answers > 0.5) == truth) == pytest.approx(scores["accuracy"], abs=1e-3)
     bce = -np.mean(np.log(np.where(truth, answers, 1 - answers.astype(np.float64))))
@@ -69,10 +69,10 @@ def test_contains_scores_on_independent_windows(predictors: dict[str, Predictor]
 def test_classify_says_digits(predictors: dict[str, Predictor], mnist: Splits) -> None:
     images, labels = raw_test()
     answers = predictors["classify"].predict([images[i : i + 1] for i in range(10_000)])
-    report = digitset.evaluate(predictors["classify"].network, predictors["classify"].run, mnist)["test"]
+    report = digitset.evaluate(predictors["classify"].network, predictors["classify"].experiment, mnist)["test"]
     assert set(answers.tolist()) <= set(range(10))
-    assert np.mean(answers == labels) == pytest.approx(report["scores"]["accuracy"], abs=2e-4)
-    assert report["n"] == 10_000
+    assert np.mean(answers == labels) == pytest.approx(report.accuracy, abs=2e-4)
+    assert report.n == 10_000
 
 
 def test_an_answer_depends_on_its_own_sequence_only(predictors: dict[str, Predictor], mnist: Splits) -> None:

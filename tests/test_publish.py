@@ -14,8 +14,7 @@ import digitset
 from digitset import InputError, Run, recipes
 from digitset.data.mnist import load_data
 from digitset.evaluation.evaluate import evaluate, version
-from digitset.inference import hub
-from digitset.inference import pretrained as trained
+from digitset.inference import hub, pretrained
 from digitset.inference.publish import publish
 from digitset.run_folder import PUBLISHED, RunFolder
 
@@ -23,52 +22,51 @@ IMAGES = load_data().val.images.numpy()[:6]
 
 
 @pytest.fixture(scope="module")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Run("sum", "exact", encoder="lenet", steps=3, images_per_step=32, sequences_per_step=16)
-    folder = digitset.train(run, tmp_path_factory.mktemp("runs") / "run").folder
+    folder = digitset.train(run, tmp_path_factory.mktemp("runs") / "run").path
     predictor = digitset.load(folder)
-    report = evaluate(predictor.network, predictor.run, load_data())
+    report = evaluate(predictor.network, predictor.experiment, load_data())
     RunFolder(folder).save_scores(report, version(predictor.task))
     return folder
 
 
 @pytest.fixture(scope="module")
-def published(run_folder: Path) -> Path:
-    out = run_folder.parent / "published"
-    publish(run_folder, out)
+def published(trained: Path) -> Path:
+    out = trained.parent / "published"
+    publish(trained, out)
     return out
 
 
-def test_the_folder_is_whole_and_answers_like_the_run(run_folder: Path, published: Path) -> None:
+def test_the_folder_is_whole_and_answers_like_the_run(trained: Path, published: Path) -> None:
     assert sorted(path.name for path in published.iterdir()) == sorted(PUBLISHED)
-    before, after = digitset.load(run_folder), digitset.load(published)
+    before, after = digitset.load(trained), digitset.load(published)
     np.testing.assert_array_equal(before.predict([IMAGES]), after.predict([IMAGES]))
-    assert RunFolder(published).scores(version(after.task)) == RunFolder(run_folder).scores(version(before.task))
+    assert RunFolder(published).scores(version(after.task)) == RunFolder(trained).scores(version(before.task))
 
 
-def test_half_of_the_size_is_another_model_with_scores_of_its_own(run_folder: Path, tmp_path: Path) -> None:
-    publish(run_folder, tmp_path / "half", half=True)
-    before, after = digitset.load(run_folder), digitset.load(tmp_path / "half")
+def test_half_of_the_size_is_another_model_with_scores_of_its_own(trained: Path, tmp_path: Path) -> None:
+    publish(trained, tmp_path / "half", half=True)
+    before, after = digitset.load(trained), digitset.load(tmp_path / "half")
     np.testing.assert_allclose(after.predict([IMAGES]), before.predict([IMAGES]), atol=1e-2)
-    sizes = [(folder / "model.safetensors").stat().st_size for folder in (run_folder, tmp_path / "half")]
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (trained, tmp_path / "half")]
     assert sizes[1] < 0.6 * sizes[0]
-    run_folder = RunFolder(tmp_path / "half")
-    kept = run_folder.scores(version(after.task))
+    half = RunFolder(tmp_path / "half")
+    kept = half.scores(version(after.task))
     assert kept is not None
-    anew = evaluate(after.network, after.run, load_data())
-    assert {name: found["scores"] for name, found in kept.items()} == {name: anew[name]["scores"] for name in anew}
-    assert run_folder.summary() | {"sha256": ""} == RunFolder(run_folder).summary() | {"sha256": ""}
+    assert kept == evaluate(after.network, after.experiment, load_data())
+    assert half.summary() == RunFolder(trained).summary()
     assert "weights in float16 and float32" in (tmp_path / "half" / "README.md").read_text()
 
 
-def test_the_card_says_what_was_measured(run_folder: Path, published: Path) -> None:
+def test_the_card_says_what_was_measured(trained: Path, published: Path) -> None:
     card = (published / "README.md").read_text()
     assert card.startswith("---\nlicense: mit\n")
-    found = json.loads((run_folder / "scores.json").read_text())["sets"]["published"]["scores"]
-    assert f"{found['accuracy']:.4f}" in card
-    assert f"mse {found['mse']:.4f}" in card
-    assert f"coverage90 {found['coverage90']:.4f}" in card
-    assert RunFolder(run_folder).run().command() in card
+    scores = json.loads((trained / "scores.json").read_text())["sets"]["published"]["scores"]
+    assert f"{scores['accuracy']:.4f}" in card
+    assert f"mse {scores['mse']:.4f}" in card
+    assert f"coverage90 {scores['coverage90']:.4f}" in card
+    assert RunFolder(trained).run().command() in card
     assert str(published) not in card
 
 
@@ -81,9 +79,9 @@ def test_the_command_of_a_run_is_that_run(run: Run) -> None:
     assert tyro.cli(Run, args=words[2:]) == run
 
 
-def test_what_is_not_published(run_folder: Path, published: Path, tmp_path: Path) -> None:
+def test_what_is_not_published(trained: Path, published: Path, tmp_path: Path) -> None:
     unscored = tmp_path / "unscored"
-    shutil.copytree(run_folder, unscored)
+    shutil.copytree(trained, unscored)
     (unscored / "scores.json").unlink()
     with pytest.raises(InputError, match="first: digitset evaluate"):
         publish(unscored, tmp_path / "out")
@@ -93,24 +91,24 @@ def test_what_is_not_published(run_folder: Path, published: Path, tmp_path: Path
     (other / "thesis.txt").write_text("mine")
     for taken in (other, other / "thesis.txt"):
         with pytest.raises(InputError, match="expected no folder"):
-            publish(run_folder, taken)
+            publish(trained, taken)
     with pytest.raises(InputError, match="choose another"):
         publish(published, published)
-    publish(run_folder, published)  # again: an earlier version is replaced
+    publish(trained, published)  # again: an earlier version is replaced
 
 
-def test_a_run_is_not_overwritten(run_folder: Path, published: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_overwritten(trained: Path, published: Path, tmp_path: Path) -> None:
     mine = tmp_path / "mine"
-    shutil.copytree(run_folder, mine)
+    shutil.copytree(trained, mine)
     before = {path.name: path.read_bytes() for path in mine.iterdir()}
     with pytest.raises(InputError, match="choose another"):
         publish(published, mine)
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
 
 
-def test_other_images_are_not_called_mnist(run_folder: Path, tmp_path: Path) -> None:
+def test_other_images_are_not_called_mnist(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    shutil.copytree(run_folder, other)
+    shutil.copytree(trained, other)
     facts = json.loads((other / "run.json").read_text())
     facts["run"]["data"] = "/home/somebody/clothes"
     (other / "run.json").write_text(json.dumps(facts | {"data": "0" * 64}))
@@ -142,10 +140,10 @@ def test_from_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.Monke
     """The Hub's own cache, as a download leaves it, and no network."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    place = tmp_path / "models--somebody--sums"
-    shutil.copytree(published, place / "snapshots" / ("a" * 40))
-    (place / "refs").mkdir()
-    (place / "refs" / "main").write_text("a" * 40)
+    cache = tmp_path / "models--somebody--sums"
+    shutil.copytree(published, cache / "snapshots" / ("a" * 40))
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("a" * 40)
     np.testing.assert_array_equal(
         digitset.load("hub:somebody/sums").predict([IMAGES]), digitset.load(published).predict([IMAGES])
     )
@@ -164,11 +162,11 @@ def test_from_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.Monke
         hub.push(published, "somebody/sums")
 
 
-@pytest.mark.parametrize("name", trained.names())
+@pytest.mark.parametrize("name", pretrained.names())
 def test_packaged_models_are_those_of_the_recipes(name: str) -> None:
     predictor = digitset.load(name)
     assert predictor.run == recipes.PACKAGED[name]
-    assert predictor.folder is not None
-    assert (predictor.folder / "model.safetensors").stat().st_size < 1.6e6
-    assert RunFolder(predictor.folder).scores(version(predictor.task)) is not None
+    assert predictor.path is not None
+    assert (predictor.path / "model.safetensors").stat().st_size < 1.6e6
+    assert RunFolder(predictor.path).scores(version(predictor.task)) is not None
     assert digitset.load(name.split("/")[0]).run.task == predictor.run.task

@@ -1,10 +1,11 @@
-"""The shape of the project: imports go one way, README's map is the tree, a part is one file and nothing else."""
+"""The shape of the project: imports go one way, extras stay in one file each, a part is one file and nothing else."""
 
 import ast
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,54 +13,137 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "digitset"
 
+# Rooms (folders) and the single files beside them. Each imports only from those before it, and within itself.
+ORDER = (
+    *("errors", "rng", "registry"),
+    *("tasks", "data", "layers", "models", "encoders"),
+    *("run", "recipes", "device", "network", "run_folder"),
+    *("evaluation", "training", "inference", "pictures", "bench", "report", "demo", "cli"),
+)
+IMPORT_TRAINING = {"bench", "cli"}
+EXTRAS = {  # the files that may import the libraries of an extra
+    "ray": {"bench/executors.py"},
+    "huggingface_hub": {"inference/hub.py"},
+    "onnxruntime": {"inference/onnx_runtime.py"},
+    "onnxscript": {"inference/onnx_ops.py"},
+    "fastapi": {"demo/app.py"},
+    "uvicorn": {"demo/server.py"},
+}
 
-def mapped() -> list[str]:
-    """The rooms of README's map, in its order."""
-    text = (ROOT / "README.md").read_text()
-    block = re.search(r"```\ndigitset/\n(.*?)```", text, re.DOTALL)
-    assert block, "README has no map of the package"
-    return [line.split()[0] for line in block.group(1).splitlines() if re.match(r"  \S", line)]
+
+def modules(package: Path) -> list[Path]:
+    """The files of the rooms; the package's face and `python -m digitset` belong to none."""
+    face = ("__init__.py", "__main__.py")
+    return [file for file in sorted(package.rglob("*.py")) if file.relative_to(package).as_posix() not in face]
 
 
-def test_readme_maps_the_tree() -> None:
-    tree = {path.name + "/" * path.is_dir() for path in PACKAGE.iterdir() if path.name != "__pycache__"}
-    assert sorted(mapped()) == sorted(tree)
-
-
-def imported(file: Path) -> set[str]:
-    """The rooms that a file imports, at its top or inside a function."""
-    rooms = set()
+def imports(file: Path) -> Iterator[str]:
+    """The modules that a file imports by their full names, at its top or inside a function."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names = [alias.name.split(".") for alias in node.names]
-            rooms |= {name[1] for name in names if name[0] == "digitset" and len(name) > 1}
-        assert not (isinstance(node, ast.ImportFrom) and node.level), f"{file.name}: a relative import"
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "digitset":
-            inner = node.module.split(".")[1:]
-            rooms |= {inner[0]} if inner else {alias.name for alias in node.names}
-    return rooms
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file.name}: a relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def test_imports_go_up_the_map_only() -> None:
-    order = [name.removesuffix("/").removesuffix(".py") for name in mapped()]
-    for file in sorted(PACKAGE.rglob("*.py")):
-        room = file.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room in ("__init__", "__main__"):
-            continue
-        for other in imported(file):
-            assert order.index(other) <= order.index(room), f"{file.name} imports {other}, which is below it"
-            within = room in ("tasks", "encoders", "models", "demo")
-            assert other != room or within, f"{file.name} imports itself"
+def room_of(module: str) -> str | None:
+    """The room of `digitset.tasks.sum`; None for another package, "digitset" for the package's face."""
+    parts = module.split(".")
+    if parts[0] != "digitset":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in ORDER else "digitset"
 
 
-def test_files_and_functions_stay_short() -> None:
+def wrong_imports(package: Path) -> list[str]:
+    """A line for each import that goes the wrong way."""
+    wrong: list[str] = []
+    for file in modules(package):
+        name = file.relative_to(package)
+        room = name.parts[0].removesuffix(".py")
+        for module in imports(file):
+            other = room_of(module)
+            if other is None:
+                library = module.split(".")[0]
+                if library in EXTRAS and name.as_posix() not in EXTRAS[library]:
+                    wrong.append(f"{name}: {library} is for {', '.join(EXTRAS[library])} alone")
+            elif other == "digitset":
+                wrong.append(f"{name}: imports the package's face ({module})")
+            elif ORDER.index(other) > ORDER.index(room):
+                wrong.append(f"{name}: imports {module}, which comes after it")
+            elif other == "training" != room and room not in IMPORT_TRAINING:
+                wrong.append(f"{name}: imports {module}, which only {', '.join(sorted(IMPORT_TRAINING))} may")
+    return wrong
+
+
+def test_every_file_is_in_a_room() -> None:
+    names = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix in ("", ".py")}
+    assert names - {"__pycache__", "__init__", "__main__"} == set(ORDER)
+
+
+def test_imports_go_one_way() -> None:
+    assert wrong_imports(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "complaint"),
+    [
+        ("tasks/sum.py", "from digitset.models import Model", "comes after it"),
+        ("data/sequences.py", "def late():\n    from digitset.training import distributed", "comes after it"),
+        ("report/figures.py", "from digitset.training.loop import train", "only bench, cli may"),
+        ("inference/explain.py", "from digitset import load", "the package's face"),
+        ("demo/app.py", "import digitset.cli.main", "comes after it"),
+        ("inference/predictor.py", "import onnxruntime", "for inference/onnx_runtime.py alone"),
+        ("evaluation/evaluate.py", "from digitset import training", "comes after it"),
+    ],
+)
+def test_a_wrong_import_is_caught(tmp_path: Path, file: str, line: str, complaint: str) -> None:
+    copy = shutil.copytree(PACKAGE, tmp_path / "digitset", ignore=shutil.ignore_patterns("__pycache__", "files"))
+    (copy / file).write_text((copy / file).read_text() + "\n" + line + "\n")
+    (wrong,) = wrong_imports(copy)
+    assert wrong.startswith(file)
+    assert complaint in wrong
+
+
+def test_reading_results_never_imports_the_loop() -> None:
+    """Not even through another room."""
+    readers = [file for room in ("report", "demo", "inference", "pictures") for file in (PACKAGE / room).rglob("*.py")]
+    names = [".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for file in readers]
+    code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+    code += "print([name for name in sys.modules if name.startswith('digitset.training')])"
+    assert python(ROOT, "-c", code).strip() == "[]"
+
+
+def test_rooms_say_what_they_are_for() -> None:
+    for room in ORDER:
+        path = PACKAGE / room / "__init__.py" if (PACKAGE / room).is_dir() else PACKAGE / f"{room}.py"
+        assert ast.get_docstring(ast.parse(path.read_text())), path
+
+
+def test_functions_stay_short() -> None:
     for file in PACKAGE.rglob("*.py"):
-        text = file.read_text()
-        assert len(text.splitlines()) <= 250, file
-        for node in ast.walk(ast.parse(text)):
+        for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.FunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 assert lines <= 50, f"{file.name}: {node.name} has {lines} lines"
+
+
+def test_public_signatures_say_their_types() -> None:
+    """`Any` in a public signature says nothing: the number may fall and not grow."""
+    assert len(list(vague_signatures(PACKAGE))) <= 21
+
+
+def vague_signatures(package: Path) -> Iterator[str]:
+    """The public functions and methods with `Any` in their signature."""
+    for file in package.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                extra = [argument for argument in (node.args.vararg, node.args.kwarg) if argument]
+                written = [argument.annotation for argument in [*arguments, *extra] if argument.annotation]
+                text = " ".join(ast.unparse(annotation) for annotation in [*written, *filter(None, [node.returns])])
+                if re.search(r"\bAny\b", text):
+                    yield f"{file.relative_to(package)}:{node.name}"
 
 
 def example_model() -> str:
@@ -87,6 +171,7 @@ def copied(root: Path) -> Path:
 
 
 def python(root: Path, *arguments: str) -> str:
+    """What `python` prints in a folder. Fails if its exit code is not 0."""
     command = [sys.executable, *arguments]
     result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

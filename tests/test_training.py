@@ -12,16 +12,15 @@ from typing import Any, cast
 
 import pytest
 import torch
-from digitset.training.schedule import learning_rate, lengths_at
 from torch import nn
 
-from digitset import device as machine
 from digitset.data.mnist import load_data
+from digitset.device import choose_precision
 from digitset.errors import InputError, TrainingError
-from digitset.network import build
+from digitset.network import Experiment
 from digitset.run import Run
-from digitset.run_folder import RunFolder
-from digitset.training.loop import train
+from digitset.run_folder import LengthScores, RunFolder, SetScores
+from digitset.training.loop import learning_rate, lengths_at, train
 
 RUN = Run(
     task="contains",
@@ -126,24 +125,24 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_a_folder_keeps_its_run(straight: RunFolder) -> None:
-    assert train(RUN, straight.folder).folder == straight.folder
+    assert train(RUN, straight.path).path == straight.path
     with pytest.raises(InputError, match=r"holds a different run \(steps 12 -> 13\)"):
-        train(replace(RUN, steps=13), straight.folder)
+        train(replace(RUN, steps=13), straight.path)
 
 
 def test_a_record_tells_the_whole_story(straight: RunFolder) -> None:
-    values = json.loads((straight.folder / "run.json").read_text())
+    values = json.loads((straight.path / "run.json").read_text())
     assert Run.from_json(values["run"]) == RUN
     assert values["data"] == load_data().checksum
     assert values["machine"]["torch"] == torch.__version__
     assert values["machine"].keys() >= {"device", "threads", "precision", "commit", "digitset", "python"}
-    assert straight.summary()["steps"] == 12
+    assert straight.summary().steps == 12
     assert not straight.has_checkpoint
 
 
 def test_damage_is_noticed(straight: RunFolder, tmp_path: Path) -> None:
     for name in ("run.json", "model.json", "model.safetensors"):
-        (tmp_path / name).write_bytes((straight.folder / name).read_bytes())
+        (tmp_path / name).write_bytes((straight.path / name).read_bytes())
     raw = bytearray((tmp_path / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (tmp_path / "model.safetensors").write_bytes(bytes(raw))
@@ -168,15 +167,15 @@ def test_a_loss_that_is_not_finite_names_the_step(tmp_path: Path) -> None:
 
 def test_bfloat16_trains_where_it_is_asked_for(tmp_path: Path) -> None:
     run_folder = train(replace(RUN, precision="bfloat16", steps=3), tmp_path / "run")
-    assert run_folder.machine()["precision"] == "bfloat16"
+    assert run_folder.precision() == "bfloat16"
     assert all(tensor.dtype != torch.bfloat16 for tensor in run_folder.weights().values())
 
 
 def test_the_precision_is_what_the_processor_has() -> None:
     flags = set(Path("/proc/cpuinfo").read_text().split()) if Path("/proc/cpuinfo").exists() else set()
     able = not flags.isdisjoint({"avx512_bf16", "amx_bf16"})
-    assert machine.precision("auto", torch.device("cpu")) == ("bfloat16" if able else "float32")
-    assert machine.precision("float32", torch.device("cpu")) == "float32"
+    assert choose_precision("auto", torch.device("cpu")) == ("bfloat16" if able else "float32")
+    assert choose_precision("float32", torch.device("cpu")) == "float32"
 
 
 def test_the_schedule() -> None:
@@ -190,11 +189,12 @@ def test_the_schedule() -> None:
 
 def test_short_sequences_come_first() -> None:
     run = replace(RUN, steps=100, curriculum=0.5)
-    lengths = [lengths_at(run, step) for step in range(100)]
+    experiment = Experiment.of(run)
+    lengths = [lengths_at(experiment, step) for step in range(100)]
     assert lengths[0] == (1, 1)
     assert [longest for _, longest in lengths] == sorted(longest for _, longest in lengths)
     assert set(lengths[50:]) == {(1, 10)}
-    assert lengths_at(replace(run, curriculum=0.0), 0) == (1, 10)
+    assert lengths_at(Experiment.of(replace(run, curriculum=0.0)), 0) == (1, 10)
 
 
 def stopped(folder: Path, run: Run) -> RunFolder:
@@ -231,19 +231,20 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_of_another_version_of_a_task_is_refused(straight: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("digitset.tasks.contains.VERSION", 99)
+    monkeypatch.setattr("digitset.tasks.contains.Contains.version", 99)
     with pytest.raises(InputError, match="another version of task 'contains'"):
-        train(RUN, straight.folder)
+        train(RUN, straight.path)
 
 
 def test_kept_scores_are_for_the_version_that_made_them(straight: RunFolder) -> None:
-    straight.save_scores({"published": {}}, {"task": 1})
-    assert straight.scores({"task": 1}) == {"published": {}}
+    scores = {"published": SetScores(3, {"accuracy": 0.5}, (0.1, 0.9), {10: LengthScores(3, {"accuracy": 0.5})})}
+    straight.save_scores(scores, {"task": 1})
+    assert straight.scores({"task": 1}) == scores
     assert straight.scores({"task": 2}) is None
 
 
 def test_a_run_ends_with_statistics_of_images_as_they_are(straight: RunFolder) -> None:
-    network = build(RUN)
+    network = Experiment.of(RUN).build()
     network.load_state_dict(straight.weights())
     stem = cast(nn.Sequential, cast(nn.Module, network.encoder.layers).stem)
     with torch.no_grad():

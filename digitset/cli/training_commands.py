@@ -157,8 +157,7 @@ def bench(
         encoders: Encoders of the grid; cnn by default.
         seeds: How many seeds, from 0; 5 by default.
         steps: Optimiser steps of each cell but the length-only baseline's; by default those of `compare`.
-        learning_rates: Rates that validation chooses from; by default 0.001, 0.002, 0.004, 0.008. The length-only
-            baseline has its own.
+        learning_rates: Rates that validation chooses from (not for `constant`); by default 0.001, 0.002, 0.004, 0.008.
         quick: A tiny grid in a minute or two, trained too briefly to mean anything.
         out: The folder of the tables, the page and the runs. What it holds already is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.

@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw
 
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
-from digitset.pictures import read as pictures
-from digitset.pictures.normalize import digit, steps
-from digitset.pictures.segment import split
+from digitset.pictures.normalize import digit, normalize
+from digitset.pictures.read import read_picture
+from digitset.pictures.segment import split_picture
 from digitset.report import figures
 
 
@@ -37,7 +37,7 @@ def test_mnist_stays_itself(mnist: Splits, tmp_path: Path) -> None:
     for image in images:
         for polarity in (image, 255 - image):
             Image.fromarray(polarity).save(tmp_path / "digit.png")
-            found.append(alike(digit(pictures.read(tmp_path / "digit.png")), image))
+            found.append(alike(digit(read_picture(tmp_path / "digit.png")), image))
     assert np.mean(np.array(found) > 0.995) > 0.9
     assert min(found) > 0.7
 
@@ -86,7 +86,7 @@ def test_no_ink_is_one_line() -> None:
     blank = np.ones((300, 200), np.float32)
     paper = np.clip(0.8 - np.linspace(0, 0.3, 200) + draw.normal(0, 0.03, (300, 200)), 0, 1).astype(np.float32)
     for sheet in (blank, paper, np.full((1, 1), 0.5, np.float32)):
-        for function in (digit, split):
+        for function in (digit, split_picture):
             with pytest.raises(InputError, match=r"^scan\.png: expected a digit in ink"):
                 function(sheet, "scan.png")
 
@@ -97,7 +97,7 @@ def test_a_row_is_split_in_reading_order(mnist: Splits) -> None:
     as_many, right = [], []
     for _ in range(12):
         shown = images[draw.choice(len(images), draw.integers(1, 9), replace=False)]
-        found = split(rendering.row(shown, draw))
+        found = split_picture(rendering.row(shown, draw))
         as_many.append(len(found) == len(shown))
         if as_many[-1]:
             right += list(nearest([one.digit for one in found], shown) == np.arange(len(shown)))
@@ -123,7 +123,7 @@ def test_parts_of_a_digit_stay_together_and_rows_apart() -> None:
         pen.line([(left + 25, top + 6), (left + 70, top)], 0, 10)
         pen.line([(left + 120, top), (left + 110, top + 125)], 0, 10)
     pen.ellipse((200, 200, 206, 206), 0)
-    found = split(np.asarray(sheet, np.float32) / 255)
+    found = split_picture(np.asarray(sheet, np.float32) / 255)
     wide = [one.cropped.shape[1] > 50 for one in found]
     assert wide == [True, False, True, False, True, False]
     assert all(abs(one.cropped.shape[0] - 130) < 15 for one in found)
@@ -131,10 +131,10 @@ def test_parts_of_a_digit_stay_together_and_rows_apart() -> None:
 
 def test_the_steps_can_be_seen(mnist: Splits, tmp_path: Path) -> None:
     draw = np.random.default_rng(2)
-    made = [steps(rendering.photographed(image, draw)) for image in mnist.val.images[:2].numpy()]
+    made = [normalize(rendering.photographed(image, draw)) for image in mnist.val.images[:2].numpy()]
     for one in made:
         assert one.grey.shape == one.flat.shape == one.ink.shape
         assert one.cropped.shape < one.ink.shape
         assert 0 <= one.ink.min() < one.ink.max() <= 1
-    figures.steps(tmp_path / "steps.png", "How two pictures were read", made, ["one.png", "two.png"])
-    assert pictures.read(tmp_path / "steps.png").shape[1] > 500
+    figures.draw_steps(tmp_path / "steps.png", "How two pictures were read", made, ["one.png", "two.png"])
+    assert read_picture(tmp_path / "steps.png").shape[1] > 500

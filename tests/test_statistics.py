@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from digitset.bench.statistics import differences, error_of_test_set, holm, mean, ranks
+from digitset.evaluation.evaluate import wilson
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
 
@@ -96,6 +97,4 @@ def test_ranks_tie_where_the_data_do_not_separate() -> None:
 
 
 def test_the_error_of_a_test_set_is_binomial() -> None:
-    from digitset.evaluation.evaluate import wilson
-
     assert error_of_test_set(*wilson(0.9, 10_000)) == pytest.approx(math.sqrt(0.9 * 0.1 / 10_000), rel=1e-3)

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from digitset.demo.schema import EXPLAINED, Answer, Model, Question, pixels
+from digitset.demo.words import about
 from digitset.errors import InputError
 from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.explain import explain
 from digitset.inference.predictor import Predictor
 from digitset.models import Attends, ReadsDigits
+from digitset.tasks import Task
 
 
 def describe(name: str, predictor: Predictor, default: bool) -> Model:
@@ -25,9 +27,11 @@ def describe(name: str, predictor: Predictor, default: bool) -> Model:
         task=predictor.run.task,
         question=task.question,
         model=predictor.run.model,
+        about=about(predictor),
         encoder=predictor.run.encoder,
         parameters=predictor.network.parameter_count(),
         anchored=task.anchored,
+        single_image=task.single_image,
         longest=1 if task.single_image else predictor.network.longest,
         kind=task.kind,
         distribution=model.output_kind == "distribution" or task.kind != "quantity",
@@ -40,16 +44,31 @@ def describe(name: str, predictor: Predictor, default: bool) -> Model:
 def ask(predictor: Predictor, question: Question) -> Answer:
     """The answer. Raises InputError for a question that this model does not take."""
     start = time.perf_counter()
+    truth = _truth(predictor.task, question)
     if predictor.task.single_image and len(question.images) > 1:
         raise InputError(f"task '{predictor.run.task}' is about one image, got {len(question.images)}; ask one by one")
     images = np.stack([pixels(image) for image in question.images])
     anchor = None if question.anchor is None else pixels(question.anchor)
     values = _explained(predictor, images, anchor) if question.explain else _plain(predictor, images, anchor)
-    return Answer(**_empty() | values, model=question.model, seconds=time.perf_counter() - start)
+    values |= {"model": question.model, "truth": truth, "seconds": time.perf_counter() - start}
+    empty: dict[str, Any] = dict.fromkeys(Answer.model_fields)
+    return Answer(**empty | values)
 
 
-def _empty() -> dict[str, Any]:
-    return {name: None for name in Answer.model_fields if name not in ("model", "seconds")}
+def _truth(task: Task, question: Question) -> int | None:
+    """The answer that the task's rule gives for labels that the caller knows. Raises InputError for half of them."""
+    labels, anchor_label = question.labels, question.anchor_label
+    if anchor_label is not None and not task.anchored:
+        raise InputError(f"anchor_label: task '{task.name}' takes no anchors")
+    if labels is None and anchor_label is None:
+        return None
+    if labels is None or len(labels) != len(question.images):
+        raise InputError(f"labels: expected one for each of {len(question.images)} images, got {len(labels or [])}")
+    if task.anchored and anchor_label is None:
+        raise InputError(f"anchor_label: task '{task.name}' needs it beside 'labels'")
+    digits = torch.tensor([labels])
+    anchor = None if anchor_label is None else torch.tensor([anchor_label])
+    return int(task.target(digits, torch.ones_like(digits, dtype=torch.bool), anchor))
 
 
 def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) -> dict[str, Any]:

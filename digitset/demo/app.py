@@ -98,11 +98,11 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
             raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
         return await to_thread.run_sync(ask, predictors[question.model], question, limiter=turn)
 
-    whole = app.openapi
+    standard_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:
         """The schema, with the names of the models that are here."""
-        schema = whole()
+        schema = standard_openapi()
         schema["components"]["schemas"]["Question"]["properties"]["model"]["enum"] = list(predictors)
         return schema
 
@@ -161,10 +161,10 @@ async def _refused(request: Request, error: Any) -> JSONResponse:
 async def _unexpected(request: Request, error: Any) -> JSONResponse:
     """The first thing that is wrong, and where."""
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"][1:] if part not in ("base64", "rows"))
+    field = ".".join(str(part) for part in first["loc"][1:] if part not in ("base64", "rows"))
     if first["type"].startswith("string_") and "base64" in first["loc"]:
         first["msg"] = f"expected base64 of 28x28 bytes, 1048 characters; got {len(first['input'])} characters"
-    return _problem(422, f"{_shown(place)[1:-1] or 'body'}: {first['msg']}")
+    return _problem(422, f"{_shown(field)[1:-1] or 'body'}: {first['msg']}")
 
 
 async def _unanswered(request: Request, error: Any) -> JSONResponse:

@@ -37,6 +37,7 @@ def _form(value: Any) -> str:
     return "base64" if isinstance(value, str) else "rows"
 
 
+Label = Annotated[int, Field(ge=0, le=9)]
 Image = Annotated[
     Annotated[Base64, Tag("base64")] | Annotated[Rows, Tag("rows")],
     Discriminator(_form),
@@ -50,6 +51,10 @@ class Question(Strict):
     model: str = Field(description="a name from /v1/models", examples=["sum/exact"])
     images: Annotated[list[Image], Field(min_length=1, max_length=LONGEST, fail_fast=True)]
     anchor: Image | None = Field(None, description="for a task with an anchor, and for no other")
+    labels: Annotated[list[Label], Field(min_length=1, max_length=LONGEST, fail_fast=True)] | None = Field(
+        None, description="the digit of each image, where they are known: the answer then has the field truth"
+    )
+    anchor_label: Label | None = Field(None, description="the digit of the anchor; goes with labels")
     explain: bool = Field(
         False,
         description=f"add the fields below from single_answers on; for up to {EXPLAINED} images",
@@ -60,7 +65,7 @@ class Question(Strict):
     def _few_keys(cls, values: Any) -> Any:
         """Each unknown key would be an error of its own, and a body has room for half a million."""
         if isinstance(values, dict) and len(values) > 100:
-            raise PydanticCustomError("keys", "expected up to 4 keys, got {count}", {"count": len(values)})
+            raise PydanticCustomError("keys", "expected up to 6 keys, got {count}", {"count": len(values)})
         return values
 
 
@@ -68,11 +73,14 @@ class Answer(Strict):
     """What a model says. A field is null where the model or the task has no such thing, or nobody asked for it."""
 
     model: str
-    answer: float = Field(description="the digit, the sum (not rounded), the probability of yes")
+    answer: float = Field(description="the class, the count, the quantity (not rounded), the probability of yes")
     certainty: float | None = Field(description="the probability that the model gives to what it answers")
     distribution: list[float] | None = Field(description="of the answers 0, 1, 2 ...")
     interval: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
         description="the lowest and the highest of 90 %: at most 5 % lie below, and as much above"
+    )
+    truth: int | None = Field(
+        description="the right answer, by the task's rule and the labels of the question; yes is 1, no is 0"
     )
     single_answers: list[float] | None = Field(description="the answer to each image alone")
     contributions: list[float] | None = Field(
@@ -96,12 +104,14 @@ class Model(Strict):
     task: str
     question: str
     model: str
+    about: str = Field(description="how it comes to its answer, in words")
     encoder: str
     parameters: int
     anchored: bool = Field(description="whether it takes an anchor")
+    single_image: bool = Field(description="whether it is asked about one image at a time")
     longest: int | None = Field(description="the longest sequence it takes; null is any")
-    kind: Kind = Field(description="what its answer is")
-    distribution: bool
+    kind: Kind = Field(description="what its answer is: no or yes, one of some classes, a count, a quantity")
+    distribution: bool = Field(description="whether an answer has the field of this name, and so below")
     attention: bool
     digit_probabilities: bool
     default: bool = Field(description="true for the one with which the page begins")
@@ -111,8 +121,8 @@ class Digit(Strict):
     """A test image of MNIST."""
 
     image: Base64
-    label: int = Field(ge=0, le=9)
-    index: int = Field(ge=0, description="its place among the test images")
+    label: Label
+    index: int = Field(ge=0, description="its position among the test images")
 
 
 class Dealt(Strict):

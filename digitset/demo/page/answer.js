@@ -13,9 +13,10 @@ export function showAnswer(places, now) {
   const found = now.answers?.task === now.task ? now.answers : null;
   const said = found?.said[one.model];
   const text = invitation(one, filled().length, now.anchor?.pixels);
-  const truth = found?.known ? truthOf(now, found, one) : null;
+  const truth = truthOf(one, said);
   places.answer.replaceChildren(...(text ? [element("p", "invitation", text)] : large(one, said, truth)));
-  places.chart.replaceChildren(...(text || !said || said.refused ? [] : [chartOf(one, said, places.chart.clientWidth)]));
+  const charted = !text && said && !said.refused;
+  places.chart.replaceChildren(...(charted ? [chartOf(one, said, places.chart.clientWidth)] : []));
   places.problem.textContent = now.problem ?? found?.problem ?? "";
   places.problem.hidden = !places.problem.textContent;
   if (!text && said) tell(places.status, sentence(one, said, truth));
@@ -31,9 +32,9 @@ function element(tag, kind, text) {
 function large(one, said, truth) {
   if (!said) return [];
   if (said.refused) return [element("p", "refusal", refusal(one, filled().length))];
-  const parts = [element("p", "large", headline(one, said)), element("p", "detail", detail(one, said))];
+  const parts = [element("p", "large", headline(one, said.answer)), element("p", "detail", detail(one, said))];
   if (truth !== null) {
-    const right = headline(one, said) === truth;
+    const right = headline(one, said.answer) === truth;
     const words = `${right ? "Right" : "Wrong"}: the labels say ${truth.toLowerCase()}.`;
     parts.push(element("p", right ? "truth right" : "truth wrong", words));
   }
@@ -41,24 +42,19 @@ function large(one, said, truth) {
 }
 
 // What the labels of test images say, in the words of `headline`; null where a digit was drawn.
-function truthOf(now, found, one) {
-  const labels = found.keys.map((key) => now.tiles.find((tile) => tile.key === key)?.label ?? null);
-  if (!labels.length || labels.includes(null)) return null;
-  if (one.task === "sum") return String(labels.reduce((sum, label) => sum + label, 0));
-  if (one.task === "contains") return labels.includes(now.anchor.label) ? "Yes" : "No";
-  if (one.task === "classify") return String(labels[found.keys.indexOf(found.keyOfOne)]);
-  return null;
-}
+const truthOf = (one, said) => (said?.truth == null ? null : headline(one, said.truth));
 
 function chartOf(one, said, wide) {
-  if (one.kind === "yes or no") return chance(said.answer, wide, `Probability of yes: ${percent(said.answer)}`);
-  if (said.distribution) return distribution(said.distribution, said.interval, wide, `Distribution: ${detail(one, said)}`);
+  if (one.kind === "binary") return chance(said.answer, wide, `Probability of yes: ${percent(said.answer)}`);
+  const { distribution: chances, interval } = said;
+  if (chances) return distribution(chances, interval, wide, `Distribution: ${detail(one, said)}`);
   return number(said.answer, wide, `The number that the model gives: ${said.answer.toFixed(2)}`);
 }
 
 function sentence(one, said, truth) {
   if (said.refused) return refusal(one, filled().length);
-  return `${title(one.model)}: ${headline(one, said)}. ${detail(one, said)}.${truth === null ? "" : ` The labels say ${truth.toLowerCase()}.`}`;
+  const labels = truth === null ? "" : ` The labels say ${truth.toLowerCase()}.`;
+  return `${title(one.model)}: ${headline(one, said.answer)}. ${detail(one, said)}.${labels}`;
 }
 
 function tell(place, text) {
@@ -84,13 +80,13 @@ export function showModels(fieldset, now) {
   for (const one of modelsOfTask()) {
     const card = fieldset.querySelector(`[value="${CSS.escape(one.name)}"]`).parentElement;
     const said = found?.said[one.model];
-    const truth = found?.known && said && !said.refused ? truthOf(now, found, one) : null;
+    const truth = truthOf(one, said);
     let note = card.querySelector(".note");
     if (!note) card.append((note = element("span", "note", "")));
     note.textContent = brief(one, said);
     note.classList.toggle("none", !said || Boolean(said.refused));
-    note.classList.toggle("right", truth !== null && headline(one, said) === truth);
-    note.classList.toggle("wrong", truth !== null && headline(one, said) !== truth);
+    note.classList.toggle("right", truth !== null && headline(one, said.answer) === truth);
+    note.classList.toggle("wrong", truth !== null && headline(one, said.answer) !== truth);
   }
 }
 
@@ -102,7 +98,10 @@ export function choices(fieldset, values, now, how) {
     for (const old of fieldset.querySelectorAll("label")) old.remove();
     for (const value of values) fieldset.append(choice(value, how));
   }
-  for (const value of values) fieldset.querySelector(`[value="${CSS.escape(how.value(value))}"]`).checked = how.chosen(value, now);
+  for (const value of values) {
+    const input = fieldset.querySelector(`[value="${CSS.escape(how.value(value))}"]`);
+    input.checked = how.chosen(value, now);
+  }
 }
 
 function choice(value, how) {

@@ -33,12 +33,19 @@ export async function normalise(picture) {
   return bytes(image);
 }
 
-export function predict(model, images, anchor, explain) {
-  const question = { model, images: images.map(base64), explain };
-  if (anchor) question.anchor = base64(anchor);
+// Tiles of a sequence and one as the anchor, or null. Where the digits of all are known, the answer says what is right.
+export function predict(model, tiles, anchor, explain) {
+  const question = { model, images: tiles.map((tile) => base64(tile.pixels)), explain };
+  if (anchor) question.anchor = base64(anchor.pixels);
+  if (tiles.every(known) && (!anchor || known(anchor))) {
+    question.labels = tiles.map((tile) => tile.label);
+    if (anchor) question.anchor_label = anchor.label;
+  }
   const headers = { "content-type": "application/json" };
   return call("/v1/predict", { method: "POST", headers, body: JSON.stringify(question) });
 }
+
+const known = (tile) => tile.label !== null;
 
 const written = new WeakMap();
 

@@ -22,52 +22,47 @@ export async function ask() {
   }
 }
 
-// {keys, chosen, task, model, said: {model: answer}, problem}; `keys` are those of the tiles that were asked about.
+// {keys, task, model, said: {model: answer}, problem}; `keys` are those of the tiles that were asked about.
 async function askOnce() {
   const { task, anchor, chosen } = get();
   const tiles = filled();
-  const found = { task, model: model().model, keys: tiles.map((one) => one.key), said: {}, problem: null, seconds: 0 };
-  found.known = tiles.every((one) => one.label !== null) && (!anchored() || anchor?.label != null);
-  if (!tiles.length || (anchored() && !anchor?.pixels)) return found;
+  const answers = { task, model: model().model, keys: tiles.map((one) => one.key), said: {}, problem: null };
+  if (!tiles.length || (anchored() && !anchor?.pixels)) return answers;
   try {
-    const start = performance.now();
-    await Promise.all(modelsOfTask().map((one) => askModel(one, tiles, anchor, chosen, found)));
-    found.milliseconds = performance.now() - start;
+    await Promise.all(
+      modelsOfTask().map(async (one) => {
+        const explain = one.model === answers.model && tiles.length <= MOST_EXPLAINED;
+        answers.said[one.model] = await askModel(one, tiles, anchor, chosen, explain);
+      }),
+    );
   } catch (error) {
-    found.problem = error.message;
+    answers.problem = error.message;
   }
-  return found;
+  return answers;
 }
 
-async function askModel(one, tiles, anchor, chosen, found) {
-  if (one.longest === 1) {
-    found.said[one.model] = await askEach(one, tiles, chosen);
-    found.keyOfOne = found.said[one.model].key;
-  } else if (one.longest !== null && tiles.length > one.longest) {
-    found.said[one.model] = { refused: one.longest };
-  } else {
-    const explain = one.model === found.model && tiles.length <= MOST_EXPLAINED;
-    const images = tiles.map((tile) => tile.pixels);
-    found.said[one.model] = await predict(one.name, images, one.anchored ? anchor.pixels : null, explain);
-  }
+async function askModel(one, tiles, anchor, chosen, explain) {
+  if (one.single_image) return askEach(one, tiles, chosen);
+  if (one.longest !== null && tiles.length > one.longest) return { refused: one.longest };
+  return predict(one.name, tiles, one.anchored ? anchor : null, explain);
 }
 
-const known = new Map();
+const alone = new Map();
 
 // A task about one image is asked for each; the answer shown is that for the chosen tile, or the last.
 async function askEach(one, tiles, chosen) {
   const answers = await Promise.all(tiles.map((tile) => askAlone(one, tile)));
   const asked = find(chosen);
   const shown = asked?.pixels && tiles.includes(asked) ? asked : tiles.at(-1);
-  const readings = answers.map((answer) => answer.answer);
-  return { ...answers[tiles.indexOf(shown)], readings, contributions: null, key: shown.key };
+  const single_answers = answers.map((answer) => answer.answer);
+  return { ...answers[tiles.indexOf(shown)], single_answers, contributions: null };
 }
 
 async function askAlone(one, tile) {
-  const name = `${one.name} ${base64(tile.pixels)}`;
-  if (!known.has(name)) {
-    if (known.size > 1000) known.clear();
-    known.set(name, await predict(one.name, [tile.pixels], null, false));
+  const name = `${one.name} ${tile.label} ${base64(tile.pixels)}`;
+  if (!alone.has(name)) {
+    if (alone.size > 1000) alone.clear();
+    alone.set(name, await predict(one.name, [tile], null, false));
   }
-  return known.get(name);
+  return alone.get(name);
 }

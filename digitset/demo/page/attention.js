@@ -1,7 +1,7 @@
 // Attention as lines: from the anchor to the tiles, or from the tile that is pointed at to all of them.
 
 import { choices } from "./answer.js";
-import { set } from "./state.js";
+import { model, set } from "./state.js";
 import { elementOf, weightsOf } from "./tiles.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -12,7 +12,7 @@ const GUTTER = 7; // pixels from a tile to the middle of the gap before it
 export function showAttention(svg, now) {
   const stage = svg.parentElement;
   const flow = flowOf(now);
-  stage.classList.toggle("attends", Boolean(attends(now)));
+  stage.classList.toggle("attends", Boolean(needsRoom(now)));
   svg.replaceChildren();
   if (!flow) return;
   const origin = stage.getBoundingClientRect();
@@ -28,7 +28,11 @@ export function showAttention(svg, now) {
 
 const saidNow = (now) => (now.answers?.task === now.task ? now.answers.said[now.answers.model] : null);
 
-const attends = (now) => saidNow(now)?.attention;
+// For lines above the tiles, or the choice of a head.
+function needsRoom(now) {
+  const { attention, pairwise } = saidNow(now) ?? {};
+  return attention && (model().anchored || pairwise || attention.length > 1);
+}
 
 // {from, keys, weights}, or null where there is nothing to show.
 function flowOf(now) {
@@ -67,7 +71,8 @@ function number(at, weight, to) {
 function route(start, below, first, at, to) {
   const aside = at.x - to.width / 2 - GUTTER;
   const above = below.y < first;
-  if (Math.abs(at.y - (above ? first : start.y)) < to.height / 2) return above ? fall(below, at) : arch(start, at.x, at.y);
+  const sameRow = Math.abs(at.y - (above ? first : start.y)) < to.height / 2;
+  if (sameRow) return above ? fall(below, at) : arch(start, at.x, at.y);
   const middle = at.y + to.height / 2;
   const way = above ? fall(below, { x: aside, y: first }) : arch(start, aside, start.y);
   return `${way}V${middle + (middle > start.y ? -10 : 10)}Q${aside} ${middle} ${aside + GUTTER} ${middle}`;
@@ -87,7 +92,7 @@ const loop = ({ x, y }) => `M${x - 9} ${y}C${x - 22} ${y - 26} ${x + 22} ${y - 2
 
 // One head, or the mean of them all.
 export function showHeads(fieldset, now) {
-  const heads = attends(now)?.length ?? 0;
+  const heads = saidNow(now)?.attention?.length ?? 0;
   fieldset.hidden = heads < 2;
   if (heads < 2) return;
   const values = ["mean", ...Array.from({ length: heads }, (_, head) => head)];

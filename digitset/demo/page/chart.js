@@ -38,8 +38,8 @@ export function distribution(chances, interval, wide, label) {
     const within = interval ? value >= interval[0] && value <= interval[1] : value === best;
     const kind = value === best ? "best" : within ? "within" : "without";
     const width = Math.min(26, step * 0.75);
-    const place = { x: (value - low + 0.5) * step - width / 2, y: HIGH - height + 2, width, height, rx: Math.min(2, width / 6) };
-    svg.append(make("rect", { ...place, class: kind }));
+    const [x, y, rx] = [(value - low + 0.5) * step - width / 2, HIGH - height + 2, Math.min(2, width / 6)];
+    svg.append(make("rect", { x, y, width, height, rx, class: kind }));
   }
   const middle = (value) => (value - low + 0.5) * step;
   const every = Math.ceil((9 * String(high).length + 8) / step); // as many as have room
@@ -85,8 +85,8 @@ export function number(value, wide, label) {
   return svg;
 }
 
-// The ten probabilities of one image.
-export function posterior(chances, label) {
+// The ten probabilities of one image's digit.
+export function digits(chances, label) {
   const svg = make("svg", { viewBox: "0 0 200 54", role: "img", "aria-label": label });
   const best = chances.indexOf(Math.max(...chances));
   chances.forEach((chance, digit) => {

@@ -17,8 +17,8 @@ function surface(side) {
 const fine = surface(SIDE * FINE);
 const small = surface(SIDE);
 
-// As MNIST was made: the digit's box is scaled to 20 pixels, and its centre of mass put in the middle. Strokes are scaled
-// by their middle line and drawn with one pen, so that small writing is not thick.
+// As MNIST was made: the digit's box is scaled to 20 pixels, and its centre of mass put in the middle. Strokes are
+// scaled by their middle line and drawn with one pen, so that small writing is not thick.
 export function read(strokes) {
   const points = strokes.flat();
   const xs = points.map((point) => point.x);

@@ -1,10 +1,10 @@
 // The tile that is looked at: what the model gets of it, what it makes of it, and what can be done with it.
 
-import { posterior } from "./chart.js";
+import { digits } from "./chart.js";
 import { grey } from "./ink.js";
 import { clear, filled, find, get, makeAnchor, model, move, remove } from "./state.js";
 import { about } from "./tiles.js";
-import { percent } from "./words.js";
+import { capital, percent } from "./words.js";
 
 const ACTIONS = [
   ["earlier", "← Earlier", (key) => move(key, at(key) - 1)],
@@ -18,7 +18,8 @@ const at = (key) => get().tiles.findIndex((one) => one.key === key);
 
 export function prepare(section) {
   section.innerHTML = `
-    <canvas class="seen" width="28" height="28" role="img" aria-label="The image that the model gets, 28 by 28"></canvas>
+    <canvas class="seen" width="28" height="28" role="img" aria-label="The image that the model gets, 28 by 28">
+    </canvas>
     <div class="says"><p class="who"></p><p class="what"></p></div><div class="chances"></div>
     <div class="tools" role="group" aria-label="The chosen digit"></div>`;
   for (const [name, text, action] of ACTIONS) {
@@ -38,8 +39,9 @@ export function showLooked(section, now) {
   const isAnchor = tile?.key === now.anchor?.key;
   const said = some ? about(tile.key, now) : {};
   section.querySelector(".who").textContent = some ? nameOf(tile, isAnchor) : "No tile is chosen";
-  section.querySelector(".what").textContent = some ? words(said, isAnchor) : "Choose one to see what the model gets of it.";
-  const bars = said.posterior ? [posterior(said.posterior, "The probability of each digit")] : [];
+  const advice = "Choose one to see what the model gets of it.";
+  section.querySelector(".what").textContent = some ? words(said, isAnchor) : advice;
+  const bars = said.digits ? [digits(said.digits, "The probability of each digit")] : [];
   section.querySelector(".chances").replaceChildren(...bars);
   section.classList.toggle("other", some && tile.key !== now.chosen); // what can be done is for the chosen one only
   enable(section, find(now.chosen));
@@ -51,13 +53,9 @@ function nameOf(tile, isAnchor) {
 }
 
 function words(said, isAnchor) {
-  const one = model();
-  if (isAnchor) return "This is what the model gets of it.";
-  const parts = [];
-  if (said.reading === undefined) return "This is what the model gets of it.";
-  if (one.kind === "yes or no") parts.push(`Alone: ${percent(said.value)} that it is the anchor’s digit.`);
-  else parts.push(one.kind === "quantity" ? `Alone it is read as ${said.value.toFixed(one.distribution ? 0 : 2)}.` : `Read as ${said.reading}.`);
-  if (said.adds) parts.push(one.kind === "yes or no" ? `Its effect on the answer: ${said.adds.replace("no effect", "none")}.` : `Here it ${said.adds}.`);
+  if (isAnchor || said.reading === undefined) return "This is what the model gets of it.";
+  const parts = [`${capital(said.alone)}.`];
+  if (said.effect) parts.push(`${said.effect}.`);
   if (said.attention !== null) parts.push(`Attention ${percent(said.attention)}.`);
   return parts.join(" ");
 }

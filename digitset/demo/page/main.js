@@ -6,9 +6,10 @@ import { ask } from "./ask.js";
 import { showAttention, showHeads } from "./attention.js";
 import { prepare, showLooked } from "./looked.js";
 import { listenToKeys } from "./keys.js";
-import { add, canUndo, deal, filled, get, listen, model, remember, replace, set, setTiles, tile, undo } from "./state.js";
+import { add, canUndo, deal, filled, get, listen, model, remember } from "./state.js";
+import { replace, set, setTiles, tile, undo } from "./state.js";
 import { showAnchor, showTiles } from "./tiles.js";
-import { about, title } from "./words.js";
+import { title } from "./words.js";
 
 const MOST = 60; // tiles
 const place = (name) => document.getElementById(name);
@@ -17,7 +18,7 @@ const places = { answer: place("answer"), chart: place("chart"), status: place("
 function show(now) {
   const one = model();
   place("question").textContent = one.question.replace("'", "’");
-  place("about").textContent = about(one);
+  place("about").textContent = one.about;
   choices(place("tasks"), [...new Set(now.models.map((each) => each.task))], now, {
     name: "task",
     chosen: (task) => task === now.task,
@@ -38,7 +39,7 @@ function show(now) {
 // Answers are asked for anew when what they are about changes.
 function askIfChanged(now, before) {
   const watched = ["tiles", "anchor", "task", "choice"];
-  const one = now.models.find((each) => each.task === now.task && each.longest === 1);
+  const one = now.models.find((each) => each.task === now.task && each.single_image);
   if (one) watched.push("chosen");
   if (watched.some((name) => now[name] !== before[name])) ask();
 }

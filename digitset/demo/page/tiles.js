@@ -4,7 +4,7 @@ import { letDraw } from "./drawing.js";
 import { grey, paint } from "./ink.js";
 import { letDrag } from "./order.js";
 import { get, model, set } from "./state.js";
-import { contribution, percent, reading } from "./words.js";
+import { alone, contribution, effect, percent, reading } from "./words.js";
 
 const MANY = 12;
 const elements = new Map();
@@ -88,22 +88,23 @@ function showTile(item, tile, now) {
   item.style.setProperty("--heat", said.heat ?? 0);
 }
 
-// What is known of one tile: {reading, adds, attention, heat, value}, of the answers that are there.
+// What is known of one tile: {reading, alone, adds, effect, attention, heat, digits}, of the answers that are there.
 export function about(key, now) {
   const { answers } = now;
   const said = answers?.said[answers.model];
   const place = answers?.keys.indexOf(key) ?? -1;
   const one = now.models.find((each) => each.task === answers?.task && each.model === answers?.model);
-  if (place < 0 || !said?.readings || now.task !== answers.task) return {};
+  if (place < 0 || !said?.single_answers || now.task !== answers.task) return {};
   const weights = said.attention && weightsOf(said.attention, now.head);
+  const added = said.contributions?.[place];
   return {
-    place,
-    value: said.readings[place],
-    reading: reading(one, said.readings[place]),
-    adds: said.contributions ? contribution(one, said.contributions[place]) : null,
+    reading: reading(one, said.single_answers[place]),
+    alone: alone(one, said.single_answers[place]),
+    adds: added === undefined ? null : contribution(one, said.answer, added),
+    effect: added === undefined ? null : effect(one, said.answer, added),
     attention: weights ? weights[place] : null,
     heat: weights ? weights[place] / Math.max(...weights) : 0,
-    posterior: said.posteriors?.[place] ?? null,
+    digits: said.digit_probabilities?.[place] ?? null,
   };
 }
 
@@ -118,7 +119,7 @@ function labelOf(tile, place, filled, now) {
   const said = about(tile.key, now);
   const parts = [`Digit ${place + 1} of ${filled}`];
   if (tile.label !== null) parts.push(`a test image of ${tile.label}`);
-  if (said.reading) parts.push(`read as ${said.reading}`);
+  if (said.reading) parts.push(said.alone);
   if (said.adds) parts.push(said.adds);
   if (said.attention != null) parts.push(`attention ${percent(said.attention)}`);
   return parts.join(", ");

@@ -1,4 +1,4 @@
-"""A server of the demo with small untrained networks, as a process of its own: `python tests/demo_server.py PORT`."""
+"""A server of the demo, with small untrained networks of every task: `python tests/demo_server.py PORT`."""
 
 import contextlib
 import os
@@ -6,7 +6,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-MODELS = ("sum/exact", "sum/transformer", "sum/mlp", "contains/transformer", "contains/exact", "classify/mlp")
+MODELS = (
+    *("sum/exact", "sum/transformer", "sum/mlp", "contains/transformer", "contains/exact", "classify/mlp"),
+    *(
+        "bags/attention_pool",
+        "bags/exact",
+        "distinct/exact",
+        "distinct/deepsets",
+        "maximum/exact",
+        "maximum/transformer",
+    ),
+)
 
 
 @contextlib.contextmanager
@@ -35,15 +45,15 @@ def predictors() -> dict:
     import torch
 
     from digitset.inference.predictor import Predictor
-    from digitset.network import build
+    from digitset.network import Experiment
     from digitset.run import Run
 
-    found = {}
+    predictors = {}
     for name in MODELS:
         task, model = name.split("/")
         run = Run(task=task, model=model, encoder="lenet")
-        found[name] = Predictor(run, build(run), torch.device("cpu"))
-    return found
+        predictors[name] = Predictor(run, Experiment.of(run).build(), torch.device("cpu"))
+    return predictors
 
 
 if __name__ == "__main__":

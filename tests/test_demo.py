@@ -26,7 +26,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
-from digitset import InputError, Predictor
+from digitset import InputError, Predictor, registry
 from digitset.data.mnist import Splits
 from digitset.demo import serve
 from digitset.demo.app import create_app
@@ -43,8 +43,8 @@ def predictors() -> dict[str, Predictor]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with demo_server.running() as found:
-        yield found
+    with demo_server.running() as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +65,20 @@ def test_lists_its_models(service: httpx.Client, predictors: dict[str, Predictor
         "sum/mlp": 10,
         "classify/mlp": 1,
     }
-    assert [models[name]["kind"] for name in ("sum/mlp", "contains/exact", "classify/mlp")] == [
-        "quantity",
-        "yes or no",
-        "digit",
-    ]
+    kinds = {model["task"]: model["kind"] for model in models.values()}
+    assert kinds == {
+        "bags": "binary",
+        "classify": "classes",
+        "contains": "binary",
+        "distinct": "count",
+        "maximum": "classes",
+        "sum": "quantity",
+    }
+    assert sorted(kinds) == list(registry.names("tasks")), "a task without a model in tests/demo_server.py"
+    assert {model["task"] for model in models.values() if model["anchored"]} == {"contains"}
+    assert {model["task"] for model in models.values() if model["single_image"]} == {"classify"}
     for name, predictor in predictors.items():
+        assert re.fullmatch(r"[A-Z][^()_`]+\. (.*\. )?It learned from .*\.", models[name]["about"])
         assert models[name]["parameters"] == predictor.network.parameter_count()
         assert models[name]["question"] == predictor.task.question
 
@@ -80,27 +88,50 @@ def test_answers_are_those_of_the_library(
     service: httpx.Client, predictors: dict[str, Predictor], mnist: Splits, name: str
 ) -> None:
     predictor = predictors[name]
-    images = mnist.test.images[: 1 if name == "classify/mlp" else 5].numpy()
+    images = mnist.test.images[: 1 if predictor.task.single_image else 5].numpy()
     anchor = mnist.test.images[20].numpy() if predictor.task.anchored else None
     question = {"model": name, "images": [written(image) for image in images], "explain": True}
     question |= {} if anchor is None else {"anchor": anchor.tolist()}
-    said = service.post("/v1/predict", json=question).raise_for_status().json()
-    found = explain(predictor, images, anchor)
-    for field, value in said.items():
-        if field not in ("model", "seconds", "contributions"):
-            wanted = getattr(found, field)
-            assert (value is None) == (wanted is None), field
+    explained = service.post("/v1/predict", json=question).raise_for_status().json()
+    explanation = explain(predictor, images, anchor)
+    for field, value in explained.items():
+        if field not in ("model", "truth", "seconds", "contributions"):
+            expected = getattr(explanation, field)
+            assert (value is None) == (expected is None), field
             if value is not None:
-                np.testing.assert_allclose(value, np.asarray(wanted), rtol=1e-4, atol=1e-5, err_msg=field)
+                np.testing.assert_allclose(value, np.asarray(expected), rtol=1e-4, atol=1e-5, err_msg=field)
     if len(images) > 1:
-        np.testing.assert_allclose(said["contributions"], found.contributions, rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(explained["contributions"], explanation.contributions, rtol=1e-3, atol=1e-4)
     else:
-        assert said["contributions"] is None
+        assert explained["contributions"] is None
+    answers = predictor.predict([images], None if anchor is None else anchor[None])
+    np.testing.assert_allclose(explained["answer"], answers[0], rtol=1e-4, atol=1e-5)
     rows = question | {"images": images.tolist(), "explain": False}
     plain = service.post("/v1/predict", json=rows).raise_for_status().json()
     for field in ("answer", "certainty", "interval", "distribution"):
-        assert plain[field] == (pytest.approx(said[field], rel=1e-4, abs=1e-6) if said[field] is not None else None)
-    assert plain["readings"] is plain["attention"] is plain["posteriors"] is None
+        value = explained[field]
+        assert plain[field] == (None if value is None else pytest.approx(value, rel=1e-4, abs=1e-6))
+    assert plain["truth"] is plain["single_answers"] is plain["attention"] is plain["digit_probabilities"] is None
+
+
+TRUTHS = {"bags": 1, "contains": 0, "distinct": 3, "maximum": 9, "sum": 25}  # of 3 9 9 4, with a 7 as the anchor
+
+
+@pytest.mark.parametrize("name", demo_server.MODELS)
+def test_labels_give_the_truth(service: httpx.Client, predictors: dict[str, Predictor], name: str) -> None:
+    task, changes = predictors[name].task, {}
+    if task.anchored:
+        changes = {"anchor": IMAGE, "anchor_label": 7}
+    if task.single_image:
+        truths = [ask(service, model=name, images=[IMAGE], labels=[digit])["truth"] for digit in range(10)]
+        assert truths == list(range(10))
+    else:
+        asked = question(model=name, images=[IMAGE] * 4, labels=[3, 9, 9, 4], **changes)
+        assert ask(service, **asked)["truth"] == TRUTHS[task.name]
+        if task.anchored:
+            assert ask(service, **asked | {"anchor_label": 4})["truth"] == 1
+    unlabelled = {"model": name, "images": [IMAGE]} | {key: value for key, value in changes.items() if key == "anchor"}
+    assert ask(service, **unlabelled)["truth"] is None
 
 
 def test_deals_test_images(service: httpx.Client, mnist: Splits) -> None:
@@ -125,8 +156,8 @@ def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predi
     Image.fromarray(paper.astype(np.uint8)).save(stream, "PNG")
     headers = {"content-type": "image/png"}
     response = service.post("/v1/normalise", content=stream.getvalue(), headers=headers).raise_for_status()
-    found = np.frombuffer(base64.b64decode(response.json()["image"]), np.uint8)
-    assert np.corrcoef(found, image.ravel())[0, 1] > 0.8
+    normalised = np.frombuffer(base64.b64decode(response.json()["image"]), np.uint8)
+    assert np.corrcoef(normalised, image.ravel())[0, 1] > 0.8
     for body, message in ((b"", "empty"), (b"GIF89a", "picture"), (stream.getvalue()[:200], "picture: damaged")):
         refused = service.post("/v1/normalise", content=body, headers=headers)
         assert refused.status_code == 422
@@ -136,6 +167,10 @@ def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predi
 
 def question(**changes: object) -> dict:
     return {"model": "sum/exact", "images": [written(np.zeros((28, 28), np.uint8))], **changes}
+
+
+def ask(service: httpx.Client, **changes: object) -> dict:
+    return service.post("/v1/predict", json=question(**changes)).raise_for_status().json()
 
 
 IMAGE = [[0] * 28] * 28
@@ -163,6 +198,19 @@ BAD = [
     (json.dumps(question(model="contains/exact")).encode(), "expects anchors"),
     (json.dumps(question(model="sum/mlp", images=[IMAGE] * 11)).encode(), "at most 10 images"),
     (json.dumps(question(model="classify/mlp", images=[IMAGE] * 2)).encode(), "about one image, got 2"),
+    (json.dumps(question(labels=[10])).encode(), "labels.0: Input should be less than or equal to 9"),
+    (json.dumps(question(labels=[1, 2])).encode(), "labels: expected one for each of 1 images, got 2"),
+    (json.dumps(question(labels=[])).encode(), "labels: List should have at least 1 item"),
+    (json.dumps(question(labels=["1"])).encode(), "labels.0: Input should be a valid integer"),
+    (json.dumps(question(labels=[1], anchor_label=1)).encode(), "anchor_label: task 'sum' takes no anchors"),
+    (
+        json.dumps(question(model="contains/exact", anchor=IMAGE, labels=[1])).encode(),
+        "anchor_label: task 'contains' needs it beside 'labels'",
+    ),
+    (
+        json.dumps(question(model="contains/exact", anchor=IMAGE, anchor_label=1)).encode(),
+        "labels: expected one for each of 1 images, got 0",
+    ),
     (json.dumps(question(explian=True)).encode(), "explian: Extra inputs are not permitted"),
     (json.dumps(question(explain="yes")).encode(), "valid boolean"),
 ]
@@ -247,6 +295,7 @@ def test_hostile_bodies_take_bounded_memory(server: Server, service: httpx.Clien
         b"{" + b",".join(b'"%x":1' % key for key in range(size // 12)) + b"}",
         b'{"model":"' + b"a" * size + b'","images":[]}',
         b'{"model":"sum/exact","images":' + b"[" * size,
+        b'{"model":"sum/exact","images":[""],"labels":[' + b"1," * (size // 2 - 40) + b"1]}",
     ]
     for body in hostile:
         response = service.post("/v1/predict", content=body, headers={"content-type": "application/json"})
@@ -281,7 +330,7 @@ ALWAYS_RIGHT = ("/v1/models", "/v1/normalise")  # to the eyes of a schema: no in
 def test_does_what_its_schema_says(server: Server, examples: int) -> None:
     """What the schema allows and what it does not, made up by Schemathesis: no 5xx, no answer but what it describes."""
     schema = schemathesis.openapi.from_url(f"{server[0]}/v1/openapi.json")
-    found = []
+    paths = []
     for operation in (result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)):
         for mode in GenerationMode:
             if mode is GenerationMode.NEGATIVE and operation.path in ALWAYS_RIGHT:
@@ -293,8 +342,8 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
                 case.call_and_validate(checks=CHECKED)
 
             holds()
-            found.append(operation.path)
-    assert sorted(set(found)) == ["/v1/digits", "/v1/models", "/v1/normalise", "/v1/predict"]
+            paths.append(operation.path)
+    assert sorted(set(paths)) == ["/v1/digits", "/v1/models", "/v1/normalise", "/v1/predict"]
 
 
 async def callers(address: str, asked: list[dict], answers: np.ndarray, seconds: float) -> list[int]:
@@ -304,10 +353,10 @@ async def callers(address: str, asked: list[dict], answers: np.ndarray, seconds:
         end, draw, count = time.monotonic() + seconds, random.Random(seed), 0
         async with httpx.AsyncClient(base_url=address, timeout=60) as client:
             while time.monotonic() < end:
-                place = draw.randrange(len(asked))
-                response = await client.post("/v1/predict", json=asked[place])
+                index = draw.randrange(len(asked))
+                response = await client.post("/v1/predict", json=asked[index])
                 assert response.status_code == 200, response.text
-                assert response.json()["answer"] == pytest.approx(float(answers[place]), rel=1e-3, abs=1e-3)
+                assert response.json()["answer"] == pytest.approx(float(answers[index]), rel=1e-3, abs=1e-3)
                 count += 1
         return count
 

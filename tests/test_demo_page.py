@@ -4,16 +4,19 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import demo_server
 import httpx
 import numpy as np
 import pytest
+import torch
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, Route, sync_playwright
 
 import digitset
+from digitset import registry
+from digitset.tasks import Kind, Task, load_task
 
 PAGE = Path(digitset.__file__).parent / "demo/page"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -24,8 +27,8 @@ ONE = ((0.5, 0.25), (0.5, 0.75))
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with demo_server.running() as (found, _):
-        yield found
+    with demo_server.running() as (address, _):
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +37,11 @@ def browser() -> Iterator[Browser]:
         yield play.chromium.launch(executable_path=CHROMIUM, args=["--headless", "--no-sandbox"])
 
 
-def opened(browser: Browser, address: str, **context: Any) -> Iterator[Page]:
-    """The page, once it has answered. At its end: no error on its console, and no request but to the service."""
+def opened(browser: Browser, address: str, renamed: bool = False, **context: Any) -> Iterator[Page]:
+    """The page, once it has answered. At its end: no error on its console, and no request but to the service.
+
+    `renamed` tells the page other names of all tasks, which it cannot know.
+    """
     page = browser.new_context(**context).new_page()
     page.set_default_timeout(15_000)
     errors: list[str] = []
@@ -43,6 +49,9 @@ def opened(browser: Browser, address: str, **context: Any) -> Iterator[Page]:
     page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
+    if renamed:
+        page.route("**/v1/models", rename_tasks)
+    page.add_init_script(COUNT_REQUESTS)
     page.goto(address)
     page.wait_for_selector(".large")
     yield page
@@ -51,6 +60,15 @@ def opened(browser: Browser, address: str, **context: Any) -> Iterator[Page]:
     assert [error for error in errors if "422" not in error] == []
     assert requests
     assert [url for url in requests if not url.startswith((address, "data:"))] == []
+
+
+def rename_tasks(route: Route) -> None:
+    models = route.fetch().json()
+    route.fulfill(json=[model | {"task": other_name(model["task"])} for model in models])
+
+
+def other_name(task: str) -> str:
+    return f"a_new_{task[::-1]}"
 
 
 @pytest.fixture
@@ -69,14 +87,30 @@ def state(page: Page, expression: str) -> Any:
     return page.evaluate(f"async () => {{ const now = (await import('/page/state.js')).get(); return {expression}; }}")
 
 
+COUNT_REQUESTS = """
+    window.requests = 0;
+    const fetchUncounted = window.fetch;
+    window.fetch = async (...given) => {
+        window.requests += 1;
+        try {
+            return await fetchUncounted(...given);
+        } finally {
+            setTimeout(() => (window.requests -= 1), 50);
+        }
+    };
+"""
+
+
 def settled(page: Page) -> None:
-    """Waits until the answer is about the digits that are there."""
-    page.wait_for_function(
-        """async () => {
-            const { get, filled, model } = await import('/page/state.js');
+    """Waits until nothing is asked any more, and the answer is about the digits that are there."""
+    page.evaluate("async () => { window.page = await import('/page/state.js'); window.before = null; }")
+    page.wait_for_function(  # a function that is async would be taken for true at once
+        """() => {
+            const { get, filled, model } = window.page;
             const { answers, task, tiles, anchor } = get();
             const now = JSON.stringify([task, model().model, tiles.map((one) => one.key), anchor.key]);
-            const same = window.before === now && answers?.task === task && answers.model === model().model &&
+            const same = !window.requests && window.before === now && answers?.task === task &&
+                answers.model === model().model &&
                 JSON.stringify(answers.keys) === JSON.stringify(filled().map((one) => one.key));
             window.before = now;
             return same;
@@ -106,11 +140,11 @@ def switch(page: Page, name: str) -> None:
 def draw(page: Page, pad: Locator, points: tuple[tuple[float, float], ...]) -> None:
     box = pad.bounding_box()
     assert box
-    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
-    page.mouse.move(*places[0])
+    positions = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*positions[0])
     page.mouse.down()
-    for place in places[1:]:
-        page.mouse.move(*place, steps=8)
+    for position in positions[1:]:
+        page.mouse.move(*position, steps=8)
     page.mouse.up()
     settled(page)
 
@@ -191,7 +225,7 @@ def test_attention_is_drawn_from_anchor_and_among_tiles(page: Page) -> None:
 def test_tiles_are_moved_by_hand(page: Page) -> None:
     first = labels(page)
     keys = state(page, "now.tiles.map((one) => one.key)")
-    start, end = (tiles(page).nth(place).locator(".caption").bounding_box() for place in (0, 2))
+    start, end = (tiles(page).nth(index).locator(".caption").bounding_box() for index in (0, 2))
     assert start
     assert end
     page.mouse.move(start["x"] + 20, start["y"] + 20)
@@ -258,9 +292,9 @@ def test_pictures_are_read(page: Page, tmp_path: Path, mnist: Any) -> None:
 def touch(page: Page, box: Any, points: tuple[tuple[float, float], ...]) -> None:
     """A finger that comes down at the first point and goes to the others."""
     session = page.context.new_cdp_session(page)
-    for place, (x, y) in enumerate(points):
+    for index, (x, y) in enumerate(points):
         at = [{"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}]
-        kind = "touchMove" if place else "touchStart"
+        kind = "touchMove" if index else "touchStart"
         session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
@@ -282,9 +316,10 @@ def test_fits_a_phone_in_the_dark(phone: Page) -> None:
     assert phone.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 20, 18)"
     for count in (5, 30):
         do(phone, f"Deal {count}")
-        for task in ("contains", "classify", "sum"):
+        for task in registry.names("tasks"):
             switch(phone, task)
             assert phone.evaluate("document.documentElement.scrollWidth") <= 390
+    switch(phone, "sum")
     pad = phone.locator(".tiles .blank .pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
@@ -299,8 +334,143 @@ def test_fits_a_phone_in_the_dark(phone: Page) -> None:
         assert size["height"] >= 36
 
 
+NUMBER, DECIMAL, CHANCE = r"\u2212?\d+", r"\u2212?\d+(\.\d\d)?", r"(over |under )?[\d.]+ %"
+HEADLINE = {"binary": "Yes|No", "classes": r"\d+", "count": r"\d+", "quantity": NUMBER}
+READING = {"binary": "yes|no", "classes": r"\d+", "count": r"alone \d+", "quantity": NUMBER}
+ADDS = {
+    "binary": r"no effect|[+\u2212]\d+ %",
+    "classes": r"no effect|else \d+",
+    "count": r"(adds|takes) \d+",
+    "quantity": r"(adds|takes) \d+(\.\d)?",
+}
+ALONE = {
+    "binary": f"Alone: {CHANCE} yes.",
+    "classes": r"Alone: \d+.",
+    "count": r"Alone: \d+.",
+    "quantity": f"Alone: {DECIMAL}.",
+}
+EFFECT = {
+    "binary": r"(It has no effect on the answer|Its effect on the answer: [+\u2212]\d+ %).",
+    "classes": r"(It has no effect on the answer|Without it the answer is \d+).",
+    "count": r"Here it (adds|takes) \d+.",
+    "quantity": r"Here it (adds|takes) \d+(\.\d)?.",
+}
+CARD = {"binary": f"(Yes|No), {CHANCE}", "classes": r"\d+", "count": r"\d+", "quantity": DECIMAL}
+CHART = {
+    "binary": f"Probability of yes: {CHANCE}",
+    "classes": f"Distribution: {CHANCE} certain",
+    "count": f"Distribution: {CHANCE} certain",
+    "quantity": f"(Distribution: {CHANCE} certain; 90 % interval .*|The number that the model gives: .*)",
+}
+
+
+def truth(page: Page, task: Task) -> str:
+    """The right answer about the digits that the page holds, by the task's rule."""
+    digits = torch.tensor([labels(page)[:1] if task.single_image else labels(page)])
+    anchor = torch.tensor([state(page, "now.anchor.label")]) if task.anchored else None
+    answer = int(task.target(digits, torch.ones_like(digits, dtype=torch.bool), anchor))
+    return ("no", "yes")[answer] if task.kind == "binary" else str(answer)
+
+
+def check_words(page: Page, task: Task) -> None:
+    """All words about an answer are those for an answer of this kind."""
+    kind = task.kind
+    headline = page.locator(".large").inner_text()
+    assert re.fullmatch(HEADLINE[kind], headline)
+    right = truth(page, task)
+    judged = "Right" if headline.lower() == right else "Wrong"
+    assert page.locator(".truth").inner_text() == f"{judged}: the labels say {right}."
+    for reading in page.locator(".tiles .tile:not(.blank) .reading").all_inner_texts():
+        assert re.fullmatch(r"\d" if task.single_image else READING[kind], reading)
+    for adds in page.locator(".tiles .tile:not(.blank) .adds").all_inner_texts():
+        assert re.fullmatch("" if task.single_image else ADDS[kind], adds)
+    alone = r"Read as \d." if task.single_image else f"{ALONE[kind]} {EFFECT[kind]}( Attention {CHANCE}.)?"
+    assert re.fullmatch(alone, page.locator(".looked .what").inner_text())
+    for note in page.locator(".models .note:visible").all_inner_texts():
+        assert re.fullmatch(CARD[kind], note)
+    assert re.fullmatch(CHART[kind], page.locator("#chart svg").get_attribute("aria-label") or "")
+    assert page.locator(".anchor .tile").is_visible() == task.anchored
+    shown = page.locator("body").inner_text() + str(page.locator("[aria-label]").evaluate_all(NAMES))
+    assert not re.search(r"undefined|null|NaN|\[object", shown)
+
+
+NAMES = "(elements) => elements.map((one) => one.getAttribute('aria-label'))"
+
+
+@browsed
+@pytest.mark.parametrize("renamed", [False, True], ids=["", "renamed"])
+def test_words_are_right_for_every_task(browser: Browser, address: str, renamed: bool) -> None:
+    """Also where the page is told names of tasks that it cannot know: it goes by what a task says of itself."""
+    pages = opened(browser, address, renamed, viewport={"width": 1300, "height": 950})
+    page = next(pages)
+    for name in registry.names("tasks"):
+        task = load_task(name)
+        shown_name = other_name(name) if renamed else name
+        switch(page, shown_name)
+        assert page.locator("h2").inner_text() == task.question.replace("'", "\u2019")
+        models = [model for model in demo_server.MODELS if model.startswith(f"{name}/")]
+        for model in models:
+            if len(models) > 1:
+                switch(page, model)
+            check_words(page, task)
+            assert "It learned from" in page.locator("#about").inner_text()
+        assert page.locator("#tasks :checked + .name").inner_text() == shown_name.replace("_", " ").capitalize()
+    assert next(pages, None) is None
+
+
+WORDS = """async (asked) => {
+    const words = await import('/page/words.js');
+    return asked.map(([name, ...given]) => words[name](...given));
+}"""
+
+
+@browsed
+def test_words_of_each_kind(page: Page) -> None:
+    binary, classes, count, exact_sum = (
+        {"kind": kind, "distribution": True, "single_image": False}
+        for kind in ("binary", "classes", "count", "quantity")
+    )
+    rough_sum = exact_sum | {"distribution": False}
+    cases = [
+        (("contribution", binary, 0.9, -0.251), "\u221225 %"),
+        (("contribution", binary, 0.9, 0.001), "no effect"),
+        (("contribution", classes, 9, 2), "else 7"),
+        (("contribution", classes, 7, -2), "else 9"),
+        (("contribution", classes, 9, 0), "no effect"),
+        (("contribution", count, 4, 0), "adds 0"),
+        (("contribution", count, 4, 1), "adds 1"),
+        (("contribution", exact_sum, 20, -3), "takes 3"),
+        (("contribution", rough_sum, 20.1, 3.04), "adds 3.0"),
+        (("effect", classes, 9, 2), "Without it the answer is 7"),
+        (("effect", count, 4, 1), "Here it adds 1"),
+        (("effect", binary, 0.9, 0.25), "Its effect on the answer: +25 %"),
+        (("alone", count, 1), "alone: 1"),
+        (("alone", binary, 0.25), "alone: 25 % yes"),
+        (("alone", classes | {"single_image": True}, 7), "read as 7"),
+        (("alone", rough_sum, -0.001), "alone: 0.00"),
+        (("reading", count, 1), "alone 1"),
+        (("headline", count, 1), "1"),
+        (("headline", binary, 1), "Yes"),
+    ]
+    assert page.evaluate(WORDS, [list(asked) for asked, _ in cases]) == [words for _, words in cases]
+
+
+def test_the_page_knows_no_task_by_its_name() -> None:
+    """No file of the page has the name of a task as a text of its own or as a key, or compares a task with a text."""
+    names = "|".join(registry.names("tasks"))
+    texts = [path.read_text() for path in PAGE.iterdir() if path.suffix in (".js", ".html", ".css")]
+    assert len(texts) > 10
+    for text in texts:
+        assert not re.search(rf"([\"'`])({names})(\1|/)", text)
+        assert not re.search(rf"[{{,]\s*({names}):", text)
+        assert not re.search(r"\.?\btask\b\s*[!=]==?\s*[\"'`]", text)
+        assert not re.search(r"[\"'`]\s*[!=]==?\s*[\w.]*\btask\b", text)
+        kinds = re.findall(r"\bkind\s*[!=]==?\s*[\"'`]([^\"'`]*)", text)
+        assert set(kinds) <= set(get_args(Kind))
+
+
 def luminance(colour: str) -> float:
-    values = np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    values = np.array([int(colour[start : start + 2], 16) for start in (1, 3, 5)]) / 255
     return float(
         np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
     )

@@ -5,7 +5,7 @@
 The cores are divided among the jobs: two runs of one thread each get more done than one of two. A run whose rows are in
 `--out`, made by the same recipe, is not made again; those under `runs/accuracy`, finished or stopped, are gone on with.
 The table is written after each run. Seeds go round: all rows have seed 0 before 1. To make all anew, as
-after a change of the code that moves numbers, remove both.
+after a change of the code that moves numbers, remove both. In `results/`, only committed code writes.
 """
 
 from collections import defaultdict
@@ -14,16 +14,18 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
 from pathlib import Path
 
-from measure import known, start
+from measure import expect_committed, expect_committed_run, known, start
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from digitset import recipes
-from digitset.bench import tables as results
 from digitset.bench.executors import processes
 from digitset.bench.statistics import mean
+from digitset.bench.tables import ResultRow, cell, identity, read_csv, result_rows, write_csv
 from digitset.data.mnist import load_data
+from digitset.evaluation.evaluate import evaluate_run_folder
+from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 from digitset.training.loop import train
@@ -43,40 +45,42 @@ def main(
         jobs: How many runs at a time.
         out: The CSV to write.
     """
+    expect_committed(out)
     known("--rows", rows, recipes.BEST)
     out.parent.mkdir(parents=True, exist_ok=True)
-    found = kept(out)
-    done = [[str(row[name]) for name in results.IDENTITY] for row in found]
-    cells = [replace(recipes.BEST[name], seed=seed) for seed in range(seeds) for name in rows]
-    missing = [run for run in cells if [str(value) for value in results.identity(run).values()] not in done]
-    for made in make_all(missing, jobs):
-        found += made
-        results.write_csv(out, found)
-        show(found)
+    table = kept(out)
+    done = {row.cell for row in table}
+    runs = [replace(recipes.BEST[name], seed=seed) for seed in range(seeds) for name in rows]
+    missing = [run for run in runs if cell(run) not in done]
+    for run_folder in (RunFolder(RUNS / run.name) for run in missing):
+        if run_folder.exists:
+            expect_committed_run(out, run_folder.path, run_folder.machine().commit)
+    for of_run in make_all(missing, jobs):
+        table += of_run
+        write_csv(out, table, ResultRow)
+        show(table)
     if not missing:
-        show(found)
+        show(table)
 
 
-def kept(out: Path) -> list[results.Row]:
+def kept(out: Path) -> list[ResultRow]:
     """The rows of a CSV whose recipes are those of today; says how many others there are, which will be lost."""
-    today = [results.identity(run)["recipe"] for run in recipes.BEST.values()]
-    table = results.read_csv(out)
-    rows = [row for row in table if row.get("recipe") in today]
+    today = {identity(run)["recipe"] for run in recipes.BEST.values()}
+    table = read_csv(out, ResultRow)
+    rows = [row for row in table if row.recipe in today]
     if len(rows) < len(table):
         console.print(f"{out}: {len(table) - len(rows)} rows of other recipes will be replaced")
     return rows
 
 
-def make(run: Run, folder: Path) -> list[results.Row]:
+def make(run: Run, folder: Path) -> list[ResultRow]:
     """Trains and evaluates one run, in a process of its own."""
     run_folder = train(run, folder, resume=True)
-    return results.slice(
-        run, run_folder, load_task(run.task).LOSS, evaluate_run_folder(run_folder, load_data(), run.device)
-    )
+    return result_rows(Experiment.of(run), run_folder, evaluate_run_folder(run_folder, load_data(), run.device))
 
 
-def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
-    """The rows of each run, as it ends; meanwhile a bar of all steps, read off the records, with an estimate."""
+def make_all(runs: list[Run], jobs: int) -> Iterable[list[ResultRow]]:
+    """The rows of each run, as it ends; meanwhile a bar of all steps, read off the run folders, with an estimate."""
     columns = ("steps", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     with processes(jobs) as workers, Progress(*columns, console=console) as progress:
         pending = {workers.submit(make, run, RUNS / run.name): run for run in runs}
@@ -89,11 +93,11 @@ def make_all(runs: list[Run], jobs: int) -> Iterable[list[results.Row]]:
             progress.update(bar, completed=sum(run.steps for run in runs) - left)
 
 
-def show(found: list[results.Row]) -> None:
+def show(rows: list[ResultRow]) -> None:
     """Mean over seeds with Student's 95 % interval, for each row and evaluation set."""
     groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in found:
-        groups[row["task"], row["model"], row["evaluation"]].append(float(row["accuracy"]))
+    for row in rows:
+        groups[row.task, row.model, row.evaluation].append(row.accuracy)
     table = Table("task", "model", "evaluation", "seeds", "accuracy", "95 % interval")
     for (task, model, evaluation), values in sorted(groups.items()):
         over = mean(values)

@@ -3,15 +3,15 @@
     uv run benchmarks/explanations.py [--models sum/exact sum/transformer contains/transformer] [--windows 2000]
 
 Of the published windows, the first so many. For a sum: how often leaving one image out moves the answer by its digit
-(to within a half), and how often that image alone is read so. For an anchor: over windows with some image of the
-anchor's digit and some other, how much of the attention falls on matching images, how often the most attended image is
-one, and what attention that looks at all images alike would have.
+(to within a half), and how often the prediction for that image alone is its digit. For an anchor: over windows with
+some image of the anchor's digit and some other, how much of the attention falls on matching images, how often the most
+attended image matches, and what attention that looks at all images alike would have.
 """
 
 import csv
 from pathlib import Path
 
-from measure import start
+from measure import expect_committed, start
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -21,11 +21,11 @@ from digitset.bench.statistics import mean
 from digitset.data.mnist import load_data
 from digitset.data.sequences import published
 from digitset.inference.explain import Explanation, explain
-from digitset.inference.predictor import Predictor, load
+from digitset.inference.predictor import load
 
 console = Console()
 COLUMNS: tuple[str, ...] = ("model", "measure", "n", "mean")
-Found = dict[str, list[float]]
+Measured = dict[str, list[float]]  # values by measure
 
 
 def main(
@@ -40,6 +40,7 @@ def main(
         windows: How many of the published windows.
         out: The CSV to write.
     """
+    expect_committed(out)
     rows = [row for name in models for row in measured(name, windows)]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
@@ -56,41 +57,38 @@ def measured(name: str, windows: int) -> list[dict[str, str]]:
     """The rows of one model."""
     predictor = load(name)
     batch = published(load_data(predictor.run.data).test, (1, 10), predictor.task.anchored)
-    found: Found = {}
+    values_of: Measured = {}
     for row in track(range(min(windows, len(batch.index))), description=name, console=console):
-        place = batch.index[row, batch.mask[row]]
+        index = batch.index[row, batch.mask[row]]
         anchor = None if batch.anchor is None else batch.anchor[row]
-        told = explain(predictor, batch.images[place], None if anchor is None else batch.images[anchor])
-        count(predictor, found, told, batch.labels[place], None if anchor is None else batch.labels[anchor])
+        explanation = explain(predictor, batch.images[index], None if anchor is None else batch.images[anchor])
+        count(values_of, explanation, batch.labels[index], None if anchor is None else batch.labels[anchor])
     return [
         {"model": name, "measure": measure, "n": str(len(values)), "mean": f"{mean(values).mean:.4f}"}
-        for measure, values in found.items()
+        for measure, values in values_of.items()
     ]
 
 
-def count(predictor: Predictor, found: Found, told: Explanation, digits: Tensor, anchor: Tensor | None) -> None:
+def count(values_of: Measured, explanation: Explanation, digits: Tensor, anchor: Tensor | None) -> None:
     """Adds what one explanation says to the lists of a model."""
     if anchor is None:
-        for place, digit in enumerate(digits.tolist()):
-            add(found, "read alone as its digit", abs(float(told.readings[place]) - digit) < 0.5)
+        for index, digit in enumerate(digits.tolist()):
+            alone, contribution = float(explanation.single_answers[index]), float(explanation.contributions[index])
+            add(values_of, "predicted alone as its digit", abs(alone - digit) < 0.5)
             if len(digits) > 1:
-                add(
-                    found,
-                    "leaving it out moves the sum by its digit",
-                    abs(float(told.contributions[place]) - digit) < 0.5,
-                )
+                add(values_of, "leaving it out moves the sum by its digit", abs(contribution - digit) < 0.5)
         return
     match = digits == anchor
-    if told.attention is None or not match.any() or match.all():
+    if explanation.attention is None or not match.any() or match.all():
         return
-    weights = told.attention.mean(dim=0)
-    add(found, "attention on matching images", float(weights[match].sum()))
-    add(found, "the most attended image matches", bool(match[weights.argmax()]))
-    add(found, "attention on them if it were uniform", float(match.double().mean()))
+    weights = explanation.attention.mean(dim=0)
+    add(values_of, "attention on matching images", float(weights[match].sum()))
+    add(values_of, "the most attended image matches", bool(match[weights.argmax()]))
+    add(values_of, "attention on them if it were uniform", float(match.double().mean()))
 
 
-def add(found: Found, measure: str, value: float) -> None:
-    found.setdefault(measure, []).append(float(value))
+def add(values_of: Measured, measure: str, value: float) -> None:
+    values_of.setdefault(measure, []).append(float(value))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import tyro
-from measure import Rows, median, show, start
+from measure import Rows, expect_committed, median, show, start
 
 import digitset
 from digitset.inference.predictor import Predictor
@@ -27,6 +27,7 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.cs
         out: The CSV to write.
         many: How many sequences of 1,000 images to answer in one call.
     """
+    expect_committed(out)
     predictor = digitset.load(run)
     images = digitset.load_data(predictor.run.data).test.images.numpy()
     anchors = images if predictor.task.anchored else None

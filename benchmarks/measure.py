@@ -1,4 +1,4 @@
-"""What the benchmarks share: medians of times, and a small table that also goes to a CSV file."""
+"""What the benchmarks share: medians of times, a small table that also goes to a CSV file, and what guards results/."""
 
 import csv
 import sys
@@ -10,9 +10,11 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from digitset.device import commit
 from digitset.errors import InputError
 
 Rows = list[tuple[str, float]]
+RESULTS = Path(__file__).resolve().parent.parent / "results"
 
 
 def median(work: Callable[[], object], repeats: int, warm: int = 3) -> float:
@@ -49,6 +51,35 @@ def known(option: str, names: Collection[str], among: Collection[str]) -> None:
     for name in names:
         if name not in among:
             raise InputError(f"{option}: unknown '{name}': expected some of {', '.join(among)}")
+
+
+def expect_committed(out: Path) -> None:
+    """Raises InputError if `out` lies in the project's results and files of the source tree are not committed.
+
+    Whoever reads a row there must be able to get the code that made it. Call it before any work.
+    """
+    if _in_results(out) and _uncommitted(commit()):
+        raise InputError(
+            f"{out}: expected a source tree without uncommitted changes; commit them first, or choose an --out that is "
+            "not in results/"
+        )
+
+
+def expect_committed_run(out: Path, folder: Path, trained_by: str | None) -> None:
+    """Raises InputError if `out` lies in the project's results and a run that goes on began with uncommitted code."""
+    if _in_results(out) and _uncommitted(trained_by):
+        raise InputError(
+            f"{folder}: expected a run of committed code, found one of {trained_by}; remove the folder, or choose an "
+            "--out that is not in results/"
+        )
+
+
+def _in_results(out: Path) -> bool:
+    return out.resolve().is_relative_to(RESULTS)
+
+
+def _uncommitted(commit: str | None) -> bool:
+    return commit is not None and commit.endswith("+")
 
 
 def start(main: Callable[..., None]) -> None:

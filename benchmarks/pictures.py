@@ -1,9 +1,10 @@
-"""People's pictures: how many digits a trained model reads right, beside the same digits given directly.
+"""People's pictures: how many digits a trained model predicts correctly, beside the same digits given directly.
 
     uv run benchmarks/pictures.py RUN [--count 500] [--seed 0] [--split test] [--out results/pictures.csv]
 
 RUN is the folder of a finished run of `classify`. The pictures are MNIST's test digits as `rendering.py` renders them.
-The settings of `digitset.ink` and `digitset.splitting` were chosen on validation digits (`--split val`).
+The settings of `digitset.pictures.normalize` and `digitset.pictures.segment` were chosen on validation digits
+(`--split val`).
 """
 
 from collections.abc import Callable
@@ -13,15 +14,15 @@ from typing import Literal
 import numpy as np
 import rendering
 import tyro
-from measure import Rows, median, show, start
+from measure import Rows, expect_committed, median, show, start
 
 import digitset
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import wilson
-from digitset.pictures import normalize as ink
-from digitset.pictures import segment as splitting
+from digitset.pictures.normalize import digit
+from digitset.pictures.segment import split_picture
 
-NOTHING = np.zeros((28, 28), np.uint8)  # in place of a digit where none was found: most likely read wrong
+NOTHING = np.zeros((28, 28), np.uint8)  # instead of a digit where no ink is found: its prediction is most likely wrong
 
 
 def main(
@@ -31,7 +32,7 @@ def main(
     split: Literal["test", "val"] = "test",
     out: Path = Path("results/pictures.csv"),
 ) -> None:
-    """Renders, reads and counts.
+    """Renders, predicts and counts.
 
     Args:
         run: The folder of a finished run of classify.
@@ -40,6 +41,7 @@ def main(
         split: Whose digits.
         out: The CSV to write.
     """
+    expect_committed(out)
     predictor = digitset.load(run)
     if predictor.run.task != "classify":
         raise InputError(f"{run}: expected a run of classify, got one of {predictor.run.task}")
@@ -47,17 +49,19 @@ def main(
     chosen = np.random.default_rng(seed).permutation(len(digits))[:count]
     images, labels = digits.images.numpy()[chosen], digits.labels.numpy()[chosen]
 
-    def right(made: list[np.ndarray]) -> np.ndarray:
-        return predictor.predict([image[None] for image in made]) == labels[: len(made)]
+    def correct(normalized: list[np.ndarray]) -> np.ndarray:
+        return predictor.predict([image[None] for image in normalized]) == labels
 
-    rows = accuracy("given directly", right(list(images)))
+    rows = accuracy("given directly", correct(list(images)))
     grey = [(image / np.float32(255)).astype(np.float32) for image in images]
-    rows += accuracy("as pictures of 28x28", right([made(picture) for picture in grey]))
-    rows += accuracy("as pictures of 28x28, dark on light", right([made(1 - picture) for picture in grey]))
+    rows += accuracy("as pictures of 28x28", correct([digit_or_nothing(picture) for picture in grey]))
+    inverted = [digit_or_nothing(1 - picture) for picture in grey]
+    rows += accuracy("as pictures of 28x28, dark on light", correct(inverted))
     for name, render in {"clean": rendering.clean, "photographed": rendering.photographed}.items():
         pictures = rendered(render, images, seed)
-        rows += accuracy(name, right([made(picture) for picture in pictures]))
-        rows.append((f"{name}: ms a picture", 1e3 / 20 * median(lambda p=pictures: [made(x) for x in p[:20]], 3, 0)))
+        rows += accuracy(name, correct([digit_or_nothing(picture) for picture in pictures]))
+        seconds = median(lambda some=pictures[:20]: [digit_or_nothing(picture) for picture in some], 3, 0)
+        rows.append((f"{name}: ms a picture", 1e3 / 20 * seconds))
     show(f"{split}, {count} digits", rows + in_rows(predictor, images, labels, seed), out)
 
 
@@ -66,31 +70,31 @@ def rendered(render: Callable, images: np.ndarray, seed: int) -> list[np.ndarray
     return [render(image, draw) for image in images]
 
 
-def made(grey: np.ndarray) -> np.ndarray:
+def digit_or_nothing(grey: np.ndarray) -> np.ndarray:
     try:
-        return ink.digit(grey)
+        return digit(grey)
     except InputError:
         return NOTHING
 
 
-def accuracy(name: str, right: np.ndarray) -> Rows:
-    """How many of all are right, with Wilson's 95 % interval."""
-    low, high = wilson(float(right.mean()), len(right))
-    return [(name, float(right.mean())), (f"{name}: low", low), (f"{name}: high", high)]
+def accuracy(name: str, correct: np.ndarray) -> Rows:
+    """The share of all that is correct, with Wilson's 95 % interval."""
+    low, high = wilson(float(correct.mean()), len(correct))
+    return [(name, float(correct.mean())), (f"{name}: low", low), (f"{name}: high", high)]
 
 
 def in_rows(predictor: digitset.Predictor, images: np.ndarray, labels: np.ndarray, seed: int) -> Rows:
-    """The same digits in rows of 2 to 8: rows with as many found as there are, and digits read right in those."""
+    """The same digits in rows of 2 to 8: rows that are split into the right number, and accuracy on those."""
     draw = np.random.default_rng(seed)
     ends = np.cumsum(draw.integers(2, 9, len(images) // 8))
-    as_many, right = [], []
+    right_number, correct = [], []
     for begin, end in zip(np.r_[0, ends[:-1]], ends, strict=True):
-        found = splitting.split(rendering.row(images[begin:end], draw))
-        as_many.append(len(found) == end - begin)
-        if as_many[-1]:
-            right.append(predictor.predict([each.digit[None] for each in found]) == labels[begin:end])
-    return accuracy("in rows: rows with as many found", np.array(as_many)) + accuracy(
-        "in rows: digits of those read right", np.concatenate(right)
+        pictures = split_picture(rendering.row(images[begin:end], draw))
+        right_number.append(len(pictures) == end - begin)
+        if right_number[-1]:
+            correct.append(predictor.predict([each.digit[None] for each in pictures]) == labels[begin:end])
+    return accuracy("in rows: rows split into the right number of digits", np.array(right_number)) + accuracy(
+        "in rows: digits of those predicted correctly", np.concatenate(correct)
     )
 
 

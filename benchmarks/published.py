@@ -12,8 +12,8 @@ The networks are in `published_models.py`.
 What its README reports: the accuracy is the mean over all batches of all epochs, since its list of them is never
 emptied; the loss is the mean over the batches of the last epoch (its figure for `sum` ends at the 1.18 of its table).
 
-Where this differs: its code encodes each place of a batch, padding too; here each distinct image is encoded once a
-step, with one draw of the augmentation (its code draws for each place; of 32 windows among 60,000 few overlap), the
+Where this differs: its code encodes each position of a batch, padding too; here each distinct image is encoded once a
+step, with one draw of the augmentation (its code draws for each position; of 32 windows among 60,000 few overlap), the
 grey image once, and each test image once an epoch. Sums so run in another order, and draws are of our generator: its
 runs, which had no seed, cannot be met digit for digit. The mean over epochs leaves out the two batches that Lightning
 scores before training, 2 of 15,652. Here all is on the processor, in float32.
@@ -32,21 +32,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from measure import known, start
+from measure import expect_committed, expect_committed_run, known, start
 from published_models import BATCH, all_digits, augmented, build, losses, score, windows, with_grey
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from digitset import device as machine
-from digitset.bench.compare import PUBLISHED
 from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, published
+from digitset.device import Machine, keep_freed_memory
 from digitset.errors import InputError
 from digitset.network import Network
+from digitset.report.comparison import PUBLISHED
 from digitset.rng import generator
 from digitset.run_folder import RunFolder, write_whole
+from digitset.tasks import load_task
 
 TASKS, MODELS = ("sum", "contains"), ("mlp", "transformer")
 DROPS = (30, 40)  # epochs from which the learning rate is a tenth of what it was
@@ -59,7 +60,7 @@ console = Console()
 
 @dataclass(frozen=True)
 class Cell:
-    """One training run: what it reads, and all windows of it."""
+    """One training run, and all windows of its images."""
 
     task: str
     model: str
@@ -108,17 +109,21 @@ def main(
         out: The CSV to write, a row an epoch.
         runs: Where checkpoints are kept.
     """
+    expect_committed(out)
     known("--tasks", tasks, TASKS)
     known("--models", models, MODELS)
     for option, value, least in (("--epochs", epochs, 1), ("--images", images, 12)):
         if value < least:
             raise InputError(f"{option}: expected at least {least}, got {value}")
-    machine.keep_freed_memory()
+    keep_freed_memory()
     out.parent.mkdir(parents=True, exist_ok=True)
     train, test = (Digits(part.images[:images], part.labels[:images]) for part in all_digits())
     cells = [cell(task, model, seed, train, test) for task in tasks for model in models]
     rows = kept(out)
     missing = [each for each in cells if len(of(each, rows)) < epochs]
+    for each in missing:
+        for row in checkpointed(each, runs):
+            expect_committed_run(out, folder_of(each, runs).path, row["commit"])
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(elapsed_when_finished=True), console=console) as progress:
         bar = progress.add_task("steps", total=sum(epochs * each.steps for each in missing), visible=bool(missing))
@@ -129,13 +134,23 @@ def main(
 
 
 def cell(task: str, model: str, seed: int, train: Digits, test: Digits) -> Cell:
-    rule = load_task(task)
-    return Cell(task, model, seed, *(published(part, rule.lengths, rule.anchored) for part in (train, test)))
+    lengths, anchored = load_task(task).lengths, load_task(task).anchored
+    return Cell(task, model, seed, *(published(part, lengths, anchored) for part in (train, test)))
+
+
+def folder_of(run: Cell, runs: Path) -> RunFolder:
+    return RunFolder(runs / "-".join(run.identity.values()))
+
+
+def checkpointed(run: Cell, runs: Path) -> list[Row]:
+    """The rows in the checkpoint of a run; none without one."""
+    run_folder = folder_of(run, runs)
+    return run_folder.load_checkpoint()["rows"] if run_folder.has_checkpoint else []
 
 
 def make(run: Cell, epochs: int, out: Path, runs: Path, advance: Callable[[float], None]) -> None:
     """Trains a run from its last checkpoint, and writes its rows after each epoch."""
-    run_folder = RunFolder(runs / "-".join(run.identity.values()))
+    run_folder = folder_of(run, runs)
     run_folder.path.mkdir(parents=True, exist_ok=True)
     state = restored(run, run_folder)
     advance(len(state.rows) * run.steps)
@@ -147,7 +162,8 @@ def make(run: Cell, epochs: int, out: Path, runs: Path, advance: Callable[[float
         row = {**run.identity, "epoch": str(len(state.rows) + 1)}
         row |= {column: f"{scores[column]:.6g}" for column in SCORES}
         row["seconds"] = f"{time.perf_counter() - began:.1f}"
-        row |= {name: str(value) for name, value in machine.describe(torch.device("cpu")).items() if name in COLUMNS}
+        here = Machine.here(torch.device("cpu"))
+        row |= {"threads": str(here.threads), "commit": here.commit or ""}
         state.rows.append(row)
         weights, adam = state.network.state_dict(), state.optimizer.state_dict()
         run_folder.save_checkpoint({"rows": state.rows, "network": weights, "optimizer": adam})
@@ -174,9 +190,9 @@ def train_epoch(run: Cell, state: State, epoch: int, advance: Callable[[float], 
         group["lr"] = 1e-3 * 0.1 ** sum(epoch >= drop for drop in DROPS)
     order = torch.randperm(len(run.train.index), generator=generator(run.seed, "order", epoch))
     total = torch.zeros(())
-    for place, items in enumerate(order.split(BATCH)):
+    for index, items in enumerate(order.split(BATCH)):
         batch = windows(run.train, items)
-        pixels = augmented(batch.images, generator(run.seed, "augment", epoch * run.steps + place))
+        pixels = augmented(batch.images, generator(run.seed, "augment", epoch * run.steps + index))
         vectors = state.network.encoder(with_grey(pixels))
         loss = losses(task, state.network, vectors, batch)[0].mean()
         state.optimizer.zero_grad()
@@ -188,7 +204,7 @@ def train_epoch(run: Cell, state: State, epoch: int, advance: Callable[[float], 
 
 
 def kept(out: Path) -> list[Row]:
-    """The rows of the CSV; none if there is no such file."""
+    """The rows of the CSV; none without such a file."""
     if not out.exists():
         return []
     with out.open(newline="") as file:
@@ -222,13 +238,18 @@ def show(cells: list[Cell], rows: list[Row]) -> None:
     table = Table("task", "model", "epoch", "accuracy", "loss", "published", "loss", box=box.SIMPLE)
 
     for run in cells:
-        made = of(run, rows)
-        last, ten = len(made), made[-10:]
+        epochs_of_run = of(run, rows)
+        last, ten = epochs_of_run[-1:], epochs_of_run[-10:]
+        count = len(epochs_of_run)
         quote = PUBLISHED[run.task, run.model]
         for epochs, values, quoted in (
-            (f"1-{last}", (mean(made, "batch_accuracy"), mean(made[-1:], "batch_loss")), (quote.accuracy, quote.loss)),
-            (f"{last}", (mean(made[-1:], "accuracy"), mean(made[-1:], "loss")), (None, None)),
-            (f"{last - len(ten) + 1}-{last}", (mean(ten, "accuracy"), mean(ten, "loss")), (quote.last_epochs, None)),
+            (
+                f"1-{count}",
+                (mean(epochs_of_run, "batch_accuracy"), mean(last, "batch_loss")),
+                (quote.accuracy, quote.loss),
+            ),
+            (f"{count}", (mean(last, "accuracy"), mean(last, "loss")), (None, None)),
+            (f"{count - len(ten) + 1}-{count}", (mean(ten, "accuracy"), mean(ten, "loss")), (quote.last_epochs, None)),
         ):
             beside = ("" if value is None else f"{value:.2f}" for value in quoted)
             table.add_row(run.task, run.model, epochs, *(f"{value:.4f}" for value in values), *beside)

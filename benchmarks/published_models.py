@@ -1,6 +1,6 @@
 """The networks of kobybibas/vit_for_mnist, with what is wrong in them, and what they are fed.
 
-They read padding as if it were images. So they stand here and not in `digitset/models/`: they break its contract, and
+They take padding for images. So they stand here and not in `digitset/models/`: they break its contract, and
 tests/test_published.py holds that the contract notices. All take tokens [B, L, D] of which those after a sequence's end
 are the vectors of a grey image; the mask, which every model is given, goes unused. Initial weights are torch's.
 """
@@ -14,15 +14,17 @@ from torch.nn import functional as F
 
 from digitset.data.mnist import Digits, load_data
 from digitset.data.sequences import Batch
-from digitset.network import ENCODED_AT_ONCE, Network
+from digitset.encoders import Encoder
+from digitset.models import Model
+from digitset.network import IMAGES_AT_ONCE, Network
 from digitset.rng import derive
-from digitset.tasks import Kind, Task, training_loss
+from digitset.tasks import Task, load_task
 
 WIDTH, HEADS, LONGEST, BATCH = 128, 4, 10, 32
 GREY = 0.5  # the padding image: zeros, put in after pixels of 0..1 have become -1..1
 
 
-class Encoder(nn.Module):
+class PublishedEncoder(Encoder):
     """Pixels of 0..1, taken to -1..1; 5x5 convolutions of 6 and 16 channels, a pooling between them; a linear layer.
 
     `digitset.encoders.lenet` pools after the second convolution as well, as LeNet-5 does.
@@ -44,13 +46,12 @@ class Encoder(nn.Module):
         return self.layers(2 * images - 1)
 
 
-class Reader(nn.Module):
+class PublishedModel(Model):
     """What the four have in common: what they declare, and the scale of the answer."""
 
-    output: Kind = "numbers"
+    output_kind = "numbers"
     any_length = True
     permutation_invariant = True
-    uses_images = True
 
     def __init__(self, anchored: bool) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class Reader(nn.Module):
         return number if self.anchored else (number + 0.5) * 90
 
 
-class SelfAttention(Reader):
+class SelfAttention(PublishedModel):
     """For `sum`: one Transformer layer, the mean over images and padding alike, a head.
 
     The layer is torch's: normalised after each part, 2,048 hidden units, here without dropout.
@@ -72,12 +73,14 @@ class SelfAttention(Reader):
         self.layer = nn.TransformerEncoderLayer(WIDTH, HEADS, dropout=0.0, batch_first=True)
         self.head = perceptron(WIDTH, 64, 1)
 
-    def forward(self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: None) -> Float[Tensor, "B 1"]:
+    def forward(
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
+    ) -> Float[Tensor, "B 1"]:
         return self.scaled(self.head(self.layer(tokens).mean(dim=1)))
 
 
-class CrossAttention(Reader):
-    """For `contains`: the anchor attends to the sequence, and the head gets what it found but not the anchor."""
+class CrossAttention(PublishedModel):
+    """For `contains`: the anchor attends to the sequence, and the head gets the result but not the anchor."""
 
     def __init__(self) -> None:
         super().__init__(anchored=True)
@@ -85,14 +88,15 @@ class CrossAttention(Reader):
         self.head = perceptron(WIDTH, 64, 1)
 
     def forward(
-        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"]
+        self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B 1"]:
-        found, _ = self.attention(anchor[:, None], tokens, tokens, need_weights=False)
-        return self.scaled(self.head(found[:, 0]))
+        assert anchor is not None
+        attended, _ = self.attention(anchor[:, None], tokens, tokens, need_weights=False)
+        return self.scaled(self.head(attended[:, 0]))
 
 
-class Concatenation(Reader):
-    """The fully connected one: ten vectors in a row, after the anchor's where there is one."""
+class Concatenation(PublishedModel):
+    """The fully connected one: ten vectors in a row, after the anchor's if the task has one."""
 
     any_length = False
     permutation_invariant = False
@@ -117,11 +121,11 @@ def perceptron(*widths: int) -> nn.Sequential:
 
 
 def build(task: str, model: str, seed: int) -> Network:
-    """Encoder and reader with the initial weights of a seed; `model` is "mlp" or "transformer"."""
+    """Encoder and model with the initial weights of a seed; `model` is "mlp" or "transformer"."""
     anchored = load_task(task).anchored
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initial weights"))
-        encoder = Encoder()
+        encoder = PublishedEncoder()
         if model == "mlp":
             return Network(encoder, Concatenation(anchored), LONGEST)
         return Network(encoder, CrossAttention() if anchored else SelfAttention(), LONGEST)
@@ -132,14 +136,14 @@ def score(task: Task, network: Network, test: Batch) -> dict[str, float]:
     """Accuracy and loss on the test windows, over items and as the mean of the means of batches."""
     network.eval()
     pixels = with_grey(test.images[:, None].float() / 255)
-    vectors = torch.cat([network.encoder(part) for part in pixels.split(ENCODED_AT_ONCE)])
-    found = []
+    vectors = torch.cat([network.encoder(part) for part in pixels.split(IMAGES_AT_ONCE)])
+    of_batches = []
     for first in range(0, len(test.index), BATCH):
         loss, accuracy = losses(task, network, vectors, test.slice(first, first + BATCH))
-        found.append((accuracy, loss))
+        of_batches.append((accuracy, loss))
     scores = {}
-    for place, name in enumerate(("accuracy", "loss")):
-        batches = [batch[place] for batch in found]
+    for index, name in enumerate(("accuracy", "loss")):
+        batches = [values[index] for values in of_batches]
         scores[name] = float(torch.cat(batches).mean())
         scores[f"batch_{name}"] = float(torch.stack([batch.mean() for batch in batches]).mean())
     return scores
@@ -154,8 +158,8 @@ def losses(
     anchor = None if batch.anchor is None else F.embedding(batch.anchor, vectors)
     output = network.model(F.embedding(index, vectors), batch.mask[:, :longest], anchor)
     target = batch.targets(task)
-    reading = task.read(output.detach(), "numbers")
-    return training_loss(task, "numbers", output, target), task.scores(reading, target)["accuracy"]
+    prediction = task.decode(output.detach(), "numbers")
+    return task.training_loss(output, "numbers", target), task.scores(prediction, target)["accuracy"]
 
 
 def all_digits() -> tuple[Digits, Digits]:
@@ -168,12 +172,12 @@ def all_digits() -> tuple[Digits, Digits]:
 
 def windows(every: Batch, items: Int64[Tensor, " B"]) -> Batch:
     """Some windows, over a pool of only the images that they show."""
-    index, mask = every.index[items], every.mask[items]
+    of_images, mask = every.index[items], every.mask[items]
     anchor = None if every.anchor is None else every.anchor[items]
-    shown = torch.cat([index[mask], *([] if anchor is None else [anchor])]).unique()
-    place = torch.searchsorted(shown, index).where(mask, 0)
+    shown = torch.cat([of_images[mask], *([] if anchor is None else [anchor])]).unique()
+    index = torch.searchsorted(shown, of_images).where(mask, 0)
     anchor = None if anchor is None else torch.searchsorted(shown, anchor)
-    return Batch(every.images[shown], every.labels[shown], place, mask, anchor)
+    return Batch(every.images[shown], every.labels[shown], index, mask, anchor)
 
 
 def augmented(images: UInt8[Tensor, "N 28 28"], draw: torch.Generator) -> Float[Tensor, "N 1 28 28"]:

@@ -74,9 +74,9 @@ def slanted(ink: Grey, draw: np.random.Generator) -> Grey:
 def on_paper(ink: Float[np.ndarray, "H W"], draw: np.random.Generator) -> Grey:
     """Dark ink on grainy paper, in light that falls off to one side and under a soft shadow, with a camera's noise."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in ink.shape), indexing="ij")
-    angle, place = draw.uniform(0, 2 * np.pi, 2)
+    angle, shadow = draw.uniform(0, 2 * np.pi, 2)
     light = 1 - draw.uniform(0.05, 0.3) * (1 + np.cos(angle) * x + np.sin(angle) * y) / 2
-    edge = np.cos(place) * x + np.sin(place) * y - draw.uniform(-0.5, 0.5)
+    edge = np.cos(shadow) * x + np.sin(shadow) * y - draw.uniform(-0.5, 0.5)
     light *= 1 - draw.uniform(0, 0.25) / (1 + np.exp(-edge / draw.uniform(0.05, 0.3)))
     grain = ndimage.gaussian_filter(draw.normal(size=ink.shape), 2) * draw.uniform(0, 0.04)
     paper, dark = draw.uniform(0.75, 1), draw.uniform(0.1, 0.45)

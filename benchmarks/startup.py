@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import tyro
-from measure import median, show, start
+from measure import expect_committed, median, show, start
 
 from digitset.run_folder import RunFolder
 
@@ -23,6 +23,7 @@ print(model.predict([images], images[:1] if model.task.anchored else None))
 
 
 def main(run: tyro.conf.Positional[Path], out: Path = Path("results/startup.csv"), repeats: int = 9) -> None:
+    expect_committed(out)
     RunFolder(run).summary()  # a clear error if it is no finished run
     command = Path(sys.executable).with_name("digitset")
     first = FIRST_PREDICTION.format(run=str(run))

@@ -1,8 +1,8 @@
-"""Makes the trained models that come with the package: `digitset/trained/TASK/MODEL`, a folder each.
+"""Makes the trained models that come with the package: `digitset/inference/pretrained/TASK/MODEL`, a folder each.
 
     uv run benchmarks/trained.py [--rows sum/exact sum/mlp] [--jobs 2]
 
-Each is the recipe's run with seed 0, the same that `benchmarks/accuracy.py` makes and at the same place, so that what
+Each is the recipe's run with seed 0, the same that `benchmarks/accuracy.py` makes and in the same folder, so that what
 one of them has trained the other does not train again. Which seed is in the package was not chosen by any score.
 Matrices and kernels are rounded to float16, as by `digitset publish --half`, and the scores are of the rounded model.
 """
@@ -13,11 +13,11 @@ from accuracy import RUNS, console, make_all
 from measure import known, start
 
 from digitset import recipes
-from digitset.inference import pretrained as trained
+from digitset.inference import pretrained
 from digitset.inference.publish import publish
 
 
-def main(rows: tuple[str, ...] = tuple(recipes.PACKAGED), jobs: int = 2, out: Path = trained.FOLDER) -> None:
+def main(rows: tuple[str, ...] = tuple(recipes.PACKAGED), jobs: int = 2, out: Path = pretrained.FOLDER) -> None:
     """Trains, evaluates and publishes.
 
     Args:

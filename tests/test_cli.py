@@ -14,8 +14,9 @@ import pytest
 
 from digitset import registry
 from digitset.cli import main as cli
-from digitset.cli import model_commands as using
-from digitset.cli import training_commands as commands
+from digitset.cli import model_commands, training_commands
+from digitset.data.mnist import PACKAGED
+from digitset.run_folder import RunFolder
 
 SHORT = ["--steps", "4", "--images-per-step", "32", "--sequences-per-step", "16", "--encoder", "lenet"]
 
@@ -39,7 +40,8 @@ def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
     assert result.returncode == 0
     for command, summary in cli.COMMANDS.items():
         assert f"{command} " in result.stdout
-        assert summary == ((getattr(commands, command, None) or getattr(using, command)).__doc__ or "").splitlines()[0]
+        function = getattr(training_commands, command, None) or getattr(model_commands, command)
+        assert summary == function.__doc__.splitlines()[0]
         assert digitset(command, "--help").returncode == 0
     for folder in registry.FOLDERS:
         for name in registry.names(folder):
@@ -93,12 +95,12 @@ def test_mistakes_are_one_line_and_exit_code_2(
 ) -> None:
     truncated = tmp_path / "truncated"
     truncated.mkdir()
-    for file in data.PACKAGED.glob("*.gz"):
+    for file in PACKAGED.glob("*.gz"):
         shutil.copy(file, truncated)
     labels = truncated / "train-labels-idx1-ubyte.gz"
     labels.write_bytes(labels.read_bytes()[:5000])
     altered = shutil.copytree(truncated, tmp_path / "altered")
-    raw = gzip.decompress((data.PACKAGED / labels.name).read_bytes())
+    raw = gzip.decompress((PACKAGED / labels.name).read_bytes())
     (altered / labels.name).write_bytes(gzip.compress(raw[:8] + b"\x0b" + raw[9:]))
     nothing = tmp_path / "nothing"
     nothing.mkdir()
@@ -117,10 +119,12 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
         (["train", "classify", "--lengths", "2", "3"], "--lengths: expected 1 1"),
         (["train", "sum", "--encoder", "vit", "--encoder-options", "patch", "0"], "expected a patch that divides 28"),
-        (["train", "contains", "--images-per-step", "10"], "--pool: expected at least 11 images"),
+        (["train", "contains", "--images-per-step", "10"], "--images-per-step: expected at least 11 images"),
         (["train", "sum", *SHORT, "--out", "/proc/digitset"], "/proc/digitset"),
         (["train", "sum", "--steps", "0"], "--steps: expected at least 1, got 0"),
-        (["train", "sum", "--device", "warp"], "device 'warp' is not there: expected auto or one of"),
+        (["train", "sum", "--max-grad-norm", "0"], "--max-grad-norm: expected a number above 0, got 0.0"),
+        (["train", "sum", "--ema-decay", "1"], "--ema-decay: expected a number from 0 to below 1, got 1.0"),
+        (["train", "sum", "--device", "warp"], "device 'warp' is not present: expected auto or one of"),
         (["train", "sum", "--data", nothing], "found no train-images-idx3-ubyte[.gz]"),
         (["train", "sum", "--data", truncated], "truncated or altered: not readable as gzip"),
         (["train", "sum", "--data", altered], "expected labels 0..9, found 11"),
@@ -166,13 +170,13 @@ def test_training_that_diverges_ends_with_one_line(tmp_path: Path) -> None:
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "digitset", "train", "sum", "--out", str(tmp_path / "run")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run" / "metrics.jsonl").exists():
+    run_folder = RunFolder(tmp_path / "run")
+    while not run_folder.last_step():
         assert process.poll() is None
         time.sleep(0.05)
-    time.sleep(1)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "--resume" in output
     assert "Traceback" not in errors
-    assert (tmp_path / "run" / "checkpoint").exists()
+    assert run_folder.has_checkpoint

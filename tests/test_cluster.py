@@ -1,7 +1,7 @@
 """The same grid on a Ray cluster of two nodes, one of which is killed on the way, gives what this machine gives."""
 
-import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,16 +9,17 @@ import pytest
 from digitset.bench.executors import nodes, processes
 from digitset.bench.grid import Grid
 from digitset.bench.runner import Progress, bench
+from digitset.bench.tables import ResultRow, read_csv
 
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # Ray reads it when it is imported; `nodes` sets it before
 ray = pytest.importorskip("ray")
 GRID = Grid(("sum",), ("constant", "exact"), ("lenet",), seeds=2, learning_rates=(4e-3,), settings={"steps": 12})
-TIMING = {"train_seconds", "images_per_second", "threads"}
+CIRCUMSTANCES = {"train_seconds": 0.0, "images_per_second": 0.0, "threads": 1, "commit": ""}
 
 
-def scores(out: Path) -> list[dict[str, str]]:
-    with (out / "results.csv").open() as file:
-        return [{name: value for name, value in row.items() if name not in TIMING} for row in csv.DictReader(file)]
+def scores(out: Path) -> list[ResultRow]:
+    """The rows of the table, without what may differ from one machine to the next."""
+    return [replace(row, **CIRCUMSTANCES) for row in read_csv(out / "results.csv", ResultRow)]
 
 
 @pytest.mark.slow
@@ -37,12 +38,12 @@ def test_a_lost_node_changes_no_score(tmp_path: Path) -> None:
             killed.append(len(progress.done))
 
     try:
-        with nodes(str(cluster.address), cpus=1, gpus=0.0) as workers:
-            bench([GRID], tmp_path / "cluster", workers, watch, longest=5)
+        with nodes(str(cluster.address), cpus=1, gpus=0.0) as executor:
+            bench([GRID], tmp_path / "cluster", executor, watch, longest=5)
     finally:
         cluster.shutdown()
     assert killed[0] < 4  # in the middle
-    with processes(jobs=2) as workers:
-        bench([GRID], tmp_path / "here", workers, lambda progress: None, longest=5)
+    with processes(jobs=2) as executor:
+        bench([GRID], tmp_path / "here", executor, lambda progress: None, longest=5)
     assert scores(tmp_path / "cluster") == scores(tmp_path / "here")
     assert len(list(tmp_path.glob("cluster/runs/**/model.safetensors"))) == 4

@@ -12,7 +12,7 @@ from PIL import Image
 
 import digitset
 from digitset import InputError
-from digitset.cli import model_commands as using
+from digitset.cli import model_commands
 from digitset.data.mnist import Splits
 
 PLACES = (3, 5, 12, 17)  # of test images
@@ -35,7 +35,7 @@ def digits(mnist: Splits) -> list[int]:
 
 
 def test_a_table_of_a_folder(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:
-    using.predict("sum", (str(folder),))
+    model_commands.predict("sum", (str(folder),))
     said = capsys.readouterr().out
     assert said.splitlines()[-1].startswith(f"{sum(digits(mnist))}, probability ")
     assert said.index("a2.png") < said.index("a10.png")
@@ -57,28 +57,30 @@ def test_json_of_one_picture_of_several_digits(folder: Path, mnist: Splits, tmp_
 
 
 def test_each_picture_is_classified_by_itself(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:
-    using.predict("classify", (str(folder),))
+    model_commands.predict("classify", (str(folder),))
     lines = capsys.readouterr().out.splitlines()
     assert [int(line.split(": ")[1][0]) for line in lines] == digits(mnist)
 
 
 def test_an_anchor(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    using.predict("contains", (str(folder),), anchor=str(folder / "a10.png"))
+    model_commands.predict("contains", (str(folder),), anchor=str(folder / "a10.png"))
     assert capsys.readouterr().out.splitlines()[-1].startswith("yes, ")
-    using.explain("contains/transformer", (str(folder / "a1.png"),), str(folder / "a2.png"), out=tmp_path / "why.svg")
+    model_commands.explain(
+        "contains/transformer", (str(folder / "a1.png"),), str(folder / "a2.png"), out=tmp_path / "why.svg"
+    )
     assert "no, probability of yes" in capsys.readouterr().out
     assert (tmp_path / "why.svg").read_text().startswith("<?xml")
 
 
 def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    using.predict("contains/transformer", (str(folder),), anchor=str(folder / "a1.png"), as_json=True)
+    model_commands.predict("contains/transformer", (str(folder),), anchor=str(folder / "a1.png"), as_json=True)
     ours = json.loads(capsys.readouterr().out)[0]
     path = tmp_path / "model.onnx"
     command = [sys.executable, "-m", "digitset", "export", "contains/transformer", str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert re.search(r"differs from torch by at most \d\S* on sequences of 1, 3, 10, 40 test images", said.stdout)
     assert said.stderr == ""
-    using.predict(str(path), (str(folder),), anchor=str(folder / "a1.png"), onnx=True, as_json=True)
+    model_commands.predict(str(path), (str(folder),), anchor=str(folder / "a1.png"), onnx=True, as_json=True)
     theirs = json.loads(capsys.readouterr().out)[0]
     assert theirs["answer"] == pytest.approx(ours["answer"], abs=1e-4)
     for ours_part, theirs_part in zip(ours["pictures"], theirs["pictures"], strict=True):
@@ -91,14 +93,14 @@ def test_several_digits_without_split_are_told_of(
 ) -> None:
     odd = tmp_path / "row[old].png"
     odd.write_bytes((folder / "row" / "row.png").read_bytes())
-    using.predict("sum", (str(odd),))
+    model_commands.predict("sum", (str(odd),))
     said = capsys.readouterr()
     assert "there may be 4 on it" in said.err
     assert "row[old].png: " in said.out
-    using.predict("sum", (str(odd),), split=True)
+    model_commands.predict("sum", (str(odd),), split=True)
     said = capsys.readouterr()
     assert said.err == ""
-    using.predict("contains", (str(folder / "a1.png"),), anchor=str(odd))
+    model_commands.predict("contains", (str(folder / "a1.png"),), anchor=str(odd))
     assert "there may be 4 on it; an anchor is one" in capsys.readouterr().err
     assert "row[old].png 4" in "".join(said.out.split("\n")).replace("│", "")
 
@@ -113,22 +115,22 @@ def test_mistakes_are_one_line(folder: Path) -> None:
         ("sum/mlp", (all_of_it,) * 3, None, "at most 10"),
     ):
         with pytest.raises(InputError, match=words) as found:
-            using.predict(model, pictures, anchor)
+            model_commands.predict(model, pictures, anchor)
         assert len(str(found.value).splitlines()) == 1
     with pytest.raises(InputError, match="expected a name that ends in"):
-        using.explain("sum", (str(folder),), out=Path("why.txt"))
+        model_commands.explain("sum", (str(folder),), out=Path("why.txt"))
     with pytest.raises(InputError, match="--show: expected a folder that exists"):
-        using.predict("sum", (str(folder),), show=folder / "none" / "steps.png")
+        model_commands.predict("sum", (str(folder),), show=folder / "none" / "steps.png")
     with pytest.raises(InputError, match="--device: an ONNX file is run on the CPU"):
-        using.predict("model.onnx", (one,), device="cuda")
+        model_commands.predict("model.onnx", (one,), device="cuda")
     with pytest.raises(InputError, match="an empty one"):
-        using.predict("sum", ("",))
+        model_commands.predict("sum", ("",))
     with pytest.raises(InputError, match="one model of a kind"):
-        using.demo(("sum/exact", "sum"))
+        model_commands.demo(("sum/exact", "sum"))
 
 
 def test_models_lists_what_load_loads(capsys: pytest.CaptureFixture[str]) -> None:
-    using.models()
+    model_commands.models()
     said = capsys.readouterr().out
     for name in ("sum/exact", "contains/transformer", "classify/mlp"):
         assert name in said

@@ -65,7 +65,7 @@ class Network(nn.Module):
 
     def embed_in_parts(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
         """The vectors of any number of images in bounded memory. For evaluation."""
-        return torch.cat([self.embed(part) for part in images.split(IMAGES_AT_ONCE)])
+        return torch.cat([self.embed(part) for part in torch.split(images, IMAGES_AT_ONCE)])
 
     def apply_model_in_parts(self, vectors: Float[Tensor, "N D"], batch: Batch) -> Iterator[Float[Tensor, "b _"]]:
         """The outputs for any number of sequences, some at a time, in order, in bounded memory. For evaluation."""
@@ -125,8 +125,8 @@ class Experiment:
         Raises InputError for options that the encoder or the model does not have, or cannot be built with.
         """
         run, longest = self.run, self.lengths[1]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(run.seed, "initial weights"))
+        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
+            torch.manual_seed(derive(run.seed, "initial weights"))  # pyright: ignore[reportUnknownMemberType]
             encoder = _construct("encoder", self.encoder, run.encoder, run.encoder_options, {"width": run.width})
             given = {"width": run.width, "task": self.task, "longest": longest}
             model = _construct("model", self.model, run.model, run.model_options, given)

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from importlib import metadata
 from typing import Any, NoReturn
 
 from digitset import registry
@@ -25,6 +26,7 @@ COMMANDS = {
     "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
     "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
 }
+SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 def main() -> None:
@@ -32,6 +34,9 @@ def main() -> None:
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(_help())
         sys.exit(0 if sys.argv[1:] else 2)
+    if sys.argv[1:] == ["--version"]:
+        print(f"digitset {metadata.version('digitset')}")
+        sys.exit(0)
     try:
         _run()
     except SystemExit as stop:  # arguments that do not parse
@@ -70,6 +75,9 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
 
 
 def _run() -> None:
+    if sys.argv[1:2] == ["--tyro-print-completion"] and (*sys.argv[2:], "")[0] not in SHELLS:
+        raise InputError(f"--tyro-print-completion: expected one of {', '.join(SHELLS)}")
+
     import tyro
 
     from digitset.cli import model_commands, training_commands
@@ -86,4 +94,9 @@ def _help() -> str:
     lines += ["Train and compare models that read several handwritten digits at once.", ""]
     lines += [f"  {name:10}{summary}" for name, summary in COMMANDS.items()]
     lines += ["", *(f"  {folder:10}{', '.join(registry.names(folder))}" for folder in registry.FOLDERS)]
+    lines += [
+        "",
+        "  digitset --version",
+        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh, fish or tcsh",
+    ]
     return "\n".join(lines)

@@ -82,7 +82,7 @@ class Transformer(Model, SelfAttends):
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]
     ) -> list[Float[Tensor, "B H L L"]]:
         """The weights of each self-attention layer, from each token of a sequence to each."""
-        packing, weights = Packing.of(mask), []
+        packing, weights = Packing.of(mask), list[Tensor]()
         packed = packing.pack(tokens)
         for block in (cast(Block, block) for block in self.blocks):
             normed = block.attention_norm(packed)

@@ -131,7 +131,7 @@ def draw_confusion(path: Path, title: str, predictions: Predictions, task: Task)
     with mpl.rc_context(SHEET_STYLE):
         figure = Figure(figsize=(6, 5.6), layout="constrained")
         axes = figure.subplots()
-        axes.imshow(errors, cmap="Reds", vmax=max(1, int(errors.max())) * 1.4)
+        axes.imshow(errors.numpy(), cmap="Reds", vmax=max(1, int(errors.max())) * 1.4)
         for row in range(count):
             for column in range(count):
                 value = int(table[row, column])
@@ -221,7 +221,7 @@ def draw_steps(path: Path, title: str, pictures: list[Picture], names: list[str]
 
 def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:
     """One image, black on white as on paper, and under it its attention weight as a bar and a number."""
-    axes.imshow(255 - image.cpu(), cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
+    axes.imshow(255 - image.cpu().numpy(), cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
     axes.add_patch(Rectangle((x, y), 1, 1, fill=False, lw=0.6, ec="#999999"))
     if weight is not None:
         axes.add_patch(Rectangle((x, y + 1.03), weight, 0.1, color=COLOURS[0], lw=0))

@@ -1,5 +1,8 @@
 """Tasks whose answer is no or yes: one logit, binary cross-entropy, accuracy and AUC."""
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -46,7 +49,9 @@ class BinaryTask(Task):
         if positive == 0 or negative == 0:
             return {"auc": float("nan")}
         # Log-odds separate what probabilities next to 0 or 1 would make equal; -inf and inf stay in order.
-        _, rank_of, ties = (prediction[:, 1] - prediction[:, 0]).unique(return_inverse=True, return_counts=True)
+        log_odds = prediction[:, 1] - prediction[:, 0]
+        unique = cast(Callable[..., tuple[Tensor, Tensor, Tensor]], torch.unique)
+        _, rank_of, ties = unique(log_odds, return_inverse=True, return_counts=True)
         last = ties.cumsum(0).double()
         rank = (last - (ties - 1) / 2)[rank_of]  # the mean rank of equal values, from 1
         above = rank[target == 1].sum() - positive * (positive + 1) / 2

@@ -1,6 +1,7 @@
 """Laws of chance for independent digits, exact and safe in float32: their sum, their maximum, which of them occur."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,6 +10,10 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 from digitset.tasks import _probability_onnx
+
+# torch does not say their types
+rfft = cast(Callable[..., Tensor], torch.fft.rfft)  # pyright: ignore[reportUnknownMemberType]
+irfft = cast(Callable[..., Tensor], torch.fft.irfft)  # pyright: ignore[reportUnknownMemberType]
 
 DIRECT = 64  # the longest kernel that is summed directly; beyond, a Fourier transform is faster
 
@@ -22,7 +27,7 @@ def distribution_of_sum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B _"]
     """
     if torch.compiler.is_exporting():
         return _probability_onnx.distribution_of_sum(chances)
-    left_over = []
+    left_over: list[Tensor] = []
     while chances.shape[1] > 1:
         if chances.shape[1] % 2:
             left_over.append(chances[:, -1])
@@ -38,8 +43,8 @@ def convolve(long: Float[Tensor, "*B N"], short: Float[Tensor, "*B M"]) -> Float
     """The distribution [*B, N + M - 1] of the sum of two independent integers; N >= M >= 1."""
     size = long.shape[-1] + short.shape[-1] - 1
     if short.shape[-1] > DIRECT:
-        spectrum = torch.fft.rfft(long, n=size) * torch.fft.rfft(short, n=size)
-        return torch.fft.irfft(spectrum, n=size).clamp(min=0)  # rounding leaves some chances just below zero
+        spectrum = rfft(long, n=size) * rfft(short, n=size)
+        return irfft(spectrum, n=size).clamp(min=0)  # rounding leaves some chances just below zero
     return _DirectConvolution.apply(long, short)  # pyright: ignore[reportReturnType]
 
 

@@ -6,8 +6,8 @@ function here is then done at once and tells nobody anything.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ def rank() -> Rank:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Rank]:
+def joined() -> Generator[Rank, None, None]:
     """A context in which the processes that torchrun started are one group; no group where it started one or none."""
     if "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["WORLD_SIZE"] == "1":
         yield ALONE
@@ -46,7 +46,7 @@ def own_device(device: torch.device) -> torch.device:
     """
     if rank().count == 1 or device.type == "cpu":
         return device
-    if device.type != "cuda" or device.index is not None:
+    if device.type != "cuda" or device.index is not None:  # pyright: ignore[reportUnnecessaryComparison]
         raise InputError(f"--device: expected cpu or cuda for several processes, got {device}")
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if local >= torch.cuda.device_count():
@@ -67,7 +67,7 @@ def replicate(network: nn.Module, all_learn: bool) -> nn.Module:
     if rank().count == 1:
         return network
     replica = DistributedDataParallel(network, find_unused_parameters=not all_learn)
-    replica.register_comm_hook(None, _mean_in_order)
+    replica.register_comm_hook(None, _mean_in_order)  # pyright: ignore[reportUnknownMemberType]
     return replica
 
 
@@ -80,7 +80,12 @@ def _mean_in_order(_: object, bucket: dist.GradBucket) -> Future[Tensor]:  # pyr
     parts = [torch.empty_like(bucket.buffer()) for _ in range(rank().count)]
     gathered = dist.all_gather(parts, bucket.buffer(), async_op=True)
     assert gathered is not None
-    return gathered.get_future().then(lambda _: sum(parts[1:], start=parts[0]) / len(parts))
+    future = cast(Future[Any], gathered.get_future())  # pyright: ignore[reportUnknownMemberType]
+
+    def mean_of_parts(_: Future[Any]) -> Tensor:
+        return sum(parts[1:], start=parts[0]) / len(parts)
+
+    return future.then(mean_of_parts)
 
 
 def mean(values: Tensor) -> Tensor:

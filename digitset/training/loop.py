@@ -87,7 +87,8 @@ def training_step(experiment: Experiment, state: State, train: Digits) -> None:
     """One optimiser step. Every draw in it is a function of (seed, step, rank)."""
     run, task, network, rank = experiment.run, experiment.task, state.network, distributed.rank()
     kind = network.model.output_kind
-    torch.manual_seed(derive(run.seed, "dropout", state.step, *rank.purpose))  # torch's dropout takes no generator
+    # torch's dropout takes no generator
+    torch.manual_seed(derive(run.seed, "dropout", state.step, *rank.purpose))  # pyright: ignore[reportUnknownMemberType]
 
     lengths = lengths_at(experiment, state.step)
     batch = sample(
@@ -103,7 +104,7 @@ def training_step(experiment: Experiment, state: State, train: Digits) -> None:
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate(run, state.step)
     state.optimizer.zero_grad()
-    loss.backward()
+    loss.backward()  # pyright: ignore[reportUnknownMemberType]
     nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
     state.optimizer.step()
     if state.average is not None:
@@ -149,7 +150,7 @@ def train(
     if distributed.rank().first:
         run_folder.drop_metrics_after(state.step)
         listener({"step": state.step} | _note_of_changes(run_folder, here, state.step))
-    with torch.random.fork_rng():
+    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
         _loop(experiment, state, splits.to(device), run_folder, listener)
     distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(run, splits, state)))
     return run_folder
@@ -206,7 +207,7 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
     average = None
     if run.ema_decay:
-        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.ema_decay), use_buffers=True)
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.ema_decay), use_buffers=True)  # pyright: ignore[reportUnknownArgumentType]
     return State(network, distributed.replicate(network, all_learn=network.model.uses_images), optimizer, average)
 
 
@@ -266,7 +267,8 @@ def _loop(experiment: Experiment, state: State, splits: Splits, run_folder: RunF
 
 def _log_line(run: Run, state: State, start: float) -> Event:
     """The line for the steps since the last one. Raises TrainingError if a loss among them is not finite."""
-    losses, accuracies = torch.stack([pair.cpu() for pair in state.window]).T.tolist()  # waits for the device
+    window = torch.stack([pair.cpu() for pair in state.window])  # waits for the device
+    losses, accuracies = cast(list[list[float]], window.T.tolist())  # pyright: ignore[reportUnknownMemberType]
     state.seconds += time.perf_counter() - start
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):

@@ -45,8 +45,8 @@ def main(
         jobs: How many runs at a time.
         out: The CSV to write.
     """
-    expect_committed(out)
     known("--rows", rows, recipes.BEST)
+    expect_committed(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     table = kept(out)
     done = {row.cell for row in table}

@@ -109,12 +109,12 @@ def main(
         out: The CSV to write, a row an epoch.
         runs: Where checkpoints are kept.
     """
-    expect_committed(out)
     known("--tasks", tasks, TASKS)
     known("--models", models, MODELS)
     for option, value, least in (("--epochs", epochs, 1), ("--images", images, 12)):
         if value < least:
             raise InputError(f"{option}: expected at least {least}, got {value}")
+    expect_committed(out)
     keep_freed_memory()
     out.parent.mkdir(parents=True, exist_ok=True)
     train, test = (Digits(part.images[:images], part.labels[:images]) for part in all_digits())

@@ -31,8 +31,8 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
         seeds: How many seeds, from 0.
         out: The CSV to write.
     """
-    expect_committed(out)
     known("--rows", rows, recipes.QUICK)
+    expect_committed(out)
     splits = load_data()
     for name in rows:
         accuracies, seconds = [], []

@@ -11,39 +11,69 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "digitset"
-EXPORTED = "digitset"  # names that `import digitset` gives at once
-
 # What is on the page: a heading, and under it files with the names that are taken from each.
 PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
-    "Train": [("run", ("Run",)), ("training", ("train",)), ("record", ("RunFolder",)), ("parts", ("names",))],
-    "Ask a trained model": [("predict", ("load", "Predictor"))],
-    "Data": [("data", ("load", "Splits", "Digits"))],
-    "Scores": [("evaluation", ("evaluate",))],
-    "Explain an answer": [("explain", ("explain", "Explanation", "verdict")), ("explanation", ("draw",))],
-    "Whether probabilities mean what they say": [
-        ("calibration", ("reliability", "Bin", "expected_calibration_error", "brier", "coverage"))
+    "Train": [
+        ("run", ("Run",)),
+        ("training/loop", ("train",)),
+        ("run_folder", ("RunFolder", "Summary")),
+        ("network", ("Experiment", "Network")),
+        ("registry", ("names",)),
+    ],
+    "Ask a trained model": [("inference/predictor", ("load", "Predictor"))],
+    "Data": [("data/mnist", ("load_data", "Splits", "Digits")), ("data/sequences", ("Batch",))],
+    "Scores": [
+        ("evaluation/evaluate", ("evaluate", "evaluate_run_folder", "validation_set", "predict_sets", "Predictions")),
+        ("run_folder", ("SetScores", "LengthScores")),
+    ],
+    "Explain an answer": [
+        ("inference/explain", ("explain", "Explanation", "answer_in_words")),
+        ("report/explanation_figure", ("draw_explanation",)),
+    ],
+    "Calibration": [
+        ("evaluation/calibration", ("reliability", "Bin", "expected_calibration_error", "brier", "coverage"))
     ],
     "Pictures of your own": [
-        ("pictures", ("find", "read")),
-        ("ink", ("digit", "steps", "Picture")),
-        ("splitting", ("split",)),
+        ("pictures/read", ("find_pictures", "read_picture")),
+        ("pictures/normalize", ("digit", "normalize", "Picture")),
+        ("pictures/segment", ("split_picture",)),
     ],
     "Share a model": [
-        ("publish", ("publish", "push")),
-        ("export", ("export", "Difference")),
-        ("onnx", ("OnnxPredictor",)),
+        ("inference/publish", ("publish", "push")),
+        ("inference/onnx_export", ("export", "Difference")),
+        ("inference/onnx_runtime", ("OnnxPredictor",)),
     ],
     "The page for drawing": [("demo/__init__", ("serve",))],
     "Errors": [("errors", ("InputError", "TrainingError"))],
-    "Contracts of a task and a model": [("tasks/__init__", ("Task",)), ("models/__init__", ("Model",))],
+    "Contracts of a task, a model and an encoder": [
+        ("tasks/__init__", ("Task",)),
+        ("models/__init__", ("Model", "Attends", "SelfAttends", "ReadsDigits")),
+        ("encoders/__init__", ("Encoder",)),
+    ],
 }
 INTRODUCTION = """# Reference
 
-Made by `uv run docs/api.py` from the source; do not edit it here. Letters in shapes: B sequences, L images in the
-longest of them, N or n images, D numbers in the vector of an image, H heads, A answers, K numbers of a model; `_` is
-any. `Images` is an array of numpy or a tensor, `Options` and `Values` are dicts by name. What is marked *digitset* is a
-name of `import digitset` itself, under the name that is shown; everything else is imported from the module that is
-named, such as `from digitset.inference.explain import explain`.
+Written by `uv run docs/api.py` from the source; do not edit it here.
+
+Names marked *digitset* come from `import digitset` itself. All others are imported from the module that is named, for
+example `from digitset.inference.explain import explain`.
+
+An *anchor* is an image beside the sequence that a task asks about: does its digit occur in the sequence? The letters in
+shapes:
+
+| letter | what it counts |
+| --- | --- |
+| B | sequences |
+| L | images in the longest of them |
+| N, n | images |
+| D | numbers in the vector of an image |
+| H | attention heads |
+| A | possible answers |
+| K | numbers that a model answers with |
+| `_` | anything |
+
+`Images` is a numpy array or a tensor. `Options` and `Values` are dicts by name. `Scores` is a dict from the name of an
+evaluation set to its `SetScores`.
 """
 
 SPECIAL = ("__init__", "__call__")
@@ -52,7 +82,7 @@ Definition = ast.FunctionDef | ast.ClassDef
 
 def page() -> str:
     """The whole reference."""
-    homes = exported()
+    offered = exported()
     parts = [INTRODUCTION]
     for heading, files in PAGE.items():
         parts.append(f"## {heading}\n")
@@ -60,24 +90,24 @@ def page() -> str:
             source = (PACKAGE / f"{file}.py").read_text()
             found = {node.name: node for node in ast.parse(source).body if isinstance(node, Definition)}
             module = file.removesuffix("/__init__").replace("/", ".")
-            parts += [entry(found[name], source, module, homes.get((module, name))) for name in names]
+            parts += [entry(found[name], source, module, offered.get(name) == module) for name in names]
     return "\n".join(parts)
 
 
-def exported() -> dict[tuple[str, str], str]:
-    """(module, name) of what `import digitset` gives -> the name it has there."""
+def exported() -> dict[str, str]:
+    """The names that `import digitset` offers, each with its module."""
     for node in ast.parse((PACKAGE / "__init__.py").read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_HOMES":
-            return {home: name for name, home in ast.literal_eval(node.value).items()}
+            return ast.literal_eval(node.value)
     raise LookupError("digitset/__init__.py has no _HOMES")
 
 
-def entry(node: Definition, source: str, module: str, name: str | None) -> str:
+def entry(node: Definition, source: str, module: str, offered: bool) -> str:
     """A function or a class with its heading."""
-    place = f"*digitset*, `digitset.{module}`" if name else f"`digitset.{module}`"
-    heading = f"### {name or node.name}\n\n{place}\n"
+    place = f"*digitset*, `digitset.{module}`" if offered else f"`digitset.{module}`"
+    heading = f"### {node.name}\n\n{place}\n"
     if isinstance(node, ast.FunctionDef):
-        return f"{heading}\n{function(node, name or node.name)}"
+        return f"{heading}\n{function(node, node.name)}"
     return f"{heading}\n{class_(node, source)}"
 
 
@@ -90,7 +120,7 @@ def function(node: ast.FunctionDef, name: str) -> str:
 def signature(node: ast.FunctionDef, name: str) -> str:
     """As it would be called; broken into lines where it is long."""
     arguments = [argument for argument in _arguments(node.args) if argument not in ("self", "cls")]
-    result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    result = f" -> {_written(node.returns)}" if node.returns else ""
     line = f"{name}({', '.join(arguments)}){result}"
     if len(line) <= 100:
         return line
@@ -116,28 +146,34 @@ def _written(annotation: ast.expr) -> str:
 
 
 def class_(node: ast.ClassDef, source: str) -> str:
-    """Its docstring, how it is made, its fields, its methods."""
-    parts = [f"{prose(ast.get_docstring(node) or '')}\n"]
+    """Its bases, its docstring, its fields and class attributes, its methods."""
+    bases = [ast.unparse(base) for base in node.bases if ast.unparse(base) != "ABC"]
+    parts = [f"A subclass of `{'`, `'.join(bases)}`.\n"] if bases else []
+    parts.append(f"{prose(ast.get_docstring(node) or '')}\n")
     parts += fields(node, source)
-    for item in node.body:
-        if isinstance(item, ast.FunctionDef) and (item.name in SPECIAL or not item.name.startswith("_")):
-            marks = [ast.unparse(mark) for mark in item.decorator_list]
-            if "property" in marks:
-                parts.append(
-                    f"- **{item.name}**: `{_result(item)}` {inline(ast.get_docstring(item) or '')}".rstrip() + "\n"
-                )
-            else:
-                start = node.name if "classmethod" in marks or item.name in SPECIAL else ""
-                parts.append(function(item, start if item.name in SPECIAL else f"{start}.{item.name}"))
+    methods = [item for item in node.body if isinstance(item, ast.FunctionDef)]
+    for item in methods:
+        if item.name in SPECIAL or not item.name.startswith("_"):
+            parts.append(method(item, node.name))
     return "\n".join(parts)
 
 
+def method(item: ast.FunctionDef, of_class: str) -> str:
+    """A method or a property, and whether a subclass has to define it."""
+    marks = [ast.unparse(mark) for mark in item.decorator_list]
+    if "property" in marks:
+        return f"- **{item.name}**: `{_result(item)}` {inline(ast.get_docstring(item) or '')}".rstrip() + "\n"
+    start = of_class if "classmethod" in marks or item.name in SPECIAL else ""
+    written = function(item, start if item.name in SPECIAL else f"{start}.{item.name}")
+    return f"{written}\n*Abstract: a subclass defines it.*\n" if "abstractmethod" in marks else written
+
+
 def _result(item: ast.FunctionDef) -> str:
-    return ast.unparse(item.returns) if item.returns else ""
+    return _written(item.returns) if item.returns else ""
 
 
 def fields(node: ast.ClassDef, source: str) -> list[str]:
-    """A list of the fields, each with the string below it or the comment beside it."""
+    """A list of the fields and class attributes, each with the string below it or the comment beside it."""
     lines, written = source.splitlines(), []
     for item, after in zip(node.body, [*node.body[1:], None], strict=True):
         if not isinstance(item, ast.AnnAssign) or not isinstance(item.target, ast.Name):

@@ -1,4 +1,4 @@
-"""What docs/ says is so: the tutorial prints what stands in it, examples keep the contract, no link is dead."""
+"""What docs/ says is so: the tutorial prints what stands in it, examples keep the contract, commands exist."""
 
 import csv
 import json
@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 
 import api
+import contract
 import pytest
 import tutorial
 from matplotlib.image import imread
 from test_structure import ROOT, copied, python
 
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
 SHORTER = {"steps=120": "steps=3"}  # training in the test; what it gives stands in blocks marked (about)
 FILE = re.compile(r"`(digitset/\S+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
 
@@ -82,14 +82,33 @@ def test_examples_keep_the_contract(tmp_path: Path) -> None:
     assert line
     tests.write_text(tests.read_text().replace('    "bags":', line[1] + '    "bags":', 1))
     wanted = "classify-perceptron-mlp or parity-lenet-exact or (parity and not lenet)"
+    networks, laws_of_a_task = 2, 6
     run = ["-m", "pytest", "tests/test_tasks.py", "tests/test_contract.py", "-n", "0", "-p", "no:cacheprovider"]
     said = python(root, *run, "-k", wanted)
     passed = re.search(r"(\d+) passed", said)
     assert passed, said
-    assert int(passed[1]) == 2 * 10 + 6, said  # two networks before the contract, a task before its laws
+    promises = len(contract.CHECKS) + 1  # and that weights survive the disk
+    assert int(passed[1]) == networks * promises + laws_of_a_task, said
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_options_that_exist() -> None:
+    """Each option that a page shows: of `digitset` by its help, of a benchmark (slow to start) by its source."""
+    shown: dict[str, set[str]] = {}
+    for name in ("extending.md", "numbers.md", "tutorial.md"):
+        for program, rest in re.findall(r"(?:uv run |`)(benchmarks/\w+\.py|digitset \w+)([^`\n]*)", text(name)):
+            shown.setdefault(program, set()).update(re.findall(r"--([\w-]+)", rest))
+    assert {"digitset train", "digitset bench", "benchmarks/step.py"} <= shown.keys()
+    for program, options in shown.items():
+        if not options:
+            continue
+        if program.startswith("digitset"):
+            known = re.findall(r"--([\w-]+)", python(ROOT, "-m", *program.split(), "--help"))
+        else:
+            known = [name.replace("_", "-") for name in re.findall(r"\b(\w+): ", (ROOT / program).read_text())]
+        assert options <= set(known), program
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" not in target:

@@ -17,18 +17,15 @@ from typing import Any
 
 import pytest
 import torch
-from digitset.training.state import State
 
 from digitset.data.mnist import Digits, Splits
-from digitset.data.sequences import sample
+from digitset.data.sequences import Rank, sample
 from digitset.errors import InputError, TrainingError
+from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import RunFolder
-from digitset.tasks import Task
-from digitset.training import distributed
-from digitset.training import loop as training
-from digitset.training.distributed import Share
-from digitset.training.loop import train
+from digitset.training import distributed, loop
+from digitset.training.loop import State, train
 
 PROCESSES = 3  # of two, a sum has the same bits in either order
 
@@ -77,8 +74,8 @@ def end_of(launch: subprocess.Popen[str]) -> tuple[str, str]:
 def digitset_train(run: Run, out: Path, *more: str) -> subprocess.Popen[str]:
     """The command that trains a run in several processes."""
     arguments = ["-m", "digitset", "train", run.task, "--model", run.model, "--encoder", run.encoder]
-    for name in ("steps", "pool", "sequences", "precision"):
-        arguments += [f"--{name}", str(getattr(run, name))]
+    for name in ("steps", "images_per_step", "sequences_per_step", "precision"):
+        arguments += [f"--{name.replace('_', '-')}", str(getattr(run, name))]
     return torchrun(*arguments, "--out", out, *more)
 
 
@@ -101,38 +98,38 @@ def message(call: Callable[[], object]) -> str:
 
 def _worker(out: Path) -> None:
     """What each process does; what it saw goes to `out`, in files with its rank in their names."""
-    undisturbed, seen = training.step, {}
+    undisturbed, states = loop.training_step, list[State]()
 
-    def watched(run: Run, task: Task, state: State, digits: Digits) -> None:
-        undisturbed(run, task, state, digits)
-        seen["state"] = state
+    def watched(experiment: Experiment, state: State, digits: Digits) -> None:
+        undisturbed(experiment, state, digits)
+        states.append(state)
 
-    def stopping(run: Run, task: Task, state: State, digits: Digits) -> None:
-        undisturbed(run, task, state, digits)
-        if state.step == 5 and rank.rank == 1:
+    def stopping(experiment: Experiment, state: State, digits: Digits) -> None:
+        undisturbed(experiment, state, digits)
+        if state.step == 5 and rank.index == 1:
             signal.raise_signal(signal.SIGINT)
 
     with distributed.joined() as rank:
-        training.step = watched
+        loop.training_step = watched
         train(RUN, out / "straight")
-        evaluated = dict(seen["state"].evaluate_run_folder().state_dict())
-        torch.save((evaluated, dict(seen["state"].network.named_parameters())), out / f"weights{rank.rank}")
+        evaluated = dict(states[-1].evaluated().state_dict())
+        torch.save((evaluated, dict(states[-1].network.named_parameters())), out / f"weights{rank.index}")
 
-        training.step = stopping
+        loop.training_step = stopping
         errors = {"stopped": message(lambda: train(RUN, out / "resumed"))}
-        training.step = undisturbed
+        loop.training_step = undisturbed
         if rank.first:
             shutil.copytree(out / "resumed", out / "left")
         train(RUN, out / "resumed", resume=True)
 
         train(CURVE, out / "curve")
         train(LONG, out / "long")
-        other_data = replace(RUN, data=out / "nowhere") if rank.rank == 1 else RUN
+        other_data = replace(RUN, data=out / "nowhere") if rank.index == 1 else RUN
         errors["data"] = message(lambda: train(other_data, out / "never"))
-        errors["command"] = message(lambda: train(replace(RUN, steps=14 + rank.rank), out / "never"))
+        errors["command"] = message(lambda: train(replace(RUN, steps=14 + rank.index), out / "never"))
         diverging = replace(CURVE, learning_rate=1e30)
         errors["diverging"] = message(lambda: train(diverging, out / "diverging"))
-    (out / f"errors{rank.rank}.json").write_text(json.dumps(errors))
+    (out / f"errors{rank.index}.json").write_text(json.dumps(errors))
 
 
 @pytest.fixture(scope="module")
@@ -148,14 +145,15 @@ def errors_of(launched: Path, name: str) -> list[str]:
     return [json.loads((launched / f"errors{rank}.json").read_text())[name] for rank in range(PROCESSES)]
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
-def test_the_shares_of_a_pool_are_the_pool(mnist: Splits, ranks: int) -> None:
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_parts_of_a_pool_are_the_pool(mnist: Splits, count: int) -> None:
     whole = sample(mnist.train, 96, 120, (1, 5), True, seed=1, step=700)
-    shares = [sample(mnist.train, 96, 120, (1, 5), True, 1, 700, Share(rank, ranks)) for rank in range(ranks)]
-    assert torch.equal(torch.cat([rank.images for rank in shares]), whole.images)
-    assert abs(sum(len(rank.index) for rank in shares) - len(whole.index)) < 10
-    assert len({tuple(rank.index.flatten().tolist()) for rank in shares}) == ranks  # not the same rows of each
-    assert torch.equal(sample(mnist.train, 96, 120, (1, 5), True, 1, 700, Share(0, 1)).index, whole.index)
+    parts = [sample(mnist.train, 96, 120, (1, 5), True, 1, 700, Rank(index, count)) for index in range(count)]
+    assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
+    assert torch.equal(torch.cat([part.labels for part in parts]), whole.labels)
+    assert abs(sum(len(part.index) for part in parts) - len(whole.index)) < 10
+    assert len({tuple(part.index.flatten().tolist()) for part in parts}) == count  # not the same rows of each
+    assert torch.equal(sample(mnist.train, 96, 120, (1, 5), True, 1, 700, Rank(0, 1)).index, whole.index)
 
 
 def test_several_processes_learn_what_one_learns(launched: Path, tmp_path: Path) -> None:
@@ -230,8 +228,8 @@ def test_a_mistake_is_one_line_and_exit_code_2_in_all(tmp_path: Path) -> None:
     _, errors = end_of(digitset_train(replace(LONG, images_per_step=29), tmp_path / "run"))
     lines = [line for line in errors.splitlines() if line.startswith("digitset:")]
     assert lines == [
-        "digitset: --pool: expected at least 30 images, for the longest sequence and its anchor in each of 3 "
-        "processes, got 29"
+        "digitset: --images-per-step: expected at least 30 images, for the longest sequence and its anchor in each of "
+        "3 processes, got 29"
     ]
     codes = [line.split(":")[1].split()[0] for line in errors.splitlines() if "exitcode  :" in line]
     assert codes == ["2"] * PROCESSES

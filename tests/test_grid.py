@@ -145,7 +145,7 @@ def test_the_length_only_baseline_has_its_own_recipe() -> None:
         assert {run.steps for run in grid.cells() if run.model == "exact"} == {steps}
 
 
-def result_row(run: Run, checksum: str) -> ResultRow:
+def result_row(run: Run, checksum: str = PACKAGED_CHECKSUM) -> ResultRow:
     """A row of results of a run on the data with this checksum."""
     return ResultRow(
         **identity(run),
@@ -186,7 +186,7 @@ def test_a_length_only_baseline_of_other_images_is_refused(tmp_path: Path) -> No
 
 def test_rows_of_other_settings_cannot_stand_beside_a_grid(tmp_path: Path) -> None:
     (run,) = Grid(("sum",), ("exact",), seeds=1).cells()
-    row = result_row(run, PACKAGED_CHECKSUM)
+    row = result_row(run)
     rule = replace(row, model="classifier + rule", protocol="of a classifier")
     for changed, others in (
         (row, set()),

@@ -414,6 +414,10 @@ def test_words_are_right_for_every_task(browser: Browser, address: str, renamed:
                 switch(page, model)
             check_words(page, task)
             assert "It learned from" in page.locator("#about").inner_text()
+        if task.single_image:  # the answer is to the tile that is chosen
+            for index in (3, 0):
+                tiles(page).nth(index).focus()
+                page.locator(".truth", has_text=f": the labels say {labels(page)[index]}.").wait_for()
         assert page.locator("#tasks :checked + .name").inner_text() == shown_name.replace("_", " ").capitalize()
     assert next(pages, None) is None
 

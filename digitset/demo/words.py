@@ -31,7 +31,7 @@ def _how(predictor: Predictor) -> str:
 
 def _nameless(task: Task) -> str:
     """Why the digits of a model that reads digits cannot be shown, if so."""
-    return " What they are called changes no answer, so its digits have no names." * task.label_invariant
+    return " What the digits are called changes no answer, so here they have no names." * task.label_invariant
 
 
 def _attention(task: Task, model: Attends) -> str:

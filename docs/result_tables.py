@@ -1,0 +1,153 @@
+"""The tables of docs/results.md that are over seeds or of other measurements; docs/results.py has the rest."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from digitset.bench.leaderboard import HEADLINE, Leaderboard, leaderboards
+from digitset.bench.statistics import mean
+from digitset.bench.tables import LengthRow, ResultRow, read_csv
+from digitset.inference.length_generalization import LITERATURE
+from digitset.report import benchmark
+from digitset.report.comparison import PUBLISHED, markdown
+
+ORDER = ("classify", "sum", "contains")  # of the tasks; others come after, by name
+COLUMNS = (  # of a leaderboard, among those of `digitset bench`
+    *("rank", "model", "encoder", "seeds", "accuracy", "loss", "single images", "random sequences"),
+    *("parameters", "images", "seconds", "learning rate"),
+)
+TEXTS = ("task", "model", "commit")  # the columns of published.csv that are no numbers
+Cells = list[tuple[str, ...]]
+Records = list[dict[str, str]]  # the rows of a CSV file
+Curves = dict[str, dict[int, float]]  # by row, then length
+
+
+def table(headings: Sequence[str], rows: Cells) -> str:
+    """A Markdown table without the columns that are empty."""
+    kept = [index for index in range(len(headings)) if any(row[index] for row in rows)]
+    chosen = [tuple(row[index] for index in kept) for row in rows]
+    return "\n".join(markdown(tuple(headings[index] for index in kept), chosen)) + "\n"
+
+
+def number(value: float | None, form: str = ".4f") -> str:
+    return "" if value is None else f"{value:{form}}"
+
+
+# Several seeds: accuracy.csv and bench/
+
+
+def over_seeds(values: Sequence[float | None]) -> str:
+    """The mean with its 95 % t-interval; empty without values."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    over = mean(known)
+    return f"{over.mean:.4f} ± {over.half:.4f}"
+
+
+def best(rows: list[ResultRow]) -> str:
+    """A row for each best recipe."""
+    cells: Cells = []
+    by_name: dict[str, dict[str, list[ResultRow]]] = {}
+    for row in rows:
+        by_name.setdefault(f"{row.task}/{row.model}", {}).setdefault(row.evaluation, []).append(row)
+    for name in sorted(by_name, key=lambda name: (ORDER.index(name.split("/")[0]), name)):
+        sets = by_name[name]
+        main = next(sets[evaluation] for evaluation in HEADLINE if evaluation in sets)
+        accuracies = {key: over_seeds([row.accuracy for row in of_set]) for key, of_set in sets.items()}
+        seconds = [row.train_seconds for row in main]
+        scores = (over_seeds([row.accuracy for row in main]), over_seeds([row.loss for row in main]))
+        scores += tuple(accuracies.get(key, "") for key in ("random", "single", "digits"))
+        cost = (f"{main[0].parameters:,}", f"{main[0].train_steps:,}", f"{min(seconds):,.0f} to {max(seconds):,.0f}")
+        cells.append((name, str(len(main)), *scores, *cost))
+    headings = ("row", "seeds", "accuracy", "loss", "random sequences", "single images", "digits")
+    return table((*headings, "parameters", "steps", "seconds"), cells)
+
+
+def boards(folder: Path) -> list[dict[str, Any]]:
+    """What the page says of each leaderboard."""
+    by_length = read_csv(folder / "lengths.csv", LengthRow)
+    found = {board.task: board for board in leaderboards(folder)}
+    tasks = [*ORDER, *sorted(found.keys() - set(ORDER))]
+    return [section(found[task], by_length) for task in tasks]
+
+
+def section(board: Leaderboard, by_length: list[LengthRow]) -> dict[str, Any]:
+    rows = [tuple(row[benchmark.HEADINGS.index(name)] for name in COLUMNS) for row in benchmark.table(board)]
+    curves: Curves = {}
+    for name, row in board.names.items():
+        points = {
+            each.length: each.accuracy for each in by_length if each.row_name == (row.task, row.model, row.encoder)
+        }
+        curves |= {name: points} if points else {}
+    return {
+        "task": board.task,
+        "best": board.best,
+        "verdict": benchmark.verdict(board),
+        "table": table(COLUMNS, rows),
+        "pairs": table(benchmark.PAIR_HEADINGS, benchmark.pair_table(board, board.best)),
+        "beyond": board.beyond_baselines(),
+        "lengths": by_length_table(curves) if curves else "",
+    }
+
+
+# Other measurements
+
+
+def by_length_table(curves: Curves, form: str = ".4f") -> str:
+    """A row for each curve, a column for each length."""
+    columns = sorted({length for points in curves.values() for length in points})
+    cells = [(name, *(number(points.get(length), form) for length in columns)) for name, points in curves.items()]
+    return table(("images", *(f"{length:,}" for length in columns)), cells)
+
+
+def lengths(rows: Records) -> dict[str, str]:
+    """Accuracy by length of packaged models, and the accuracy on one image that it implies."""
+    curves: dict[str, Curves] = {"accuracy": {}, "per_image": {}}
+    for row in rows:
+        for column, by_run in curves.items():
+            by_run.setdefault(row["run"], {})[int(row["length"])] = float(row[column])
+    accuracy = curves["accuracy"] | LITERATURE["sum"]
+    return {"accuracy": by_length_table(accuracy), "implied": by_length_table(curves["per_image"], ".5f")}
+
+
+def published(rows: Records) -> dict[str, str]:
+    """The recipe of kobybibas/vit_for_mnist, run here."""
+    cells: Cells = []
+    for (task, model), report in PUBLISHED.items():
+        epochs = [row for row in rows if (row["task"], row["model"]) == (task, model)]
+        column = {name: [float(row[name]) for row in epochs] for name in epochs[0] if name not in TEXTS}
+        everything = sum(column["batch_accuracy"]) / len(epochs)
+        scores = (everything, report.accuracy, column["batch_loss"][-1], report.loss)
+        at_end = (column["accuracy"][-1], column["loss"][-1], sum(column["accuracy"][-10:]) / 10, report.last_epochs)
+        forms = (".4f", ".2f") * 2 + (".4f",) * 3 + (".2f",)
+        values = (number(value, form) for value, form in zip((*scores, *at_end), forms, strict=True))
+        cells.append((task, model, *values, f"{len(epochs) * min(column['seconds']) / 60:.0f}"))
+    headings = ("task", "model", "all epochs", "its README", "last loss", "its README", "last epoch", "loss")
+    texts = {"commit": rows[0]["commit"], "seed": rows[0]["seed"], "epochs": rows[-1]["epoch"]}
+    return texts | {"table": table((*headings, "last ten epochs", "its figure", "minutes"), cells)}
+
+
+def explanations(rows: Records) -> str:
+    cells = [(row["model"], row["measure"], f"{int(row['n']):,}", number(float(row["mean"]))) for row in rows]
+    return table(("model", "measure", "n", "mean"), cells)
+
+
+def measured(rows: Records, part: str) -> str:
+    """A table of case, measure, value: measures below each other, cases that have `part` in their name side by side.
+
+    Bounds of an interval, the measures that end in ": low" and ": high", stand beside their value.
+    """
+    values = {(row["case"], row["measure"]): float(row["value"]) for row in rows if part in row["case"]}
+    cases, measures = (list(dict.fromkeys(names)) for names in zip(*values, strict=True))
+    cells: Cells = []
+    for measure in measures:
+        if measure.endswith((": low", ": high")):
+            continue
+        line = [measure]
+        for case in cases:
+            low, high = values.get((case, f"{measure}: low")), values.get((case, f"{measure}: high"))
+            bounds = "" if low is None or high is None else f" ({low:.4f} to {high:.4f})"
+            line.append(number(values.get((case, measure)), ",.4f" if bounds else ",.5g") + bounds)
+        cells.append(tuple(line))
+    return table(("measure", *cases), cells)

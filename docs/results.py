@@ -1,0 +1,140 @@
+"""Writes docs/results.md and the table of README, from the CSV files of results/.
+
+    uv run docs/results.py
+
+The words of docs/results.md are in results.md.jinja. No measured number is typed there or here: all are read from those
+files. What stands in no column, such as the name of the machine, is in results/machines.toml.
+"""
+
+import csv
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from result_tables import Cells, Records, best, boards, explanations, lengths, measured, number, published, table
+
+from digitset.bench.leaderboard import HEADLINE
+from digitset.bench.tables import CLASSIFIER_RULE, ResultRow, read_csv
+from digitset.report.comparison import PUBLISHED
+from digitset.tasks import load_task
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "results"
+BEGIN, END = "<!-- results: uv run docs/results.py -->\n", "<!-- end of results -->\n"
+
+
+def page(results: Path = RESULTS) -> str:
+    """The whole of docs/results.md."""
+    files = jinja2.FileSystemLoader(HERE)
+    environment = jinja2.Environment(loader=files, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+    tasks = compared(results)
+    values = {
+        "task_of": load_task,
+        "measured": lambda name, part="": measured(records(results, name), part),
+        "machine": machines(results),
+        "precision": {name: precision(results / f"{name}.csv") for name in ("accuracy", "bench/results")},
+        "compare": {task: comparison(rows) for task, rows in tasks.items()},
+        "made_by_compare": made_by(results, tasks),
+        "best": best(read_csv(results / "accuracy.csv", ResultRow)),
+        "boards": boards(results / "bench"),
+        "lengths": lengths(records(results, "lengths")),
+        "published": published(records(results, "published")),
+        "explanations": explanations(records(results, "explanations")),
+    }
+    return environment.get_template("results.md.jinja").render(values).rstrip("\n") + "\n"
+
+
+def readme(text: str, results: Path = RESULTS) -> str:
+    """README with the part between the two comments replaced."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + short_comparison(results) + END + rest.split(END)[1]
+
+
+def records(results: Path, name: str) -> Records:
+    """The rows of a CSV file."""
+    with (results / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def machines(results: Path) -> dict[str, Any]:
+    return tomllib.loads((results / "machines.toml").read_text())
+
+
+def precision(path: Path) -> str:
+    return " and ".join(sorted({row.precision for row in read_csv(path, ResultRow)}))
+
+
+# One run for each row: compare.csv, which is the results.csv of one `digitset compare`
+
+
+def compared(results: Path) -> dict[str, list[dict[str, ResultRow]]]:
+    """By task: the rows of the table, each by evaluation set. Raises ValueError unless one command made all."""
+    rows = read_csv(results / "compare.csv", ResultRow)
+    if len({(row.commit, row.device, row.precision, row.threads, row.seed) for row in rows}) > 1:
+        raise ValueError("compare.csv: expected the rows of one commit, one machine and one seed")
+    tasks: dict[str, dict[tuple[str, str], dict[str, ResultRow]]] = {}
+    for row in rows:
+        tasks.setdefault(row.task, {}).setdefault((row.model, row.encoder), {})[row.evaluation] = row
+    return {task: list(models.values()) for task, models in tasks.items()}
+
+
+def headline(sets: dict[str, ResultRow]) -> ResultRow:
+    return next(sets[name] for name in HEADLINE if name in sets)
+
+
+def made_by(results: Path, tasks: dict[str, list[dict[str, ResultRow]]]) -> str:
+    """Where the comparison was made; empty if it was not."""
+    if not tasks:
+        return ""
+    row = headline(tasks["classify"][0])
+    threads = f"{row.threads} thread{'s' * (row.threads > 1)}"
+    where = f"{machines(results)['compare']} ({row.device}, {threads}, {row.precision})"
+    return f"{where}, commit {row.commit}, seed {row.seed}"
+
+
+def wilson(row: ResultRow) -> str:
+    return f"{row.accuracy:.4f} ({row.accuracy_low:.4f} to {row.accuracy_high:.4f})"
+
+
+def quoted(row: ResultRow) -> tuple[str, str, str]:
+    """The accuracy, the accuracy at the end and the loss that kobybibas/vit_for_mnist reports."""
+    known = PUBLISHED.get((row.task, row.model))
+    if known is None:
+        return "", "", ""
+    return f"{known.accuracy:.2f}", number(known.last_epochs, ".2f"), f"{known.loss:.2f}"
+
+
+def short_comparison(results: Path) -> str:
+    """What README shows: all tasks in one table."""
+    tasks = compared(results)
+    rows = [headline(sets) for models in tasks.values() for sets in models]
+    cells: Cells = []
+    for row in rows:
+        model = row.model if row.encoder == rows[0].encoder else f"{row.model}, {row.encoder}"
+        seconds = "" if row.model == CLASSIFIER_RULE else f"{row.train_seconds:.0f}"
+        accuracy, at_end, loss = quoted(row)
+        cells.append((row.task, model, wilson(row), number(row.loss), seconds, accuracy, at_end, loss))
+    headings = ("task", "model", "accuracy (95 %)", "loss", "seconds", "published", "at the end", "published loss")
+    if not rows:
+        return "`results/compare.csv` has not been made yet.\n"
+    return f"{table(headings, cells)}\nMade on {made_by(results, tasks)}.\n"
+
+
+def comparison(rows: list[dict[str, ResultRow]]) -> str:
+    """The table of a task with all columns."""
+    cells: Cells = []
+    for sets in rows:
+        row = headline(sets)
+        random = number(sets["random"].accuracy) if "random" in sets else ""
+        cost = (f"{row.parameters:,}", f"{row.train_steps:,}", f"{row.train_seconds:.0f}")
+        costs = ("",) * 3 if row.model == CLASSIFIER_RULE else cost
+        cells.append((row.model, row.encoder, wilson(row), number(row.loss), random, *costs, *quoted(row)))
+    headings = ("model", "encoder", "accuracy (95 %)", "loss", "random sequences", "parameters", "steps", "seconds")
+    return table((*headings, "published", "at the end", "published loss"), cells)
+
+
+if __name__ == "__main__":
+    (HERE / "results.md").write_text(page())
+    path = HERE.parent / "README.md"
+    path.write_text(readme(path.read_text()))

@@ -98,12 +98,20 @@ def _processor() -> str:
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the source tree, with `+` if files differ from it; None for an installed package."""
+    """The commit of the source tree, with `+` if files differ from it; None for an installed package.
+
+    Tables in results/ do not count: they are what benchmarks write.
+    """
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
         return None
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        arguments = ["git", "-C", str(root), "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.strip()
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None

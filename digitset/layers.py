@@ -1,6 +1,6 @@
 """What several encoders and models use: sums without padding, attention that can show its weights, Transformer layers.
 
-Tokens come as [B, L, D] with a mask, or packed: the T tokens that count, [T, D], with a `Packing`.
+Tokens come as [B, L, D] with a mask, or packed: the T tokens that are not padding, [T, D], with a `Packing`.
 """
 
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from torch.nn import functional as F
 
 
 def masked_sum(tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B D"]:
-    """The sum over a sequence. Padding counts nothing, whatever it holds (even NaN)."""
+    """The sum over a sequence. Padding has no effect, even if it is NaN."""
     return tokens.masked_fill(~mask[:, :, None], 0).sum(dim=1)
 
 
 def compared(vectors: Float[Tensor, "*B D"], other: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 4*D"]:
-    """Two vectors side by side, with their product and their squared difference: what tells like from unlike."""
+    """Two vectors, their product and their squared difference: features that show whether the vectors are alike."""
     return torch.cat([vectors, other, vectors * other, (vectors - other).square()], dim=-1)
 
 
 def beside_anchor(tokens: Float[Tensor, "B L D"], anchor: Float[Tensor, "B D"] | None) -> Float[Tensor, "B L E"]:
     """Each token compared with the anchor (E = 4 D), or as it is (E = D) where there is none.
 
-    So any model of a sequence can use an anchor: it reads comparisons instead of images.
+    So any model of a sequence can use an anchor: its inputs are comparisons instead of images.
     """
     return tokens if anchor is None else compared(tokens, anchor[:, None].expand_as(tokens))
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where the T tokens that count lie among those of B padded rows of L.
+    """Where the T tokens that are not padding lie among those of B rows of L.
 
-    Layers that work on each token by itself need not see padding, which is 45 % of sequences of 1 to 10.
+    Layers that work on each token separately can skip padding: 45 % of a batch of lengths 1 to 10.
     """
 
     mask: Bool[Tensor, "B L"]
@@ -104,10 +104,11 @@ class Attention(nn.Module):
 
     @torch.no_grad()
     def start_as_comparison(self, gain: float = 1.5) -> None:
-        """Initial weights with which a query finds what is like itself, and gets it as it is.
+        """Initial weights with which a query attends to similar vectors and gets them unchanged.
 
         Queries and keys are the same random projection, scaled up by `gain` so that attention is sharp enough to tell
-        vectors apart; values pass unchanged. From torch's usual start, attention stays uniform for hundreds of steps.
+        vectors apart; values pass unchanged. With torch's default initialisation, attention stays uniform
+        for hundreds of steps.
         """
         self.query.weight.mul_(gain)
         self.key.weight.copy_(self.query.weight)
@@ -121,18 +122,19 @@ class Attention(nn.Module):
 
 
 def _visible(context: Tensor, packing: Packing | None) -> Bool[Tensor, "B 1 1 L"] | None:
-    """Where a query may look; None is everywhere."""
+    """The positions that a query may attend to; None is all."""
     return packing.mask[:, None, None, :] if packing is not None and context.dim() == 2 else None
 
 
 class Levels(nn.Module):
     """A number as a mixture of learned levels: softmax over logits, times the level of each.
 
-    A regression head for a quantity that takes few values: it settles on them, where a linear head keeps wavering, and
-    wavering adds up in a sum. The levels start at 0, 1 .. `most` and are learned like any weight.
+    A regression head for a quantity that takes few values: it settles on these. The output of a linear head keeps
+    varying around them, and the errors add up in a sum. The levels start at 0, 1 .. `most` and are learned like any
+    weight.
 
-    The mean of the mixture is what squared error asks for, and lies between two levels where it hesitates between
-    them. With `mode`, evaluation takes the most probable level instead: more often right, and further off where wrong.
+    The mean of the mixture minimises the squared error, and lies between two levels if both are probable. With `mode`,
+    evaluation takes the most probable level: more often right, with larger errors when wrong.
     """
 
     def __init__(self, inputs: int, hidden: int, most: int, dropout: float, mode: bool = False) -> None:
@@ -151,7 +153,7 @@ class Levels(nn.Module):
 class Block(nn.Module):
     """A Transformer layer, normalised before each part (Xiong et al. 2020): self-attention, then a perceptron.
 
-    With `start_as_identity` both parts end in zeros at first: a layer passes its input on until it learns to add.
+    With `start_as_identity` both parts end in zeros: at first a layer is the identity.
     """
 
     def __init__(self, width: int, heads: int, hidden: int, dropout: float, start_as_identity: bool = False) -> None:

@@ -18,7 +18,7 @@ from digitset.rng import derive
 from digitset.run import Options, Run
 from digitset.tasks import Task, load_task
 
-IMAGES_AT_ONCE = 1_000  # more are no faster on a processor, and memory stays bounded
+IMAGES_AT_ONCE = 1_000  # more are no faster on a CPU, and memory stays bounded
 TOKENS_AT_ONCE = 50_000
 
 Part = TypeVar("Part", Encoder, Model)
@@ -28,7 +28,7 @@ class Network(nn.Module):
     """Images [N, 28, 28] are encoded once each; the model reads sequences of their vectors.
 
     The encoder runs under autocast when `precision` is bfloat16 and the network is training. The model always runs in
-    float32: bfloat16 has 8 bits, too few to tell the sums 64 and 64.25 apart. Evaluation is in float32 everywhere.
+    float32: bfloat16 has 8 significant bits, too few to tell 64 and 64.25 apart. Evaluation is always in float32.
     """
 
     def __init__(self, encoder: Encoder, model: Model, longest: int) -> None:
@@ -77,7 +77,7 @@ class Network(nn.Module):
     def recompute_batch_norm(self, images: UInt8[Tensor, "N 28 28"]) -> None:
         """Computes the statistics of batch normalisation again, from images without augmentation.
 
-        Those kept in training are of augmented images, which differ from what a trained network is asked about. Runs
+        The statistics kept during training are of augmented images, which differ from the images of evaluation. Runs
         in float32 and without dropout, as in evaluation. A network without batch normalisation is left as it was.
         """
         norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
@@ -95,7 +95,7 @@ class Network(nn.Module):
             norm.momentum = momentum
 
     def parameter_count(self) -> int:
-        """How many numbers are learned; the encoder's count if the model uses images."""
+        """How many numbers are learned. Those of the encoder are included if the model uses images."""
         learned = self if self.model.uses_images else self.model
         return sum(parameter.numel() for parameter in learned.parameters())
 
@@ -122,7 +122,7 @@ class Experiment:
     def build(self) -> Network:
         """The network, on the CPU, with the initial weights of the run's seed. Its precision is float32.
 
-        Raises InputError for options that the encoder or the model does not have, or cannot be built with.
+        Raises InputError for an unknown option, and for one with which the part cannot be built.
         """
         run, longest = self.run, self.lengths[1]
         with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]

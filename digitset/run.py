@@ -1,4 +1,4 @@
-"""Run: the whole configuration of one training run, frozen. It goes to JSON and back, strictly."""
+"""Run: the whole configuration of one training run, frozen. It is written to JSON, and read back with strict checks."""
 
 import dataclasses
 import hashlib
@@ -26,10 +26,10 @@ def _known(folder: str) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: what is trained, on what, for how long, and how.
+    """The configuration of one training run.
 
-    Defaults are a promise: a setting that a file does not name has its default, and digests of settings leave out what
-    is at its default. So a new field needs a default that keeps the old behaviour, and no default ever changes.
+    Defaults never change: a setting that a file does not name has its default, and digests leave defaults out. A new
+    field needs a default that keeps the old behaviour.
     """
 
     task: Annotated[tyro.conf.Positional[str], _known("tasks")]
@@ -39,7 +39,7 @@ class Run:
     encoder: Annotated[str, _known("encoders")] = "cnn"
     """How an image becomes a vector: a file in digitset/encoders."""
     seed: int = 0
-    """Every random draw is a function of this number, its purpose and the step."""
+    """Every random draw is a function of the seed, its purpose and the step."""
     steps: int = 1_000
     """Optimiser steps."""
     images_per_step: int = 256
@@ -49,7 +49,7 @@ class Run:
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9
-    """Fraction of the steps over which the longest sequence grows to its full length, slowly at first (a parabola)."""
+    """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
     learning_rate: float = 4e-3
     """The highest learning rate, reached after the warm-up; a cosine brings it to zero at the last step."""
     warmup_fraction: float = 0.1
@@ -59,7 +59,7 @@ class Run:
     max_grad_norm: float = 1.0
     """The largest norm of the gradient; a larger gradient is scaled down."""
     ema_decay: float = 0.0
-    """Decay of an exponential moving average of the weights, which is then what is evaluated; 0 is no average."""
+    """Decay of the exponential moving average of the weights that is evaluated; 0 evaluates the weights themselves."""
     augmentation_strength: float = 0.5
     """Strength of the random affine maps of the images; 0 is none."""
     width: int = 128
@@ -69,7 +69,7 @@ class Run:
     encoder_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the encoder's constructor, as name value pairs."""
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps ...; auto takes the best that is present."""
+    """auto, cpu, cuda, cuda:1, mps ...; auto takes cuda, else mps, else cpu."""
     precision: str = "auto"
     """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
     data: Path | None = None
@@ -101,7 +101,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Where the run lives by default, under `runs/`."""
+        """The default path of the run's folder, under `runs/`."""
         return f"{self.task}/{self.model}-{self.encoder}/seed{self.seed}"
 
     def command(self) -> str:
@@ -121,7 +121,7 @@ class Run:
         return values
 
     def settings(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
-        """What decides the trained weights: task, model, encoder, and each field that is not at its default.
+        """The settings that identify a training: task, model, encoder, and each field that is not at its default.
 
         Device, checkpoint interval and the path of the data are left out, and so are the fields `without`.
         """
@@ -130,14 +130,14 @@ class Run:
         return {name: values[name] for name in names if name not in (*_NO_RESULT, *without)}
 
     def shareable(self) -> "Run":
-        """The same run for others to read: of the path of its data, if it has one, only the last name is kept."""
+        """The same run without the folders in the path of its data."""
         return self if self.data is None else dataclasses.replace(self, data=Path(self.data.name))
 
     @classmethod
     def from_json(cls, values: Any, source: str = "run") -> "Run":
         """The run that `to_json` wrote, also with an older version: missing keys have their defaults.
 
-        Raises InputError for values that are no object, an unknown key, or a value of a wrong type.
+        Raises InputError for values that are not an object, an unknown key, or a value of a wrong type.
         """
         if not isinstance(values, dict):
             raise InputError(f"{source}: expected an object with the fields of a run, got {type(values).__name__}")
@@ -154,7 +154,7 @@ class Run:
         return cls(**{name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()})
 
     def _changed(self) -> list[str]:
-        """The fields, but the task, that are not at their defaults."""
+        """The fields, except the task, that are not at their defaults."""
         defaults = Run(self.task)
         names = [each.name for each in dataclasses.fields(self)]
         return [name for name in names if getattr(self, name) != getattr(defaults, name)]

@@ -2,7 +2,7 @@
 
     run.json           the configuration, the machine, the checksum of the data; written first
     metrics.jsonl      one line for a log step, and one for a validation
-    checkpoint         how to go on: step, weights, optimiser; replaced as a whole
+    checkpoint         to resume from: step, weights, optimiser; replaced atomically
     model.safetensors  the weights that are evaluated, and
     model.json         their SHA-256; written last: if it is there, the run is finished
     scores.json        the scores on the test images
@@ -79,7 +79,7 @@ Scores = dict[str, SetScores]  # by evaluation set
 
 @dataclass(frozen=True)
 class Summary:
-    """What training was as a whole: steps, images that were encoded, seconds, parameters that were learned."""
+    """Totals of the training: steps, images that were encoded, seconds, parameters that were learned."""
 
     steps: int
     images: int
@@ -89,7 +89,7 @@ class Summary:
 
 
 class RunFolder:
-    """One run's folder. Creating the object touches nothing on the disk."""
+    """One run's folder. Creating the object does not read or write files."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -101,16 +101,16 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether its weights are there; if not, training can go on with `resume`."""
+        """Whether its weights are there. If not, training can be resumed."""
         return (self.path / "model.json").is_file()
 
     @property
     def has_checkpoint(self) -> bool:
-        """Whether there is a step to go on from; a finished run has none."""
+        """Whether there is a checkpoint to resume from; a finished run has none."""
         return (self.path / "checkpoint").is_file()
 
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
-        """Makes the folder. Raises InputError where a file is in the way."""
+        """Makes the folder. Raises InputError if a file has its name."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -123,7 +123,7 @@ class RunFolder:
         return Run.from_json(self._run_json("run"), str(self.path / "run.json"))
 
     def machine(self) -> Machine:
-        """Where it was trained. Errors as for `run`."""
+        """The machine it was trained on. Errors as for `run`."""
         values = self._run_json("machine")
         known = {field.name for field in dataclasses.fields(Machine)}
         return Machine(**{name: value for name, value in values.items() if name in known})
@@ -146,7 +146,7 @@ class RunFolder:
             file.write(json.dumps(values) + "\n")
 
     def metrics(self) -> list[Values]:
-        """The lines so far. A last line that a kill cut short is left out."""
+        """The lines so far. An incomplete last line is left out."""
         try:
             lines = (self.path / "metrics.jsonl").read_text().splitlines()
         except FileNotFoundError:
@@ -165,19 +165,19 @@ class RunFolder:
         return lines[-1]["step"] if lines else 0
 
     def drop_metrics_after(self, step: int) -> None:
-        """Forgets what was logged after a checkpoint: those steps will be made again."""
+        """Removes the lines after a checkpoint's step: those steps will be run again."""
         kept = [line for line in self.metrics() if line["step"] <= step]
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def save_checkpoint(self, state: Values) -> None:
-        """Writes tensors and plain values after their SHA-256, since torch reads a flipped bit without complaint."""
+        """Writes tensors and plain values. A SHA-256 comes first, because torch does not notice a flipped bit."""
         buffer = io.BytesIO()
         torch.save(state, buffer)
         content = buffer.getvalue()
         self._write("checkpoint", hashlib.sha256(content).digest() + content)
 
     def load_checkpoint(self) -> Values:
-        """What `save_checkpoint` wrote. Raises InputError if a byte differs. Runs no code from the file."""
+        """What `save_checkpoint` wrote. Raises InputError if a byte differs. No code in the file is executed."""
         path = self.path / "checkpoint"
         raw = path.read_bytes()
         if hashlib.sha256(raw[32:]).digest() != raw[:32]:
@@ -215,7 +215,7 @@ class RunFolder:
         return network
 
     def summary(self) -> Summary:
-        """What training was as a whole. Raises InputError for an unfinished run."""
+        """Totals of the training. Raises InputError for an unfinished run."""
         values = self._model_json()
         return Summary(**{field.name: values[field.name] for field in dataclasses.fields(Summary)})
 
@@ -225,7 +225,7 @@ class RunFolder:
         self._write_json("scores.json", {"version": made_by, "sets": {name: s.to_json() for name, s in scores.items()}})
 
     def scores(self, version: dict[str, int]) -> Scores | None:
-        """What `save_scores` kept, if it is of this version and of these weights; else None."""
+        """The saved scores, if they are of this version and these weights; else None."""
         if not (self.path / "scores.json").is_file():
             return None
         values = self._read_json("scores.json")
@@ -234,9 +234,9 @@ class RunFolder:
         return {name: SetScores.from_json(of_set) for name, of_set in values["sets"].items()}
 
     def publish(self, out: Path, card: str) -> None:
-        """Writes a finished run with its scores into another folder, without its history, and its card."""
+        """Copies a finished run and its scores, without metrics, into another folder, and adds its card."""
         out.mkdir(parents=True, exist_ok=True)
-        (out / "model.json").unlink(missing_ok=True)  # until it is there again, the folder is no whole model
+        (out / "model.json").unlink(missing_ok=True)  # without it the folder is not a complete model
         write_whole(out / "README.md", card.encode())
         for name in PUBLISHED[1:]:
             write_whole(out / name, self._shareable() if name == "run.json" else (self.path / name).read_bytes())
@@ -278,7 +278,7 @@ class RunFolder:
 
 
 def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Matrices and kernels in float16, of half the size; vectors, which are small and may hold large values, as is."""
+    """Matrices and kernels in float16, of half the size; vectors, which are small, stay as they are."""
     return {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
 
 
@@ -292,7 +292,7 @@ def _json(values: Any) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file as a whole: after a crash or on a full disk, the old one is still there."""
+    """Replaces a file atomically: after a crash or on a full disk, the old one is still there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:

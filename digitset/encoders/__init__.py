@@ -20,7 +20,7 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
-        """The vector of each image. Images are ink 1 on paper 0."""
+        """The vector of each image. Ink is 1 and paper is 0."""
 
 
 @functools.cache

@@ -11,9 +11,9 @@ from digitset.encoders import Encoder
 class Cnn(Encoder):
     """Four convolutions with batch normalisation, 28x28 -> 14x14 -> 7x7 by strides of 2, then one linear layer.
 
-    Strides instead of pooling, because normalising and pooling large maps takes a processor longer than multiplying.
-    The last map is flattened with its channels last, as it lies in memory: flattened channels first, its gradient comes
-    back in another layout than the map, and activation and normalisation take many times as long (LOG.md).
+    Strides instead of pooling, because on a CPU normalising and pooling large maps takes longer than convolutions. The
+    last map is flattened with its channels last, as it is in memory. With channels first, its gradient has another
+    memory layout than the map, and activation and normalisation take many times as long (LOG.md).
     """
 
     def __init__(self, width: int = 128, channels: int = 64) -> None:

@@ -1,4 +1,4 @@
-"""lenet: after LeNet-5 (LeCun et al. 1998); that of kobybibas/vit_for_mnist has no second pooling."""
+"""lenet: after LeNet-5 (LeCun et al. 1998); the one of kobybibas/vit_for_mnist has no second pooling."""
 
 from jaxtyping import Float
 from torch import Tensor, nn

@@ -1,4 +1,4 @@
-"""unpadded: convolutions that see no border, each map smaller than the last; slower than `cnn`, and reads better."""
+"""unpadded: convolutions without padding, so that maps get smaller; slower than `cnn` and more accurate."""
 
 from collections import OrderedDict
 
@@ -11,8 +11,8 @@ from digitset.encoders import Encoder
 class Unpadded(Encoder):
     """A 5x5 convolution of stride 2 to 14x14, then four of 3x3 without padding, to 6x6; batch normalisation in each.
 
-    Without padding a kernel never mixes ink with a frame of zeros, and positions stay apart until the linear layer. The
-    idea is that of An et al. 2020 (arXiv 2008.10400), whose ten such layers start at full resolution,
+    Without padding, no kernel covers zeros outside the image, and each position keeps its own features until the linear
+    layer. The idea is that of An et al. 2020 (arXiv 2008.10400), whose ten such layers start at full resolution,
     without a stride, at many times the cost.
     """
 

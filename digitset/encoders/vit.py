@@ -14,7 +14,7 @@ from digitset.layers import Block
 class Vit(Encoder):
     """Patches -> linear projection + learned positions -> Transformer layers -> class token (or mean) -> the vector.
 
-    Differs from the paper in size alone: 16 patches of 7x7, four layers of width 64 by default.
+    Differs from the paper only in size: 16 patches of 7x7, four layers of width 64 by default.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ def publish(folder: str | Path, out: Path, name: str | None = None, half: bool =
     """Writes the run of a folder, or a packaged model, into `out`, with its card; what was written, loaded again.
 
     `name` is what the card tells to load, the folder itself by default. With `half`, matrices and kernels are
-    rounded to float16, for half the size; the model that is so made is scored anew, on the test images.
+    rounded to float16, for half the size; the model that is so made is scored again, on the test images.
 
     Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
     version of this task and model.

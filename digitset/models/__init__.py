@@ -1,6 +1,6 @@
 """How the vectors of a sequence become an answer. A file is a model: a subclass of `Model`, named like the file.
 
-Offers `Model`, the contract; `Attends`, `SelfAttends` and `ReadsDigits`, what a model may offer beside it;
+Offers `Model`, the contract; `Attends`, `SelfAttends` and `ReadsDigits`, optional interfaces of a model;
 `load_model(name)`, the one way to a model's class. `tests/contract.py` checks every file here.
 """
 
@@ -28,9 +28,9 @@ class Model(nn.Module, ABC):
     any_length: ClassVar[bool]
     """Whether it takes sequences longer than those of training; if not, longer ones are refused."""
     permutation_invariant: ClassVar[bool]
-    """Whether the order of a sequence changes nothing."""
+    """Whether the answer is independent of the order of the images."""
     uses_images: ClassVar[bool] = True
-    """False for a baseline that answers without looking at the images."""
+    """False for a baseline that does not use the images."""
 
     @abstractmethod
     def forward(
@@ -43,7 +43,7 @@ class Model(nn.Module, ABC):
 
 
 class Attends(ABC):
-    """What a model offers whose attention over the images of a sequence can be shown."""
+    """Interface of a model whose attention over a sequence can be shown."""
 
     @abstractmethod
     def attention(
@@ -53,7 +53,7 @@ class Attends(ABC):
 
 
 class SelfAttends(Attends):
-    """What a model offers whose images attend to each other."""
+    """Interface of a model with self-attention between the images."""
 
     @abstractmethod
     def self_attention(
@@ -63,7 +63,7 @@ class SelfAttends(Attends):
 
 
 class ReadsDigits(ABC):
-    """What a model offers that reads a distribution over the ten digits from each image by itself."""
+    """Interface of a model that predicts a distribution over the ten digits for each image separately."""
 
     @abstractmethod
     def digit_log_prob(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 10"]:

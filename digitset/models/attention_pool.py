@@ -11,8 +11,8 @@ from digitset.tasks import Task
 class AttentionPool(Model, Attends):
     """Weights softmax(w (tanh(V h) * sigmoid(U h))) of the paper's equation 9, over features h of each image.
 
-    A mean cannot count: where the answer is a quantity, the head's is taken as each image's share and multiplied by how
-    many there are. Where there is an anchor, features are of each image compared with it. Differs from the paper in
+    A mean loses the number of images. For a quantity, the head's output is therefore multiplied by that number. With an
+    anchor, the features are those of each image compared with it. Differs from the paper in
     the encoder, and in a perceptron instead of one linear layer at the end.
     """
 

@@ -1,4 +1,4 @@
-"""constant: the floor. It answers from the length of a sequence alone and never looks at an image."""
+"""constant: the length-only baseline. It answers from the length of a sequence alone."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,14 +7,14 @@ from torch import Tensor, nn
 from digitset.models import Model
 from digitset.tasks import Task
 
-SCALE = 4.0  # of what it reads, so that a few hundred small steps of Adam are enough
+SCALE = 4.0  # factor on the inputs: a few hundred small steps of Adam are then enough
 
 
 class Constant(Model):
-    """A linear function of the length and its logarithm: what can be known without reading a single digit.
+    """A linear function of the length and its logarithm: about the best that is possible without the images.
 
-    For `contains`, the chance of a match grows with the length. For `sum` it is about 4.5 a digit, and that is where it
-    starts: a quantity starts at the middle of what one image can add.
+    For `contains`, the probability of a match grows with the length. For `sum`, the answer is about 4.5 for each image.
+    The initial weights already give this: a quantity starts at the middle of what one image can add.
     """
 
     output_kind = "numbers"

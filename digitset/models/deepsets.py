@@ -13,7 +13,7 @@ from digitset.tasks import Task
 class DeepSets(Model):
     """rho(sum of phi(x)): phi and rho are perceptrons; where the answer is a quantity, rho is linear, as in the paper.
 
-    Where there is an anchor, phi reads each image compared with it. Differs from the paper in the encoder, and in a
+    With an anchor, the input of phi is each image compared with it. Differs from the paper in the encoder, and in a
     perceptron for phi where the paper's digits have one layer.
     """
 

@@ -1,4 +1,4 @@
-"""exact: a posterior over ten digits for each image, and the task's answer from them by probability alone."""
+"""exact: a distribution over ten digits for each image, and from these the answer by the task's rule in probability."""
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -9,7 +9,7 @@ from digitset.tasks import DIGITS, Task
 
 
 class Exact(Model, ReadsDigits):
-    """No attention and nothing learned beyond one image: the task's own rule carries the labels to the digits.
+    """No attention. Only the digit of one image is learned; the gradient reaches it through the task's rule.
 
     The likelihood of a sum of independent digits is that of PLIA (De Smet et al. 2024, arXiv 2410.12389).
     """
@@ -31,5 +31,5 @@ class Exact(Model, ReadsDigits):
         )
 
     def digit_log_prob(self, tokens: Float[Tensor, "*B D"]) -> Float[Tensor, "*B 10"]:
-        """Log-probabilities of the ten digits; the digits of a task that never names them come in any order."""
+        """Log-probabilities of the ten digits; for a label-invariant task their order is arbitrary."""
         return self.head(tokens).log_softmax(dim=-1)

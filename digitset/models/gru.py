@@ -14,8 +14,8 @@ from digitset.tasks import Task
 class Gru(Model):
     """Reads images in their order; a perceptron answers from the state after the last one.
 
-    With two `directions`, a second network reads from the last image to the first, and the answer is from both. Where
-    there is an anchor, each image comes compared with it. Padding is behind a sequence, where it is read in vain.
+    With two `directions`, a second network reads from the last image to the first, and the answer is from both. With
+    an anchor, the input is each image compared with it. Padding comes after a sequence; the states there are not used.
     """
 
     output_kind = "numbers"

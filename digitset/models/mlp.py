@@ -13,8 +13,8 @@ from digitset.tasks import Task
 class Mlp(Model):
     """Concatenates `longest` vectors (zeros after a shorter sequence; the anchor's first) -> hidden layer -> answer.
 
-    For `classify`, where one vector is all there is, it is the plain classification head on the encoder. Where it
-    differs from kobybibas/vit_for_mnist: padding is zeros after the encoder, not grey images before it.
+    For `classify`, where one vector is all there is, it is the plain classification head on the encoder. Difference
+    from kobybibas/vit_for_mnist: padding is zeros after the encoder, not grey images before it.
     """
 
     output_kind = "numbers"

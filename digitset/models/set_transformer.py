@@ -12,10 +12,10 @@ from digitset.tasks import Task
 class SetTransformer(Model, Attends):
     """ISAB, ISAB, PMA with one seed, SAB, linear: the paper's encoder and decoder (equations 6 to 13).
 
-    Its cost is linear in the length. Pooling by attention is a mean and cannot count: where the answer is a quantity,
-    the head's is taken as each image's share and multiplied by how many there are. Where there is an anchor, the
-    sequence is of images compared with it. Differs from the paper in the encoder, and in a residual around the query
-    as it is, not as it is projected.
+    Its cost is linear in the length. Pooling by attention is a mean, which loses the number of images. For a
+    quantity, the head's output is therefore multiplied by the number of images. With an anchor, the sequence is of
+    images compared with it. Differs from the paper in the encoder, and in the residual, which adds the query before its
+    projection, not after.
     """
 
     output_kind = "numbers"
@@ -46,7 +46,7 @@ class SetTransformer(Model, Attends):
     def attention(
         self, tokens: Float[Tensor, "B L D"], mask: Bool[Tensor, "B L"], anchor: Float[Tensor, "B D"] | None
     ) -> Float[Tensor, "B H L"]:
-        """Of the seed that pools."""
+        """The attention of the pooling seed."""
         packing = Packing.of(mask)
         packed = self._encoded(tokens, packing, anchor)
         return self.pooling.attention.weights(self.seed.expand(mask.shape[0], -1, -1), packed, packing)[:, :, 0]
@@ -76,7 +76,7 @@ class _AttentionBlock(nn.Module):
 
 
 class _InducedBlock(nn.Module):
-    """ISAB: a few learned points attend to the sequence, and the sequence to them."""
+    """ISAB: a few learned vectors attend to the sequence, then the sequence attends to them."""
 
     def __init__(self, width: int, heads: int, hidden: int, inducing: int) -> None:
         super().__init__()

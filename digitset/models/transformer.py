@@ -12,12 +12,12 @@ from digitset.tasks import Task
 
 
 class Transformer(Model, SelfAttends):
-    """Self-attention layers without positions, then a head; the order of a sequence cannot matter.
+    """Self-attention layers without positions, then a head; the order of a sequence has no effect.
 
-    Without an anchor, each token gives numbers of its own and the answer is their sum over the sequence, so that a sum
-    of digits can grow with the length; where the answer is a quantity, a token's number is a mixture of learned levels
-    (`digitset.layers.Levels`). With an anchor, it attends to the sequence (one cross-attention layer) and the head
-    compares it with what it found. kobybibas/vit_for_mnist differs: a linear head after a mean over padding too.
+    Without an anchor, the head is applied to each token and the results are summed, so that a sum of digits can grow
+    with the length. For a quantity, a token's number is a mixture of learned levels (`digitset.layers.Levels`). With an
+    anchor, one cross-attention layer attends from the anchor to the sequence, and the head compares the anchor with the
+    result. kobybibas/vit_for_mnist instead has a linear head after a mean that includes padding.
 
     `layers` is the number of self-attention layers: 1 by default, and none where there is an anchor. `readout` is
     "mean" or "mode" of the levels; it changes evaluation only.

@@ -1,4 +1,4 @@
-"""transformer_exact: self-attention as in `transformer`, whose tokens are then read as digits as in `exact`."""
+"""transformer_exact: self-attention as in `transformer`, then digit distributions and the rule as in `exact`."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +14,7 @@ class TransformerExact(Model):
     """Self-attention over the sequence, the anchor among it where there is one; then the task's rule in probability.
 
     It differs from `exact` by the attention layers and the normalisation after them, and from `transformer` on a
-    sequence without an anchor by the readout and the loss, so that each can be judged by itself.
+    sequence without an anchor by the readout and the loss, so that the effect of each can be measured separately.
     """
 
     output_kind = "distribution"

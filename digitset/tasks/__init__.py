@@ -1,12 +1,12 @@
-"""What is asked of a sequence of digits. A file is a task: its rule, the rule in probability, its loss and its scores.
+"""What is asked of a sequence of digits. Each file is one task: its rule, the rule in probability, loss and scores.
 
 Offers `Task`, the contract; `load_task(name)`, the one way to a task; `DIGITS`, how many digits there are.
 
 A model's *output* is of one of two kinds:
 
 - "numbers": [B, output_size], for the task's own loss (10 logits; one sum; one logit);
-- "distribution": [B, answer_count(L)], log-probabilities of all answers (10 digits; sums 0..9L; no and yes), whose loss
-  is the negative log-likelihood of the true answer, for every task alike.
+- "distribution": [B, answer_count(L)], log-probabilities of all answers (10 digits; sums 0..9L; no and yes). Its loss
+  is the negative log-likelihood of the true answer, for every task.
 
 `decode` turns either into a *prediction*, so that all models are scored in the same way.
 """
@@ -37,14 +37,14 @@ class Task(ABC):
     """
 
     kind: ClassVar[Kind]
-    """What an answer is. Drivers, figures and the demo ask this and nothing else."""
+    """The kind of answer. Figures, pages and the demo depend on it, not on the task's name."""
     loss_name: ClassVar[str]
     """The score that a table shows as the loss."""
     output_size: ClassVar[int]
     """How many numbers a model answers with, if its output is numbers."""
 
     version: ClassVar[int]
-    """Goes up with every change that moves a score."""
+    """Raised by every change that changes a score."""
     question: ClassVar[str]
     """What is asked, in words."""
     lengths: ClassVar[tuple[int, int]]
@@ -52,7 +52,7 @@ class Task(ABC):
     single_image: ClassVar[bool] = False
     """Whether a sequence is always one image."""
     anchored: ClassVar[bool] = False
-    """Whether an anchor image, which the question is about, stands beside the sequence."""
+    """Whether the question is about an anchor: one more image beside the sequence."""
     label_invariant: ClassVar[bool] = False
     """Whether renaming the digits (all 2s to 3s and so on) changes no answer."""
 
@@ -97,7 +97,7 @@ class Task(ABC):
         """The scores of each example, whose means are reported; among them "accuracy" and `loss_name`."""
 
     def set_scores(self, prediction: Float[Tensor, "B *_"], target: Int64[Tensor, " B"]) -> dict[str, float]:
-        """Scores of a whole set that are no means over examples, such as the AUC."""
+        """Scores of a whole set that are not means over examples, such as the AUC."""
         return {}
 
     def training_loss(
@@ -109,7 +109,7 @@ class Task(ABC):
         return -output.gather(1, target[:, None])[:, 0]
 
     def probabilities(self, output: Float[Tensor, "B _"], output_kind: OutputKind) -> Float[Tensor, "B A"] | None:
-        """The probabilities of all answers 0 .. A - 1; None where the output says nothing of them."""
+        """The probabilities of all answers 0 .. A - 1; None if the output does not give them."""
         if output_kind == "distribution":
             return output.exp()
         return None if self.kind == "quantity" else self.decode(output, output_kind).exp()

@@ -43,7 +43,10 @@ class BinaryTask(Task):
         }
 
     def set_scores(self, prediction: Float[Tensor, "B 2"], target: Int64[Tensor, " B"]) -> dict[str, float]:
-        """The area under the ROC curve: how often a yes is ranked above a no; ties count half (Mann-Whitney U)."""
+        """The area under the ROC curve (Mann-Whitney U).
+
+        It is the fraction of pairs of a yes and a no in which the yes has the higher score; a tie counts one half.
+        """
         positive = int(target.sum())
         negative = len(target) - positive
         if positive == 0 or negative == 0:

@@ -1,5 +1,5 @@
 """Training one run: loop.py, from the configuration to a finished folder; distributed.py, several processes as one.
 
 Offers `train(run)`; `digitset.training.loop.training_step` is the step, readable from top to bottom.
-Only `bench` and `cli` import this room, beside the package's face.
+Only `bench`, `cli` and `digitset/__init__.py` import this room.
 """

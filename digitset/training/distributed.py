@@ -1,7 +1,7 @@
-"""Several processes that train one run: which of them this is, and what they tell each other.
+"""Several processes that train one run: which of them this is, and how they communicate.
 
-`torchrun` starts them and says in the environment how they find each other. A process alone is in no group; every
-function here is then done at once and tells nobody anything.
+`torchrun` starts them and says in the environment how they find each other. A single process is in no
+group; every function here then works without communication.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def rank() -> Rank:
-    """This process's rank: all of the work, where it is in no group."""
+    """This process's rank; `ALONE` if it is in no group."""
     return Rank(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else ALONE
 
 
@@ -40,7 +40,7 @@ def joined() -> Generator[Rank, None, None]:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The device of this process: of several on a machine with GPUs, each has its own.
+    """The device of this process. On a machine with several GPUs, each process has its own.
 
     Raises InputError for a device that processes cannot share: MPS, one GPU by its number, fewer GPUs than processes.
     """
@@ -74,7 +74,7 @@ def replicate(network: nn.Module, all_learn: bool) -> nn.Module:
 def _mean_in_order(_: object, bucket: dist.GradBucket) -> Future[Tensor]:  # pyright: ignore[reportPrivateImportUsage]
     """The mean of some gradients, added in the order of the processes.
 
-    In an all_reduce, the order depends on a gradient's place in its bucket, and DDP packs the buckets anew after the
+    In an all_reduce, the order depends on a gradient's place in its bucket, and DDP rebuilds the buckets after the
     first step: a run of three processes, resumed, would not have the bits of one that never stopped.
     """
     parts = [torch.empty_like(bucket.buffer()) for _ in range(rank().count)]
@@ -98,7 +98,7 @@ def mean(values: Tensor) -> Tensor:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether any process says so."""
+    """Whether the flag is set in any process."""
     return flag if rank().count == 1 else bool(mean(torch.tensor(float(flag))))
 
 

@@ -26,8 +26,8 @@ from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
 
 LOG_EVERY = 10  # steps
-BATCH_NORM_IMAGES = 5_000  # that the statistics of batch normalisation are computed from at the end
-Event = dict[str, Any]  # what there is to tell of a step: {"step": ...}, and a line of metrics where one is due
+BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
+Event = dict[str, Any]  # the report of a step: {"step": ...}, with a line of metrics where one is due
 Listener = Callable[[Event], None]
 
 
@@ -75,7 +75,7 @@ def learning_rate(run: Run, step: int) -> float:
 
 
 def lengths_at(experiment: Experiment, step: int) -> tuple[int, int]:
-    """Shortest and longest sequence of a step: short ones first, whose labels say more about each image."""
+    """Shortest and longest sequence of a step: short ones come first, since their labels say more about each image."""
     shortest, longest = experiment.lengths
     growing = experiment.run.curriculum * experiment.run.steps
     if step >= growing:
@@ -124,8 +124,8 @@ def train(
     A finished run of the same settings is returned as it is. `listener` is called with each line of metrics, and with
     `{"step": ...}` alone after every other step.
 
-    In a process group, its processes train one run together: each makes its part of every step, and the first alone
-    writes the folder, validates and calls its listener. Errors and Ctrl-C in one end all.
+    Several processes can train one run together: each computes its part of every step. Only the first writes the
+    folder, validates and calls the listener. An error or Ctrl-C in one process stops all.
 
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
     the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
@@ -157,9 +157,9 @@ def train(
 
 
 def is_finished(run_folder: RunFolder, experiment: Experiment, checksum: str, resume: bool) -> bool:
-    """Whether a folder holds this very run, finished; False if it holds nothing, or a part of it and `resume` is set.
+    """Whether a folder holds this run, finished. False if there is none, or an unfinished one and `resume` is set.
 
-    Raises InputError if it holds another run, or a part of this one and `resume` is not set.
+    Raises InputError if it holds another run, or an unfinished one and `resume` is not set.
     """
     if not run_folder.exists:
         return False
@@ -212,7 +212,7 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
 
 
 def restore(state: State, run_folder: RunFolder) -> None:
-    """Brings a state to the checkpoint of a run, if there is one; the first process reads it for all."""
+    """Loads the run's checkpoint into a state, if there is one; the first process reads it for all."""
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:
         return
@@ -227,7 +227,7 @@ def restore(state: State, run_folder: RunFolder) -> None:
 
 
 def _note_of_changes(run_folder: RunFolder, here: Machine, step: int) -> dict[str, str]:
-    """A note, kept with the metrics, if a run goes on where the same bits are not promised; else nothing."""
+    """A note, also written to the metrics, if a run is resumed where equal bits are not promised; else nothing."""
     there = run_folder.machine()
     names = ("device", "device_name", "threads", "processes", "torch")
     pairs = [(name, getattr(there, name), getattr(here, name)) for name in names]
@@ -291,7 +291,7 @@ def _log_line(run: Run, state: State, start: float) -> Event:
 def _report(
     experiment: Experiment, state: State, validation: Batch, event: Event, run_folder: RunFolder, listener: Listener
 ) -> None:
-    """Tells of a step, and makes the validation where one is due."""
+    """Reports a step, and validates where it is due."""
     run, task = experiment.run, experiment.task
     if "split" in event:
         run_folder.add_metrics(event)

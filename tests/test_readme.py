@@ -20,7 +20,7 @@ from digitset.cli import main, model_commands, training_commands
 README = (ROOT / "README.md").read_text()
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", *DOCS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
-BY_HAND = [ROOT / "README.md", *(ROOT / f"docs/{name}.md" for name in ("benchmark", "distributed", "service"))]
+BY_HAND = [ROOT / "README.md", *(ROOT / f"docs/{name}.md" for name in ("benchmark", "distributed", "service", "using"))]
 SHOWING = [page for page in PAGES if page.name != "CHANGELOG.md"]  # that one has the names of old options too
 PER_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 SERVICE_TABLES = {"Ask a question": "Question", "The answer": "Answer", "The models": "Model"}

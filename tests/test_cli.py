@@ -68,6 +68,14 @@ def test_evaluate_and_show(run_folder: Path) -> None:
     assert "model exact" in digitset("show", "sum").stdout
 
 
+def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(run_folder: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run_folder.iterdir()}
+    other = ("--device", "cpu", "--checkpoint-every", "7", "--data", PACKAGED)
+    result = digitset("train", "sum", *SHORT, *other, "--out", run_folder)
+    assert result.returncode == 0, result.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in run_folder.iterdir()}
+
+
 def test_lengths(run_folder: Path, tmp_path: Path) -> None:
     result = digitset("lengths", run_folder, "--longest", "100", "--out", tmp_path / "lengths")
     assert result.returncode == 0, result.stderr

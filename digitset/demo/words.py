@@ -21,9 +21,9 @@ def _how(predictor: Predictor) -> str:
         return "It reads one image at a time. Choose a tile to see its own answer."
     if longest is not None:
         row = "Anchor and images" if task.anchored else "The images"
-        return f"{row} stand side by side in a row of {longest} places. What to do was learned anew for each place."
+        return f"{row} stand side by side in {longest} positions. Each position has weights of its own."
     if isinstance(model, ReadsDigits):
-        return f"Each image is read alone as ten probabilities, and chance gives the answer.{_nameless(task)}"
+        return f"Each image gives ten probabilities; the rule of the task turns them into the answer.{_nameless(task)}"
     if isinstance(model, Attends):
         return _attention(task, model)
     return _first_line(model)
@@ -31,7 +31,7 @@ def _how(predictor: Predictor) -> str:
 
 def _nameless(task: Task) -> str:
     """Why the digits of a model that reads digits cannot be shown, if so."""
-    return " What the digits are called changes no answer, so here they have no names." * task.label_invariant
+    return " Renaming the digits changes no answer, so here they have no names." * task.label_invariant
 
 
 def _attention(task: Task, model: Attends) -> str:
@@ -51,9 +51,9 @@ def _first_line(model: Model) -> str:
 
 def _learned(predictor: Predictor) -> str:
     task, (shortest, longest) = predictor.task, predictor.experiment.lengths
-    answers = "yes and no" if task.kind == "binary" else "the right answers"
+    answers = "yes-or-no answers" if task.kind == "binary" else "the right answers"
     if task.single_image:
         return f"It learned from {answers} alone."
     images = f"{shortest} to {longest} images" if shortest < longest else f"{longest} image{'s' * (longest > 1)}"
     more = " and takes any number of them" if predictor.network.longest is None else " and takes no more"
-    return f"It learned from {answers} about {images},{more}."
+    return f"It learned from {answers} to {images},{more}."

@@ -82,7 +82,7 @@ def _mean_in_order(_: object, bucket: dist.GradBucket) -> Future[Tensor]:  # pyr
     assert gathered is not None
     future = cast(Future[Any], gathered.get_future())  # pyright: ignore[reportUnknownMemberType]
 
-    def mean_of_parts(_: Future[Any]) -> Tensor:
+    def mean_of_parts(_: object) -> Tensor:
         return sum(parts[1:], start=parts[0]) / len(parts)
 
     return future.then(mean_of_parts)

@@ -84,9 +84,7 @@ def headline(sets: dict[str, ResultRow]) -> ResultRow:
 
 
 def made_by(results: Path, tasks: dict[str, list[dict[str, ResultRow]]]) -> str:
-    """Where the comparison was made; empty if it was not."""
-    if not tasks:
-        return ""
+    """Where the comparison was made."""
     row = headline(tasks["classify"][0])
     threads = f"{row.threads} thread{'s' * (row.threads > 1)}"
     where = f"{machines(results)['compare']} ({row.device}, {threads}, {row.precision})"
@@ -116,8 +114,6 @@ def short_comparison(results: Path) -> str:
         accuracy, at_end, loss = quoted(row)
         cells.append((row.task, model, wilson(row), number(row.loss), seconds, accuracy, at_end, loss))
     headings = ("task", "model", "accuracy (95 %)", "loss", "seconds", "published", "at the end", "published loss")
-    if not rows:
-        return "`results/compare.csv` has not been made yet.\n"
     return f"{table(headings, cells)}\nMade on {made_by(results, tasks)}.\n"
 
 

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Outcome
 
 from digitset import registry
 from digitset.cli import main as cli
@@ -54,18 +56,18 @@ def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
     assert lines[-1] == "False"
 
 
-def test_evaluate_and_show(run_folder: Path) -> None:
+def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) -> None:
     result = digitset("evaluate", run_folder)
     assert result.returncode == 0, result.stderr
     assert "published" in result.stdout
     assert "n 9,990" in result.stdout
     kept = (run_folder / "scores.json").stat().st_mtime_ns
-    assert digitset("evaluate", run_folder).stdout == result.stdout
+    assert command("evaluate", run_folder).output == result.stdout
     assert (run_folder / "scores.json").stat().st_mtime_ns == kept, "test images are scored once"
-    shown = digitset("show", run_folder).stdout
+    shown = command("show", run_folder).output
     for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
         assert words in shown
-    assert "model exact" in digitset("show", "sum").stdout
+    assert "model exact" in command("show", "sum").output
 
 
 def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(run_folder: Path) -> None:

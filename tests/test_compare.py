@@ -5,11 +5,13 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import Outcome
 from PIL import Image
 
 from digitset.bench.tables import CLASSIFIER_RULE, ResultRow, identity, read_csv
@@ -22,11 +24,11 @@ from digitset.tasks import load_task
 
 SUM = load_task("sum")
 MODELS = ("constant", "transformer", "exact")
+COMMAND = ("compare", "--quick", "--encoders", "lenet", "cnn", "--models", *MODELS)
 
 
 def compare(out: Path) -> str:
-    command = [sys.executable, "-m", "digitset", "compare", "--quick", "--encoders", "lenet", "cnn", "--out", str(out)]
-    command += ["--models", *MODELS]
+    command = [sys.executable, "-m", "digitset", *COMMAND, "--out", str(out)]
     wide = {**os.environ, "COLUMNS": "120"}  # so that no cell of a table takes two lines
     return subprocess.run(command, capture_output=True, text=True, check=True, env=wide).stdout
 
@@ -80,14 +82,14 @@ def test_the_report_shows_its_figures(comparison: tuple[Path, str]) -> None:
         assert words in printed
 
 
-def test_run_again_it_does_only_what_is_missing(comparison: tuple[Path, str]) -> None:
+def test_run_again_it_does_only_what_is_missing(comparison: tuple[Path, str], command: Callable[..., Outcome]) -> None:
     out, _ = comparison
     before = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/model.json")}
     table = rows(out)
     (gone,) = out.glob("runs/sum/constant-lenet/seed0")
     for file in gone.iterdir():
         file.unlink()
-    compare(out)
+    assert command(*COMMAND, "--out", out).code == 0
     after = {path: path.stat().st_mtime_ns for path in out.glob("runs/**/model.json")}
     assert {path.parent for path in before if before[path] != after[path]} == {gone}
     assert [without_circumstances(row) for row in rows(out)] == [without_circumstances(row) for row in table]
@@ -98,11 +100,10 @@ def without_circumstances(row: ResultRow) -> ResultRow:
     return replace(row, train_seconds=0.0, images_per_second=0.0, commit="")
 
 
-def test_another_configuration_is_refused(comparison: tuple[Path, str]) -> None:
-    command = [sys.executable, "-m", "digitset", "compare", "--out", str(comparison[0])]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 2
-    assert "holds a different run" in result.stderr
+def test_another_configuration_is_refused(comparison: tuple[Path, str], command: Callable[..., Outcome]) -> None:
+    outcome = command("compare", "--out", comparison[0])
+    assert outcome.code == 2
+    assert "holds a different run" in outcome.errors
 
 
 def test_classifier_rule_is_the_rule_on_predicted_digits(mnist: Splits) -> None:

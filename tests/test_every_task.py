@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from test_contract import stirred
-from test_structure import copied, python
 
 from digitset import registry
 from digitset.data.mnist import Digits, Splits
@@ -114,56 +113,3 @@ def test_a_card_says_the_scores_of_its_kind(name: str, few: Splits, tmp_path: Pa
     for of_set in kept.values():
         assert all(isinstance(length, int) for length in of_set.by_length)
         assert 0 <= of_set.scores.get("brier", 0) <= (1 if task.kind == "binary" else 2)
-
-
-RANGE = '''"""spread: how far apart are the largest and the smallest digit?"""
-
-import torch
-
-from digitset.tasks import DIGITS
-from digitset.tasks._classes import CountTask
-
-
-class Spread(CountTask):
-    version = 1
-    question = "How far apart are the largest and the smallest digit?"
-    lengths = (1, 10)
-    output_size = DIGITS
-
-    def answer_count(self, longest):
-        return DIGITS
-
-    def target(self, digits, mask, anchor=None):
-        """The largest digit less the smallest."""
-        return (digits * mask).amax(dim=1) - digits.masked_fill(~mask, 9).amin(dim=1)
-
-    def log_prob(self, digits, mask, anchor=None):
-        raise NotImplementedError
-'''
-
-
-def test_a_task_added_as_one_file_is_told_rightly(tmp_path: Path) -> None:
-    """On the page and in the report, in `explain`, in the demo and in the figures; no other file changes."""
-    root = copied(tmp_path)
-    (root / "digitset/tasks/spread.py").write_text(RANGE)
-    arguments = ["bench", "--tasks", "spread", "--models", "mlp", "constant", "--encoders", "lenet", "--steps", "3"]
-    arguments += ["--seeds", "1", "--learning-rates", "4e-3", "--longest", "10", "--out", "bench"]
-    python(root, "-m", "digitset", *arguments)
-    page = (root / "bench/report.html").read_text()
-    assert "How far apart are the largest and the smallest digit?" in page
-    assert "confusion matrix" in page
-    assert "answer" in page
-    assert not re.search(r"(yes|no), \d", page)
-    arguments = ["compare", "--quick", "--tasks", "spread", "--models", "mlp", "--encoders", "lenet", "--out", "out"]
-    assert "spread" in python(root, "-m", "digitset", *arguments)
-    report = (root / "out/report.md").read_text()
-    assert "## spread: How far apart" in report
-    assert (root / "out/figures/spread_mlp_confusion.png").exists()
-    code = "import digitset, torch\nfrom digitset.inference.explain import explain, answer_in_words\n"
-    code += "model = digitset.load('out/runs/spread/mlp-lenet/seed0')\n"
-    code += "why = explain(model, digitset.load_data().test.images[:3].numpy())\n"
-    code += "print(answer_in_words(model.task, why.answer, why.certainty, why.interval))\n"
-    code += "from digitset.demo.answers import describe\nprint(describe('spread/mlp', model, True).kind)"
-    words, kind = python(root, "-c", code).split("\n")[:2]
-    assert re.fullmatch(r"\d, probability [01]\.\d{3}", words)
-    assert kind == "count"

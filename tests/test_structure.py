@@ -154,11 +154,38 @@ def example_model() -> str:
     return block.group(1)
 
 
+A_TASK = '''"""spread: how far apart are the largest and the smallest digit?"""
+
+import torch
+
+from digitset.tasks import DIGITS
+from digitset.tasks._classes import CountTask
+
+
+class Spread(CountTask):
+    version = 1
+    question = "How far apart are the largest and the smallest digit?"
+    lengths = (1, 10)
+    output_size = DIGITS
+
+    def answer_count(self, longest):
+        return DIGITS
+
+    def target(self, digits, mask, anchor=None):
+        """The largest digit less the smallest."""
+        return (digits * mask).amax(dim=1) - digits.masked_fill(~mask, 9).amin(dim=1)
+
+    def log_prob(self, digits, mask, anchor=None):
+        raise NotImplementedError
+'''
+
+
 @pytest.fixture(scope="module")
-def copy_with_a_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which README's example has been added as one file."""
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project with README's model and a task, each added as one file."""
     root = copied(tmp_path_factory.mktemp("copy"))
     (root / "digitset/models/mean_pool.py").write_text(example_model())
+    (root / "digitset/tasks/spread.py").write_text(A_TASK)
     return root
 
 
@@ -178,21 +205,39 @@ def python(root: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_a_model_is_one_file(copy_with_a_model: Path) -> None:
-    assert "mean_pool" in python(copy_with_a_model, "-m", "digitset", "--help")
-    assert "mean_pool" in python(copy_with_a_model, "-m", "digitset", "train", "--help")
+def test_a_model_is_one_file(extended: Path) -> None:
+    assert "mean_pool" in python(extended, "-m", "digitset", "--help")
+    assert "mean_pool" in python(extended, "-m", "digitset", "train", "--help")
     arguments = ["tests/test_contract.py", "-n", "0", "-p", "no:cacheprovider", "-k", "sum-lenet-mean_pool"]
-    assert " passed" in python(copy_with_a_model, "-m", "pytest", *arguments)
-    arguments = ["bench", "--tasks", "sum", "--models", "mean_pool", "constant", "--encoders", "lenet", "--steps", "4"]
-    arguments += ["--seeds", "2", "--learning-rates", "4e-3", "--longest", "10", "--out", "bench"]
-    python(copy_with_a_model, "-m", "digitset", *arguments)
-    page = (copy_with_a_model / "bench/report.html").read_text()
-    assert "mean_pool has the highest mean accuracy" in page
-    assert "mean_pool: predictions" in page
+    assert " passed" in python(extended, "-m", "pytest", *arguments)
+
+
+def test_a_model_and_a_task_are_on_the_page_of_a_benchmark(extended: Path) -> None:
+    """The task's answers are told as its kind says: as counts, not as yes or no."""
+    arguments = ["bench", "--tasks", "sum", "spread", "--models", "mean_pool", "--encoders", "lenet", "--steps", "3"]
+    arguments += ["--seeds", "1", "--learning-rates", "4e-3", "--longest", "10", "--jobs", "1", "--out", "bench"]
+    python(extended, "-m", "digitset", *arguments)
+    of_sum, of_spread = (extended / "bench/report.html").read_text().split('<section id="')[1:3]
+    assert "mean_pool has the highest mean accuracy" in of_sum
+    assert "mean_pool: predictions" in of_sum
+    assert "How far apart are the largest and the smallest digit?" in of_spread
+    assert "mean_pool: confusion matrix" in of_spread
+    assert len(re.findall(r">answer \d<", of_spread)) >= 5
+    assert not re.search(r"(yes|no), \d", of_spread)
+    code = "import digitset\nfrom digitset.inference.explain import explain, answer_in_words\n"
+    code += "model = digitset.load('bench/runs/spread/mean_pool-lenet/seed0')\n"
+    code += "why = explain(model, digitset.load_data().test.images[:3].numpy())\n"
+    code += "print(answer_in_words(model.task, why.answer, why.certainty, why.interval))\n"
+    code += "from digitset.demo.answers import describe\nprint(describe('spread/mean_pool', model, True).kind)"
+    words, kind = python(extended, "-c", code).split("\n")[:2]
+    assert re.fullmatch(r"\d, probability [01]\.\d{3}", words)
+    assert kind == "count"
 
 
 @pytest.mark.slow
-def test_a_model_is_a_row_of_a_comparison(copy_with_a_model: Path) -> None:
-    arguments = ["compare", "--quick", "--tasks", "sum", "--models", "mean_pool", "--out", "out"]
-    assert "mean_pool" in python(copy_with_a_model, "-m", "digitset", *arguments)
-    assert "mean_pool" in (copy_with_a_model / "out/results.csv").read_text()
+def test_a_model_and_a_task_are_in_a_comparison(extended: Path) -> None:
+    arguments = ["compare", "--quick", "--tasks", "sum", "spread", "--models", "mean_pool", "--out", "out"]
+    assert "mean_pool" in python(extended, "-m", "digitset", *arguments)
+    assert "mean_pool" in (extended / "out/results.csv").read_text()
+    assert "## spread: How far apart" in (extended / "out/report.md").read_text()
+    assert (extended / "out/figures/spread_mean_pool_confusion.png").exists()

@@ -77,7 +77,9 @@ def compare(
     for index, experiment in enumerate(experiments):
         run = experiment.run
         with watch(run, index) as watcher:
-            run_folder = train(run, _run_folder(experiment, out).path, resume=True, listener=watcher.listen)
+            run_folder = train(
+                run, _run_folder(experiment, out).path, resume=True, listener=watcher.listen, splits=splits
+            )
         scores = evaluate_run_folder(run_folder, splits, run.device)
         tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
     classifier = tables["classify"][0]

@@ -195,15 +195,15 @@ def make_trial(run: Run, folder: Path) -> CellRows:
 def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
     """Trains and scores a cell. A classifier also gives the rows of classifier + rule for all tasks on sequences."""
     experiment = Experiment.of(run)
-    run_folder = train(run, folder, resume=True)
     splits = load_data(run.data)
+    run_folder = train(run, folder, resume=True, splits=splits)
     work = flops(experiment, splits) * run.steps
     results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)
     if (run.task, run.model) == CLASSIFIER:
         results += classifier_rule_rows(experiment, run_folder, splits)
     lengths: list[LengthRow] = []
     if not experiment.task.single_image and run.seed == 0:
-        for point in curve(load(folder, run.device), longest):
+        for point in curve(load(folder, run.device), splits.test, longest):
             lengths.append(LengthRow(**identity(run), **dataclasses.asdict(point), per_image=point.per_image))
     return CellRows(curves=validations(experiment, run_folder), lengths=lengths, results=results)
 

@@ -211,6 +211,7 @@ def lengths(
         device: auto, cpu, cuda, cuda:1, mps ...
     """
     from digitset.cli.terminal import console, print_table
+    from digitset.data.mnist import load_data
     from digitset.inference.length_generalization import LITERATURE, curve, write_csv
     from digitset.inference.predictor import load
     from digitset.report.figures import draw_length_curves
@@ -229,7 +230,7 @@ def lengths(
     curves = {}
     for name, predictor in predictors.items():
         console.print(f"{name} ...", soft_wrap=True, highlight=False)
-        curves[name] = curve(predictor, longest)
+        curves[name] = curve(predictor, load_data(predictor.run.data).test, longest)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "lengths.csv", curves)
     (task,) = tasks

@@ -5,7 +5,7 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from digitset.data.mnist import load_data
+from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, partitions
 from digitset.evaluation.evaluate import EVALUATION_SEED, mean_scores, predict_sets
 from digitset.inference.predictor import Predictor
@@ -48,12 +48,12 @@ class Point:
         return self.accuracy ** (1 / self.length)
 
 
-def curve(predictor: Predictor, longest: int = LENGTHS[-1]) -> list[Point]:
-    """Accuracy on random partitions of the test images into sequences of each length that the model takes.
+def curve(predictor: Predictor, test: Digits, longest: int = LENGTHS[-1]) -> list[Point]:
+    """Accuracy on random partitions of test images into sequences of each length that the model takes.
 
     Lengths above `longest` are left out. Every image is encoded once, however many sequences it is in.
     """
-    digits = load_data(predictor.run.data).test.to(predictor.device)
+    digits = test.to(predictor.device)
     most = min(predictor.network.longest or longest, longest, len(digits) - predictor.task.anchored)
     lengths = [length for length in LENGTHS if predictor.task.lengths[0] <= length <= most]
     if predictor.task.single_image:

@@ -117,12 +117,16 @@ def training_step(experiment: Experiment, state: State, train: Digits) -> None:
 
 
 def train(
-    run: Run, out: str | Path | None = None, resume: bool = False, listener: Listener = lambda event: None
+    run: Run,
+    out: str | Path | None = None,
+    resume: bool = False,
+    listener: Listener = lambda event: None,
+    splits: Splits | None = None,
 ) -> RunFolder:
     """Trains a run into its folder (`runs/<task>/<model>-<encoder>/seed<k>` by default) and returns the folder.
 
     A finished run of the same settings is returned as it is. `listener` is called with each line of metrics, and with
-    `{"step": ...}` alone after every other step.
+    `{"step": ...}` alone after every other step. `splits` are the images of `run.data`, if they are loaded already.
 
     Several processes can train one run together: each computes its part of every step. Only the first writes the
     folder, validates and calls the listener. An error or Ctrl-C in one process stops all.
@@ -132,7 +136,7 @@ def train(
     """
     run_folder = RunFolder(out or Path("runs") / run.name)
     device = distributed.together(lambda: distributed.own_device(choose_device(run.device)))
-    splits = distributed.together(lambda: load_data(run.data))
+    splits = splits or distributed.together(lambda: load_data(run.data))
     distributed.expect_same((replace(run, data=None), splits.checksum), "the command and the data")
     experiment = Experiment.of(run)
     if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):

@@ -70,17 +70,19 @@ def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) ->
     assert "model exact" in command("show", "sum").output
 
 
-def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(run_folder: Path) -> None:
+def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(
+    run_folder: Path, command: Callable[..., Outcome]
+) -> None:
     before = {path: path.stat().st_mtime_ns for path in run_folder.iterdir()}
     other = ("--device", "cpu", "--checkpoint-every", "7", "--data", PACKAGED)
-    result = digitset("train", "sum", *SHORT, *other, "--out", run_folder)
-    assert result.returncode == 0, result.stderr
+    outcome = command("train", "sum", *SHORT, *other, "--out", run_folder)
+    assert outcome.code == 0, outcome.errors
     assert before == {path: path.stat().st_mtime_ns for path in run_folder.iterdir()}
 
 
-def test_lengths(run_folder: Path, tmp_path: Path) -> None:
-    result = digitset("lengths", run_folder, "--longest", "100", "--out", tmp_path / "lengths")
-    assert result.returncode == 0, result.stderr
+def test_lengths(run_folder: Path, tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    outcome = command("lengths", run_folder, "--longest", "100", "--out", tmp_path / "lengths")
+    assert outcome.code == 0, outcome.errors
     with (tmp_path / "lengths/lengths.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["length"]) for row in rows] == [1, 2, 5, 10, 20, 50, 100]

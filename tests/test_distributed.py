@@ -52,7 +52,7 @@ CURVE = Run(
     validate_every=60,
     precision="float32",
 )
-LONG = Run("sum", "exact", "lenet", steps=120, images_per_step=60, sequences_per_step=20, precision="float32")
+LONG = Run("sum", "exact", "lenet", steps=40, images_per_step=60, sequences_per_step=20, precision="float32")
 
 
 def torchrun(*arguments: str | Path) -> subprocess.Popen[str]:

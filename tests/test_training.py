@@ -21,6 +21,7 @@ from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
 from digitset.training.loop import learning_rate, lengths_at, train
+from digitset.training.optimizer import AdamW
 
 RUN = Run(
     task="contains",
@@ -111,6 +112,7 @@ def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: RunFol
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     arguments = ["--steps", "40", "--images-per-step", "40", "--sequences-per-step", "20", "--checkpoint-every", "5"]
+    arguments += ["--encoder", "lenet"]
     command = [sys.executable, "-m", "digitset", "train", "sum", *arguments]
     killed = subprocess.Popen([*command, "--out", str(folder)], stdout=subprocess.DEVNULL)
     while not (folder / "checkpoint").exists():
@@ -122,6 +124,33 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     run = RunFolder(folder).run()
     assert run.steps == 40
     assert same_bits(train(run, folder, resume=True), train(run, tmp_path / "straight"))
+
+
+def test_training_does_not_import_the_compiler(tmp_path: Path) -> None:
+    """It would take 1 to 3 seconds of every process that trains, and nothing is compiled."""
+    run = "digitset.Run('sum', 'exact', 'lenet', steps=1, images_per_step=32, sequences_per_step=8)"
+    code = (
+        f"import sys, digitset\ndigitset.train({run}, {str(tmp_path / 'run')!r})\nprint('torch._dynamo' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"
+
+
+def test_the_optimizer_is_torchs() -> None:
+    def weights(kind: type[torch.optim.AdamW]) -> tuple[torch.Tensor, dict[str, Any]]:
+        layer = nn.Linear(4, 3)
+        nn.init.constant_(layer.weight, 0.5)
+        optimizer = kind(layer.parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.3, fused=True)
+        for step in range(5):
+            optimizer.zero_grad()
+            layer(torch.arange(4.0) * step).square().sum().backward()
+            optimizer.step()
+        return layer.weight.detach(), optimizer.state_dict()
+
+    (ours, our_state), (theirs, their_state) = weights(AdamW), weights(torch.optim.AdamW)
+    assert torch.equal(ours, theirs)
+    assert torch.equal(our_state["state"][0]["exp_avg_sq"], their_state["state"][0]["exp_avg_sq"])
+    assert our_state["param_groups"] == their_state["param_groups"]
 
 
 def test_a_folder_keeps_its_run(straight: RunFolder) -> None:

@@ -24,6 +24,7 @@ from digitset.rng import derive, generator
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
+from digitset.training.optimizer import AdamW
 
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
@@ -208,7 +209,7 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     others = [parameter for parameter in network.parameters() if parameter.dim() < 2]
     groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
     fused = device.type != "mps" or None
-    optimizer = torch.optim.AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
+    optimizer = AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
     average = None
     if run.ema_decay:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.ema_decay), use_buffers=True)  # pyright: ignore[reportUnknownArgumentType]

@@ -140,6 +140,7 @@ def test_the_optimizer_is_torchs() -> None:
     def weights(kind: type[torch.optim.AdamW]) -> tuple[torch.Tensor, dict[str, Any]]:
         layer = nn.Linear(4, 3)
         nn.init.constant_(layer.weight, 0.5)
+        nn.init.zeros_(cast(torch.Tensor, layer.bias))
         optimizer = kind(layer.parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.3, fused=True)
         for step in range(5):
             optimizer.zero_grad()

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -69,11 +68,25 @@ def validation_set(digits: Digits, task: Task, lengths: tuple[int, int]) -> Batc
 
 
 @torch.inference_mode()
-def predict_sets(network: Network, task: Task, batches: list[Batch]) -> list[Predictions]:
-    """Predictions on sets that share one pool, which is encoded once. Leaves the network in the mode it was in."""
+def embed(network: Network, digits: Digits) -> Float[Tensor, "N D"]:
+    """The vectors of images as evaluation has them."""
+    was_training = network.training
+    vectors = network.eval().embed_in_parts(digits.images)
+    network.train(was_training)
+    return vectors
+
+
+@torch.inference_mode()
+def predict_sets(
+    network: Network, task: Task, batches: list[Batch], vectors: Float[Tensor, "N D"] | None = None
+) -> list[Predictions]:
+    """Predictions on sets that share one pool, which is encoded once. Leaves the network in the mode it was in.
+
+    `vectors` are those of the pool, if they are known already.
+    """
     was_training = network.training
     network.eval()
-    vectors = network.embed_in_parts(batches[0].images)
+    vectors = network.embed_in_parts(batches[0].images) if vectors is None else vectors
     results: list[Predictions] = []
     for batch in batches:
         output = torch.cat(list(network.apply_model_in_parts(vectors, batch)))
@@ -117,13 +130,13 @@ def evaluate(network: Network, experiment: Experiment, splits: Splits) -> Scores
     label ever told it a digit. For a label-invariant task, digits get the names that fit the validation images best.
     Where the task cannot tell all digits apart, there is no such set.
     """
-    task = experiment.task
+    task, vectors = experiment.task, embed(network, splits.test)
     sets = evaluation_sets(splits.test, task, experiment.lengths, network.longest)
     scores: Scores = {}
-    for name, predictions in zip(sets, predict_sets(network, task, list(sets.values())), strict=True):
+    for name, predictions in zip(sets, predict_sets(network, task, list(sets.values()), vectors), strict=True):
         scores[name] = score_set(task, predictions, ROUNDS if name == "random" else 1)
     if isinstance(network.model, ReadsDigits) and tells_all_digits_apart(task):
-        scores["digits"] = _score_digits(network, task, splits)
+        scores["digits"] = _score_digits(network, task, splits, vectors)
     return scores
 
 
@@ -170,24 +183,26 @@ def tells_all_digits_apart(task: Task) -> bool:
     return not any(torch.equal(targets(own), targets(own.where(own != a, b))) for a, b in pairs)
 
 
-def _score_digits(network: Network, task: Task, splits: Splits) -> SetScores:
+def _score_digits(network: Network, task: Task, splits: Splits, vectors: Float[Tensor, "N D"]) -> SetScores:
     names = torch.arange(DIGITS)
     if task.label_invariant:
         counts = torch.zeros(DIGITS, DIGITS, dtype=torch.int64)
-        of_validation = _predict_digits(network, splits.val), splits.val.labels.cpu()
+        of_validation = _predict_digits(network, embed(network, splits.val)), splits.val.labels.cpu()
         counts.index_put_(of_validation, torch.tensor(1), accumulate=True)
+        from scipy.optimize import linear_sum_assignment  # here, since its import takes as long as all of ours
+
         names = torch.from_numpy(linear_sum_assignment(counts.numpy(), maximize=True)[1])
-    accuracy = float((names[_predict_digits(network, splits.test)] == splits.test.labels.cpu()).double().mean())
+    accuracy = float((names[_predict_digits(network, vectors)] == splits.test.labels.cpu()).double().mean())
     n = len(splits.test)
     return SetScores(n, {"accuracy": accuracy}, wilson(accuracy, n), {})
 
 
 @torch.inference_mode()
-def _predict_digits(network: Network, digits: Digits) -> Int64[Tensor, " N"]:
+def _predict_digits(network: Network, vectors: Float[Tensor, "N D"]) -> Int64[Tensor, " N"]:
     """The most probable digit of each image, on the CPU, for a model that reads digits."""
-    assert isinstance(network.model, ReadsDigits)
-    network.eval()
-    return network.model.digit_log_prob(network.embed_in_parts(digits.images)).argmax(dim=1).cpu()
+    model = network.eval().model
+    assert isinstance(model, ReadsDigits)
+    return model.digit_log_prob(vectors).argmax(dim=1).cpu()
 
 
 def evaluate_classifier_rule(classifier: Network, task: Task, lengths: tuple[int, int], digits: Digits) -> Scores:

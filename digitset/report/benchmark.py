@@ -213,7 +213,10 @@ def _sheets(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
         with tempfile.TemporaryDirectory() as temporary:
             splits = load_data(predictor.run.data)
             drawn = draw_prediction_figures(Path(temporary), name, predictor, splits, ".svg")
-            made += [(caption, charts.inline(path.read_text(), caption)) for caption, path in drawn]
+            commit = run_folder.machine().commit or ""
+            of_table = commit in {result.commit for result in row.results[row.headline] if result.seed == seed}
+            note = "" if of_table else f"; the same recipe, trained again (commit {commit or 'unknown'})"
+            made += [(caption + note, charts.inline(path.read_text(), caption)) for caption, path in drawn]
     return made
 
 

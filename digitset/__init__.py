@@ -62,3 +62,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'digitset' has no attribute '{name}'")
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,4 +1,4 @@
-"""compare: trains the rows of the mission's tables on this machine, for a report beside the published numbers."""
+"""compare: trains the rows of README's table on this machine, for a report beside the published numbers."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from digitset.demo.about import about
 from digitset.demo.schema import EXPLAINED, Answer, Model, Question, pixels
-from digitset.demo.words import about
 from digitset.errors import InputError
 from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.explain import explain

@@ -10,6 +10,8 @@ from digitset.tasks._quantity import QuantityTask
 
 
 class Sum(QuantityTask):
+    """Squared error, decoding and scores are those of every quantity: `_quantity.py`."""
+
     version = 1
     question = "What is the sum of the digits?"
     lengths = (1, 10)

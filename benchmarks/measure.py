@@ -79,7 +79,8 @@ def _in_results(out: Path) -> bool:
 
 
 def _uncommitted(commit: str | None) -> bool:
-    return commit is not None and commit.endswith("+")
+    """Also where git does not answer: then nobody knows."""
+    return commit is None or commit.endswith("+")
 
 
 def start(main: Callable[..., None]) -> None:

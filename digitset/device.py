@@ -98,9 +98,9 @@ def _processor() -> str:
 
 @functools.cache
 def commit() -> str | None:
-    """The commit of the source tree, with `+` if files differ from it; None for an installed package.
+    """The commit of the source tree, with `+` if code differs from it or is not in it; None for an installed package.
 
-    Tables in results/ do not count: they are what benchmarks write.
+    Code is what decides numbers: the package, the benchmarks and pyproject.toml.
     """
     root = Path(__file__).parent.parent
     if not (root / ".git").exists():
@@ -111,7 +111,7 @@ def commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)results")
+        changed = git("status", "--porcelain", "--", "digitset", "benchmarks", "pyproject.toml")
         return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,6 +1,7 @@
 """Finds tasks, encoders and models by looking into their folders: a part is one file, and its name is the file's."""
 
 import importlib
+import typing
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,14 +27,32 @@ def find(folder: str, name: str, base: type[Part]) -> type[Part]:
     """The class that a part's file defines: a subclass of `base`, named like the file.
 
     The class has the file's name in CamelCase, e.g. `SetTransformer` in `set_transformer.py`; case is free (`MLP`).
-    Raises InputError if there is no such part, TypeError if its file defines no such class.
+    Raises InputError if there is no such part, or its file defines no such class or not a whole one.
     """
     expect_known(folder, name)
     module = importlib.import_module(f"digitset.{folder}.{name}")
     wanted = name.replace("_", "").lower()
     for attribute, value in vars(module).items():
         if attribute.lower() == wanted and isinstance(value, type) and issubclass(value, base):
+            _expect_complete(value, base, str(module.__file__))
             return value
-    raise TypeError(
-        f"{module.__file__} must define a subclass of {base.__name__} named like the file: '{wanted}' in any case"
+    raise InputError(
+        f"{module.__file__}: expected a subclass of {base.__name__} named like the file, in upper or lower case: "
+        f"'{wanted}'; found none"
     )
+
+
+def _expect_complete(part: type, base: type, file: str) -> None:
+    """Raises InputError if a part lacks what its contract declares, or has a value that is none of those allowed."""
+    declared = {name: typing.get_args(hint) for name, hint in vars(base).get("__annotations__", {}).items()}
+    missing = [name for name in declared if not hasattr(part, name)]
+    missing += sorted(getattr(part, "__abstractmethods__", ()))
+    if missing:
+        raise InputError(
+            f"{file}: {part.__name__} is not a whole {base.__name__}: expected {', '.join(missing)}, found none"
+        )
+    for name, (hint, *_) in ((name, hints) for name, hints in declared.items() if hints):
+        allowed = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+        if allowed and getattr(part, name) not in allowed:
+            options = ", ".join(map(repr, allowed))
+            raise InputError(f"{file}: {name}: expected one of {options}, got {getattr(part, name)!r}")

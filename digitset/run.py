@@ -115,7 +115,10 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, every field."""
-        values = dataclasses.asdict(self)
+        hints = typing.get_type_hints(type(self))
+        values = {
+            name: float(value) if hints[name] is float else value for name, value in dataclasses.asdict(self).items()
+        }
         values["data"] = None if self.data is None else str(self.data)
         values["lengths"] = None if self.lengths is None else list(self.lengths)
         return values
@@ -190,7 +193,7 @@ def _restore(hint: Any, value: Any, source: str) -> Any:
             return None
         if origin is Path and isinstance(value, str):
             return Path(value)
-        if origin is tuple and isinstance(value, list) and all(type(item) is int for item in value):
+        if origin is tuple and isinstance(value, list) and [type(item) for item in value] == [int, int]:
             return tuple(value)
         if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)

@@ -137,9 +137,19 @@ def test_a_changed_file_is_noticed(repository: Path, results: Path) -> None:
         expect_committed(results / "a.csv")
 
 
-def test_an_installed_package_may_write(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "commit", lambda: None)
+def test_a_new_file_of_code_is_noticed_and_a_new_note_is_not(repository: Path, results: Path) -> None:
+    (repository / "notes.txt").write_text("mine")
     expect_committed(results / "a.csv")
+    device.commit.cache_clear()
+    (repository / "digitset" / "mine.py").write_text("# a model\n")
+    with pytest.raises(InputError, match="uncommitted"):
+        expect_committed(results / "a.csv")
+
+
+def test_an_unknown_commit_is_refused(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measure, "commit", lambda: None)
+    with pytest.raises(InputError, match="uncommitted"):
+        expect_committed(results / "a.csv")
 
 
 def no_work(*arguments: Any) -> list[Any]:

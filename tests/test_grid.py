@@ -176,7 +176,7 @@ def result_row(run: Run, checksum: str = PACKAGED_CHECKSUM) -> ResultRow:
 def test_a_length_only_baseline_of_other_images_is_refused(tmp_path: Path) -> None:
     elsewhere = Grid(("sum",), ("constant",), seeds=1, settings={"data": str(tmp_path)}).cells()
     here = Grid(("sum",), ("exact",), seeds=1).cells()
-    with pytest.raises(InputError, match="different settings"):
+    with pytest.raises(InputError, match="different data"):
         check_cells(elsewhere + here)
     tables = ResultTables(tmp_path)
     for checksum, others in (("0123456789abcdef", {("sum", "constant", "cnn")}), (PACKAGED_CHECKSUM, set())):
@@ -308,3 +308,27 @@ def test_models_that_are_not_trained_alike_are_not_compared() -> None:
     grid = Grid(("sum",), ("exact",), seeds=1)
     with pytest.raises(InputError, match="different settings"):
         check_cells(grid.cells() + Grid(("sum",), ("mlp",), seeds=1, settings={"steps": 9}).cells())
+
+
+def test_a_search_on_other_data_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    run = Run("sum", "exact", seed=1000)
+    row = SearchRow(**identity(run), learning_rate=1e-3, steps=9, accuracy=0.5, loss=1.0, data="0123456789ab")
+    tables = ResultTables(tmp_path)
+    tables.add(run, CellRows(search=[row]), [run])
+    assert ResultTables(tmp_path).others([run], {None: PACKAGED_CHECKSUM}) == {("sum", "exact", "cnn")}
+    assert ResultTables(tmp_path).others([run], {None: "0123456789ab" + 52 * "0"}) == set()
+
+
+def test_one_benchmark_has_one_data_set() -> None:
+    with pytest.raises(InputError, match="different data"):
+        check_cells([Run("classify", "mlp", data=Path("a")), Run("sum", "exact", data=Path("b"))])
+
+
+@pytest.mark.parametrize("lengths", [[], [1], [1, 2, 3], [1, 2.5], "1 2"])
+def test_lengths_are_two_whole_numbers(lengths: object) -> None:
+    with pytest.raises(InputError, match="lengths: expected"):
+        Run.from_json({"task": "sum", "lengths": lengths})
+
+
+def test_a_whole_number_and_the_same_fraction_are_one_setting() -> None:
+    assert identity(Run("sum", learning_rate=1)) == identity(Run("sum", learning_rate=1.0))

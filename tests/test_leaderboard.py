@@ -256,3 +256,11 @@ def test_the_steps_of_the_length_only_baseline_do_not_widen_the_learning_curves(
     ticks = re.findall(r">(\d+)</text>", chart[: chart.index("</svg>")])
     assert "100" in ticks
     assert max(map(int, ticks)) < 150
+
+
+@pytest.mark.parametrize("name", ["results", "curves", "lengths"])
+def test_an_empty_table_is_one_line(tmp_path: Path, name: str) -> None:
+    write(tmp_path, rows("exact", GOOD), rows("mlp", POOR))
+    (tmp_path / f"{name}.csv").write_text("")
+    with pytest.raises(InputError, match=f"{name}.csv: expected a whole table"):
+        page.write_benchmark(tmp_path)

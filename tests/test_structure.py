@@ -21,14 +21,22 @@ ORDER = (
     *("evaluation", "training", "inference", "pictures", "bench", "report", "demo", "cli"),
 )
 IMPORT_TRAINING = {"bench", "cli"}
-EXTRAS = {  # the files that may import the libraries of an extra
+EXTRAS: dict[str, set[str]] = {  # the files that may import the libraries of an extra
     "ray": {"bench/executors.py"},
     "huggingface_hub": {"inference/hub.py"},
     "onnxruntime": {"inference/onnx_runtime.py"},
     "onnxscript": {"inference/onnx_ops.py"},
+    "onnx": set(),
     "fastapi": {"demo/app.py"},
+    "pydantic": {"demo/schema.py"},
+    "pydantic_core": {"demo/schema.py"},
+    "starlette": {"demo/app.py", "demo/gate.py"},
     "uvicorn": {"demo/server.py"},
 }
+
+
+UNSEEN = "an import that cannot be seen"
+HIDDEN = ("importlib.import_module", "import_module", "__import__", "exec")  # calls that may import anything
 
 
 def modules(package: Path) -> list[Path]:
@@ -42,6 +50,8 @@ def imports(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in HIDDEN and file.name != "registry.py":
+            yield UNSEEN
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file.name}: a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
@@ -63,7 +73,9 @@ def wrong_imports(package: Path) -> list[str]:
         room = name.parts[0].removesuffix(".py")
         for module in imports(file):
             other = room_of(module)
-            if other is None:
+            if module == UNSEEN:
+                wrong.append(f"{name}: {module}")
+            elif other is None:
                 library = module.split(".")[0]
                 if library in EXTRAS and name.as_posix() not in EXTRAS[library]:
                     wrong.append(f"{name}: {library} is for {', '.join(EXTRAS[library])} alone")
@@ -95,6 +107,7 @@ def test_imports_go_one_way() -> None:
         ("demo/app.py", "import digitset.cli.main", "comes after it"),
         ("inference/predictor.py", "import onnxruntime", "for inference/onnx_runtime.py alone"),
         ("evaluation/evaluate.py", "from digitset import training", "comes after it"),
+        ("report/figures.py", "import importlib\nimportlib.import_module('digitset.training.loop')", "cannot be seen"),
     ],
 )
 def test_a_wrong_import_is_caught(tmp_path: Path, file: str, line: str, complaint: str) -> None:
@@ -241,3 +254,33 @@ def test_a_model_and_a_task_are_in_a_comparison(extended: Path) -> None:
     assert "mean_pool" in (extended / "out/results.csv").read_text()
     assert "## spread: How far apart" in (extended / "out/report.md").read_text()
     assert (extended / "out/figures/spread_mean_pool_confusion.png").exists()
+
+
+BROKEN_PARTS = {
+    "models/other.py": ("from digitset.models import Model\nclass Another(Model): ...", "named like the file"),
+    "models/empty.py": (
+        "from digitset.models import Model\nclass Empty(Model): ...",
+        "expected output_kind, any_length",
+    ),
+    "models/odd.py": (
+        "from digitset.models import Model\nclass Odd(Model):\n    output_kind = 'number'\n    any_length = True\n"
+        "    permutation_invariant = True\n    def forward(self, tokens, mask, anchor): ...",
+        "output_kind: expected one of 'numbers', 'distribution', got 'number'",
+    ),
+    "tasks/bare.py": ("from digitset.tasks._binary import BinaryTask\nclass Bare(BinaryTask): ...", "log_prob, target"),
+    "encoders/blind.py": ("from digitset.encoders import Encoder\nclass Blind(Encoder): ...", "expected forward"),
+}
+
+
+@pytest.mark.parametrize("file", BROKEN_PARTS)
+def test_a_part_that_is_not_whole_is_one_line(tmp_path: Path, file: str) -> None:
+    shutil.copytree(PACKAGE, tmp_path / "digitset", ignore=shutil.ignore_patterns("__pycache__", "files", "pretrained"))
+    source, complaint = BROKEN_PARTS[file]
+    (tmp_path / "digitset" / file).write_text(source + "\n")
+    folder, name = file.removesuffix(".py").split("/")
+    code = f"from digitset.{folder} import load_{folder[:-1]}\nfrom digitset.errors import InputError\n"
+    code += f"try: load_{folder[:-1]}('{name}')\nexcept InputError as error: print(error)"
+    line = python(tmp_path, "-c", code).strip()
+    assert file in line
+    assert complaint in line
+    assert "\n" not in line

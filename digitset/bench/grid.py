@@ -179,14 +179,17 @@ def check_cells(cells: Iterable[Run]) -> None:
     """Raises InputError where two cells have one name, or where those of one task are not trained alike."""
     seen: set[str] = set()
     protocols: dict[tuple[str, bool], str] = {}
-    folders: dict[str, Path | None] = {}
+    folders: set[Path | None] = set()
     for run in cells:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
         own = protocol(run)
         alike = protocols.setdefault((run.task, own.startswith(LENGTH_ONLY)), own) == own
-        if not alike or folders.setdefault(run.task, run.data) != run.data:
+        folders.add(run.data)
+        if len(folders) > 1:
+            raise InputError("the grid has cells of different data: take one benchmark for each")
+        if not alike:
             raise InputError(
                 f"the grid trains models of task {run.task} with different settings: they cannot be compared"
             )

@@ -32,6 +32,7 @@ from digitset.bench.tables import (
     ResultRow,
     ResultTables,
     SearchRow,
+    data_name,
     identity,
     result_rows,
     row_name,
@@ -135,7 +136,7 @@ def _refuse_others(
     unsearched = {row_name(run) for run in trials if run not in tables}
     if others := tables.others(cells, checksums) | (tables.made() & unsearched):
         names = ", ".join("/".join(name) for name in sorted(others))
-        raise InputError(f"{out / 'results.csv'} holds {names} with other settings: choose another --out")
+        raise InputError(f"{out}: its tables hold {names} with other settings or data: choose another --out")
 
 
 def _folder(out: Path, run: Run) -> Path:
@@ -188,7 +189,10 @@ def make_trial(run: Run, folder: Path) -> CellRows:
         accuracy, loss = last.accuracy, last.loss
     except TrainingError:
         pass
-    row = SearchRow(**identity(run), learning_rate=run.learning_rate, steps=run.steps, accuracy=accuracy, loss=loss)
+    data = data_name(RunFolder(folder).data_checksum())
+    row = SearchRow(
+        **identity(run), learning_rate=run.learning_rate, steps=run.steps, accuracy=accuracy, loss=loss, data=data
+    )
     return CellRows(search=[row])
 
 

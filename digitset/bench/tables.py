@@ -105,6 +105,8 @@ class SearchRow(CellRow):
     steps: int
     accuracy: float | None
     loss: float | None
+    data: str = ""
+    """As in `ResultRow`."""
 
 
 def identity(run: Run) -> dict[str, Any]:
@@ -200,9 +202,10 @@ def read_csv(path: Path, kind: type[Row]) -> list[Row]:
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
             table: list[dict[Any, Any]] = list(reader)
+            header = tuple(reader.fieldnames or ())
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not readable as CSV: {error}") from None
-    if tuple(reader.fieldnames or ()) != columns or any(None in row or None in row.values() for row in table):
+    if header != columns or any(None in row or None in row.values() for row in table):
         raise InputError(f"{path}: expected a whole table with the columns {', '.join(columns)}; it is another one")
     hints = typing.get_type_hints(kind)
     keys = ("task", "model", "encoder", "seed", "recipe", "evaluation", "step", "length")
@@ -317,6 +320,7 @@ class ResultTables:
         for row in (row for rows in self.cells.values() for row in rows.results):
             alike = protocols.get((row.task, row.length_only), row.protocol) == row.protocol
             known = row.recipe in recipes.get(row.row_name, {row.recipe})
-            if row.model != CLASSIFIER_RULE and not (alike and known and data.get(row.task, row.data) == row.data):
+            if row.model != CLASSIFIER_RULE and not (alike and known):
                 others.add(row.row_name)
-        return others
+        rows = [row for rows in self.cells.values() for row in (*rows.search, *rows.results)]
+        return others | {row.row_name for row in rows if data.get(row.task, row.data) != row.data}

@@ -184,9 +184,12 @@ def demo(
     from digitset.demo import serve
     from digitset.inference import pretrained
     from digitset.inference.predictor import load
+    from digitset.models import Attends
 
-    packaged = sorted(pretrained.names(), key=lambda name: name == "contains/exact")  # attention is to be seen at first
-    predictors = {name: load(name) for name in models or packaged}
+    loaded = {name: load(name) for name in models or pretrained.names()}
+    # A model begins for its task if it comes first: from an anchor, attention is to be seen.
+    last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
+    predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}
     kinds = [f"{predictor.run.task}/{predictor.run.model}" for predictor in predictors.values()]
     if len(set(kinds)) < len(kinds):
         raise InputError(f"expected one model of a kind for each task, got {', '.join(kinds)}")

@@ -88,7 +88,7 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
         raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
     cells = [run for grid in grids for run in grid.cells()]
     check_cells(cells)
-    data = {run.data: load_data(run.data) for run in cells}
+    data = {path: load_data(path) for path in {run.data for run in cells}}
     for run in cells:
         if run.seed == 0:
             experiment = Experiment.of(run)

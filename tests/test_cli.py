@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import Outcome
@@ -94,16 +93,8 @@ def test_lengths(run_folder: Path, tmp_path: Path, command: Callable[..., Outcom
     assert (tmp_path / "lengths/lengths.png").stat().st_size > 10_000
 
 
-def in_process(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    """The command without a process of its own, which spares the import of torch: exit code and what went to stderr."""
-    monkeypatch.setattr(sys, "argv", ["digitset", *arguments])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    return exit_.value.code, capsys.readouterr().err
-
-
 def test_mistakes_are_one_line_and_exit_code_2(
-    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Outcome]
 ) -> None:
     truncated = tmp_path / "truncated"
     truncated.mkdir()
@@ -155,7 +146,8 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["lengths", nothing], "expected the folder of a run, found no run.json"),
     ]
     for arguments, message in cases:
-        code, errors = in_process([*map(str, arguments)], monkeypatch, capsys)
+        outcome = command(*arguments)
+        code, errors = outcome.code, outcome.errors
         assert code == 2, (arguments, errors)
         assert errors.count("\n") == 1, errors
         assert message in errors

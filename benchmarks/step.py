@@ -23,7 +23,7 @@ from digitset.device import choose_device, choose_precision, keep_freed_memory
 from digitset.network import Experiment
 from digitset.rng import generator
 from digitset.run import Run
-from digitset.training.loop import State, initial_state, training_step
+from digitset.training.loop import State, TrainingSet, initial_state, training_step
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,10 @@ def main(options: tyro.conf.OmitArgPrefixes[Options]) -> None:
     state = initial_state(experiment, device, precision)
     state.network.train()
     digits = load_data().train.to(device)
+    data = TrainingSet.of(experiment, digits)
 
     def whole() -> None:
-        training_step(experiment, state, digits)
+        training_step(experiment, state, data)
         float(state.window.pop()[0])  # reading a value waits for the device
 
     peak_before = matrix_peak(device, precision, options.repeats)

@@ -45,7 +45,13 @@ class Run:
     images_per_step: int = 256
     """Distinct images in a step; each is encoded once."""
     sequences_per_step: int = 256
-    """About how many sequences there are in a step; they share its images."""
+    """About how many sequences there are in a step; they share its images. With training_sequences, exactly so many."""
+    training_sequences: int | None = None
+    """How many labelled sequences there are: drawn once, all that is trained on, again and again in new orders.
+
+    No two share an image while there are enough images. A step encodes all images of its sequences, so that
+    images_per_step has no effect. None draws new sequences at every step.
+    """
     lengths: tuple[int, int] | None = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9
@@ -86,6 +92,10 @@ class Run:
         at_least |= {"validate_every": 1, "checkpoint_every": 1}
         for name, least in at_least.items():
             _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        _expect(
+            self.training_sequences is None or self.training_sequences >= 1,
+            *("training_sequences", "at least 1, or None", self.training_sequences),
+        )
         for name in ("learning_rate", "max_grad_norm"):
             _expect(getattr(self, name) > 0, name, "a number above 0", getattr(self, name))
         for name in ("weight_decay", "augmentation_strength"):

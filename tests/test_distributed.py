@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import torch
 
-from digitset.data.mnist import Digits, Splits
+from digitset.data.mnist import Splits
 from digitset.data.sequences import Rank, sample
 from digitset.errors import InputError, TrainingError
 from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 from digitset.training import distributed, loop
-from digitset.training.loop import State, train
+from digitset.training.loop import State, TrainingSet, train
 
 PROCESSES = 3  # of two, a sum has the same bits in either order
 
@@ -100,12 +100,12 @@ def _worker(out: Path) -> None:
     """What each process does; what it saw goes to `out`, in files with its rank in their names."""
     undisturbed, states = loop.training_step, list[State]()
 
-    def watched(experiment: Experiment, state: State, digits: Digits) -> None:
-        undisturbed(experiment, state, digits)
+    def watched(experiment: Experiment, state: State, data: TrainingSet) -> None:
+        undisturbed(experiment, state, data)
         states.append(state)
 
-    def stopping(experiment: Experiment, state: State, digits: Digits) -> None:
-        undisturbed(experiment, state, digits)
+    def stopping(experiment: Experiment, state: State, data: TrainingSet) -> None:
+        undisturbed(experiment, state, data)
         if state.step == 5 and rank.index == 1:
             signal.raise_signal(signal.SIGINT)
 

@@ -47,7 +47,7 @@ from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 from digitset.tasks import load_task
-from digitset.training.loop import expect_trainable, initial_state, is_finished, train, training_step
+from digitset.training.loop import TrainingSet, expect_trainable, initial_state, is_finished, train, training_step
 
 CLASSIFIER = ("classify", "mlp")  # the task and model whose predicted digits make the rows of classifier + rule
 LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
@@ -242,5 +242,5 @@ def flops(experiment: Experiment, splits: Splits) -> int:
     device = choose_device(experiment.run.device)
     state = initial_state(experiment, device, "float32")
     with FlopCounterMode(display=False) as counter:
-        training_step(experiment, state, splits.train.to(device))
+        training_step(experiment, state, TrainingSet.of(experiment, splits.train.to(device)))
     return counter.get_total_flops()

@@ -120,10 +120,55 @@ def sample(
     return _batch(Digits(digits.images[chosen], digits.labels[chosen]), rows, count, anchored)
 
 
-@functools.lru_cache(maxsize=1)
-def _order(images: int, seed: int, epoch: int) -> Int64[Tensor, " N"]:
+@functools.lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> Int64[Tensor, " N"]:
     """The permutation of a pass; kept, since drawing it takes longer than all the other draws of a step."""
-    return torch.randperm(images, generator=generator(seed, "pass", epoch))
+    return torch.randperm(count, generator=generator(seed, "pass", epoch))
+
+
+def fixed(digits: Digits, count: int, lengths: tuple[int, int], anchored: bool, seed: int) -> Batch:
+    """A training set of `count` labelled sequences, over the images that they use and no others.
+
+    It is the beginning of an endless series of random partitions of the images (see `partitions`). So no two sequences
+    share an image until all images are used once, and of two sets of one seed, the larger holds the smaller.
+    """
+    rounds = 1
+    while len((batch := partitions(digits, lengths, anchored, rounds, seed, "training sequences")).index) < count:
+        rounds *= 2
+    return _restricted(batch.slice(0, count))
+
+
+def sample_fixed(sequences: Batch, count: int, longest: int, seed: int, step: int, rank: Rank = ALONE) -> Batch:
+    """The training batch of a step from a fixed set: the next `count` sequences of an endless series of passes.
+
+    Each pass over the set has a new order, a function of (seed, pass), and takes every sequence once. Those that have
+    more than `longest` images are left out of the step; where all have, only the shortest stay. Of several
+    processes, each takes its part of the sequences.
+    """
+    total = len(sequences.index)
+    count = min(count, total)
+    places = torch.arange(step * count, (step + 1) * count)
+    passes = range(int(places[0]) // total, int(places[-1]) // total + 1)
+    rows = torch.cat([_order(total, seed, number)[places[places // total == number] % total] for number in passes])
+    rows = rows[rank.index :: rank.count].to(sequences.index.device)
+    lengths = sequences.lengths[rows]
+    rows = rows[lengths <= max(longest, int(lengths.min()))]
+    anchor = None if sequences.anchor is None else sequences.anchor[rows]
+    chosen = Batch(sequences.images, sequences.labels, sequences.index[rows], sequences.mask[rows], anchor)
+    return _restricted(chosen)
+
+
+def _restricted(batch: Batch) -> Batch:
+    """The same sequences over a pool of the images that they use, and no wider than the longest of them."""
+    width = int(batch.lengths.max())
+    index, mask = batch.index[:, :width], batch.mask[:, :width]
+    anchor = index[:, :0] if batch.anchor is None else batch.anchor[:, None]
+    used, place = torch.unique(torch.cat([index[mask], anchor.flatten()]), return_inverse=True)
+    inside = int(mask.sum())
+    moved = torch.zeros_like(index).masked_scatter(mask, place[:inside])
+    return Batch(
+        *(batch.images[used], batch.labels[used], moved, mask), None if batch.anchor is None else place[inside:]
+    )
 
 
 PUBLISHED_LENGTHS = (1, 10)
@@ -149,14 +194,16 @@ def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch
     return _batch(digits, rows, count, anchored)
 
 
-def partitions(digits: Digits, lengths: tuple[int, int], anchored: bool, rounds: int, seed: int) -> Batch:
+def partitions(
+    digits: Digits, lengths: tuple[int, int], anchored: bool, rounds: int, seed: int, purpose: str = "partitions"
+) -> Batch:
     """Random partitions of the images into sequences of uniform random length: no image twice in a round.
 
     With an anchor, each sequence takes one image more. What is left at a round's end is left out.
     """
     shortest, longest = lengths
     _check_size(digits, longest + anchored)
-    draw = generator(seed, "partitions", shortest, longest)
+    draw = generator(seed, purpose, shortest, longest)
     rows, counts = [], []
     for _ in range(rounds):
         order = torch.randperm(len(digits), generator=draw)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from digitset.data.augment import affine
 from digitset.data.mnist import Digits, Splits, load_data
-from digitset.data.sequences import Batch, sample
+from digitset.data.sequences import Batch, fixed, sample, sample_fixed
 from digitset.device import Machine, choose_device, choose_precision, keep_freed_memory
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_set
@@ -41,6 +42,7 @@ class State:
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
     step: int = 0
+    images: int = 0  # that this process has encoded in training steps, counted every time
     seconds: float = 0.0  # of training steps, without validation and checkpoints
     window: list[Tensor] = field(default_factory=list[Tensor])  # (loss, accuracy) of each step since the last log line
 
@@ -51,6 +53,7 @@ class State:
     def to_checkpoint(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "images": self.images,
             "seconds": self.seconds,
             "window": self.window,
             "network": self.network.state_dict(),
@@ -59,7 +62,8 @@ class State:
         }
 
     def load_checkpoint(self, saved: dict[str, Any]) -> None:
-        self.step, self.seconds, self.window = saved["step"], saved["seconds"], saved["window"]
+        self.step, self.images = saved["step"], saved["images"]
+        self.seconds, self.window = saved["seconds"], saved["window"]
         self.network.load_state_dict(saved["network"])
         self.optimizer.load_state_dict(saved["optimizer"])
         if self.average is not None:
@@ -84,17 +88,49 @@ def lengths_at(experiment: Experiment, step: int) -> tuple[int, int]:
     return shortest, shortest + round((longest - shortest) * (step / growing) ** 2)
 
 
-def training_step(experiment: Experiment, state: State, train: Digits) -> None:
+@dataclass(frozen=True)
+class TrainingSet:
+    """What a run is trained on: all training images, or a fixed number of labelled sequences of them."""
+
+    images: UInt8[Tensor, "N 28 28"]
+    digits: Digits
+    fixed: Batch | None
+
+    @classmethod
+    def of(cls, experiment: Experiment, digits: Digits) -> "TrainingSet":
+        run = experiment.run
+        if run.training_sequences is None:
+            return cls(digits.images, digits, None)
+        sequences = fixed(digits, run.training_sequences, experiment.lengths, experiment.task.anchored, run.seed)
+        return cls(sequences.images, digits, sequences)
+
+    def note(self) -> str:
+        """What a user should know of it: sequences of a fixed set that share images."""
+        if self.fixed is None:
+            return ""
+        used = int(self.fixed.mask.sum()) + (0 if self.fixed.anchor is None else len(self.fixed.anchor))
+        if used == len(self.images):
+            return ""
+        count = len(self.fixed.index)
+        return f"the {count:,} training sequences share images: {len(self.images):,} images fill {used:,} places"
+
+    def batch(self, experiment: Experiment, step: int) -> Batch:
+        """The sequences of a step that this process trains on: a function of (seed, step, rank)."""
+        run, lengths, rank = experiment.run, lengths_at(experiment, step), distributed.rank()
+        if self.fixed is not None:
+            return sample_fixed(self.fixed, run.sequences_per_step, lengths[1], run.seed, step, rank)
+        sizes = run.images_per_step, run.sequences_per_step
+        return sample(self.digits, *sizes, lengths, experiment.task.anchored, run.seed, step, rank)
+
+
+def training_step(experiment: Experiment, state: State, data: TrainingSet) -> None:
     """One optimiser step. Every draw in it is a function of (seed, step, rank)."""
     run, task, network, rank = experiment.run, experiment.task, state.network, distributed.rank()
     kind = network.model.output_kind
     # torch's dropout takes no generator
     torch.manual_seed(derive(run.seed, "dropout", state.step, *rank.purpose))  # pyright: ignore[reportUnknownMemberType]
 
-    lengths = lengths_at(experiment, state.step)
-    batch = sample(
-        train, run.images_per_step, run.sequences_per_step, lengths, task.anchored, run.seed, state.step, rank
-    )
+    batch = data.batch(experiment, state.step)
     target = batch.targets(task)
     augmentation = generator(run.seed, "augmentation", state.step, *rank.purpose)
     images = affine(batch.images, run.augmentation_strength, augmentation)
@@ -114,6 +150,7 @@ def training_step(experiment: Experiment, state: State, train: Digits) -> None:
     with torch.no_grad():
         accuracy = task.scores(task.decode(output, kind), target)["accuracy"].mean()
     state.window.append(distributed.mean(torch.stack([loss.detach(), accuracy])))
+    state.images += len(images)
     state.step += 1
 
 
@@ -152,12 +189,14 @@ def train(
     start = (run, here, precision, experiment.task.version, splits.checksum)
     distributed.from_first(lambda: None if run_folder.exists else run_folder.start(*start))
     restore(state, run_folder)
+    data = TrainingSet.of(experiment, splits.to(device).train)
     if distributed.rank().first:
         run_folder.drop_metrics_after(state.step)
-        listener({"step": state.step} | _note_of_changes(run_folder, here, state.step))
+        note = _changes(run_folder.machine(), here) if state.step else data.note()
+        listener({"step": state.step} | _noted(run_folder, state.step, note))
     with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
-        _loop(experiment, state, splits.to(device), run_folder, listener)
-    distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(run, splits, state)))
+        _loop(experiment, state, data, splits.to(device).val, run_folder, listener)
+    distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
     return run_folder
 
 
@@ -190,7 +229,15 @@ def expect_trainable(experiment: Experiment, splits: Splits) -> None:
         raise InputError(f"--lengths: expected 1 1, all that task '{run.task}' is about, got {run.lengths}")
     longest = experiment.lengths[1] + int(task.anchored)
     processes = distributed.rank().count
-    if min(run.images_per_step, len(splits.train)) // processes < longest:
+    if run.training_sequences is not None:
+        if len(splits.train) < longest:
+            raise InputError(f"--lengths: expected at most {len(splits.train)} images, all of training, got {longest}")
+        if min(run.training_sequences, run.sequences_per_step) < processes:
+            raise InputError(
+                f"--training-sequences: expected at least {processes} and as many --sequences-per-step, one for each "
+                f"process, got {run.training_sequences} and {run.sequences_per_step}"
+            )
+    elif min(run.images_per_step, len(splits.train)) // processes < longest:
         each = "" if processes == 1 else f" in each of {processes} processes"
         raise InputError(
             f"--images-per-step: expected at least {longest * processes} images, for the longest sequence and its "
@@ -221,6 +268,7 @@ def restore(state: State, run_folder: RunFolder) -> None:
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:
         return
+    saved.setdefault("images", saved["step"] * run_folder.run().images_per_step // distributed.rank().count)
     try:
         state.load_checkpoint(saved)
     except (RuntimeError, ValueError, KeyError) as error:
@@ -231,31 +279,36 @@ def restore(state: State, run_folder: RunFolder) -> None:
         ) from None
 
 
-def _note_of_changes(run_folder: RunFolder, here: Machine, step: int) -> dict[str, str]:
-    """A note, also written to the metrics, if a run is resumed where equal bits are not promised; else nothing."""
-    there = run_folder.machine()
+def _changes(there: Machine, here: Machine) -> str:
+    """What to note of a run that is resumed where equal bits are not promised; else nothing."""
     names = ("device", "device_name", "threads", "processes", "torch")
     pairs = [(name, getattr(there, name), getattr(here, name)) for name in names]
     changes = ", ".join(f"{name} {old} -> {new}" for name, old, new in pairs if old != new)
-    if not step or not changes:
+    return f"goes on elsewhere than it began ({changes}): not bit for bit as if it had not stopped" if changes else ""
+
+
+def _noted(run_folder: RunFolder, step: int, note: str) -> dict[str, str]:
+    """The note as part of an event, also written to the metrics; nothing if there is none."""
+    if not note:
         return {}
-    note = f"goes on from step {step} elsewhere than it began ({changes}): not bit for bit as if it had not stopped"
     run_folder.add_metrics({"step": step, "note": note})
     return {"note": note}
 
 
-def _loop(experiment: Experiment, state: State, splits: Splits, run_folder: RunFolder, listener: Listener) -> None:
+def _loop(
+    experiment: Experiment, state: State, data: TrainingSet, val: Digits, run_folder: RunFolder, listener: Listener
+) -> None:
     """Steps until the end, with log lines, validations and checkpoints where they are due."""
     run = experiment.run
-    validation = validation_set(splits.val, experiment.task, experiment.lengths)
+    validation = validation_set(val, experiment.task, experiment.lengths)
     state.network.train()
     with Interrupt() as interrupt:
         while state.step < run.steps:
             start = time.perf_counter()
-            training_step(experiment, state, splits.train)
+            training_step(experiment, state, data)
             end = state.step == run.steps
             if end:
-                state.evaluated().recompute_batch_norm(splits.train.images[:BATCH_NORM_IMAGES])
+                state.evaluated().recompute_batch_norm(data.images[:BATCH_NORM_IMAGES])
             event: Event = {"step": state.step}
             if state.step % LOG_EVERY == 0 or end:
                 event |= _log_line(run, state, start)
@@ -289,7 +342,7 @@ def _log_line(run: Run, state: State, start: float) -> Event:
         "accuracy": sum(accuracies) / len(accuracies),
         "learning_rate": learning_rate(run, state.step - 1),
         "seconds": state.seconds,
-        "images_per_second": state.step * run.images_per_step / state.seconds,
+        "images_per_second": _images(state) / state.seconds,
     }
 
 
@@ -308,9 +361,14 @@ def _report(
         listener(event)
 
 
-def _summary(run: Run, splits: Splits, state: State) -> Summary:
-    images = run.steps * min(run.images_per_step, len(splits.train))
-    return Summary(run.steps, images, state.seconds, images / state.seconds, state.network.parameter_count())
+def _images(state: State) -> int:
+    """How many images all processes have encoded; each has about as many as this one."""
+    return state.images * distributed.rank().count
+
+
+def _summary(state: State) -> Summary:
+    speed = _images(state) / state.seconds
+    return Summary(state.step, _images(state), state.seconds, speed, state.network.parameter_count())
 
 
 class Interrupt:

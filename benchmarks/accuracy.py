@@ -10,17 +10,14 @@ after a change of the code that moves numbers, remove both. In `results/`, only 
 
 from collections import defaultdict
 from collections.abc import Iterable
-from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
 from pathlib import Path
 
-from measure import expect_committed, expect_committed_run, known, start
+from measure import expect_committed, expect_committed_run, in_processes, known, start
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from digitset import recipes
-from digitset.bench.executors import processes
 from digitset.bench.statistics import mean
 from digitset.bench.tables import ResultRow, cell, identity, read_csv, result_rows, write_csv
 from digitset.data.mnist import load_data
@@ -80,17 +77,8 @@ def make(run: Run, folder: Path) -> list[ResultRow]:
 
 
 def make_all(runs: list[Run], jobs: int) -> Iterable[list[ResultRow]]:
-    """The rows of each run, as it ends; meanwhile a bar of all steps, read off the run folders, with an estimate."""
-    columns = ("steps", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-    with processes(jobs) as workers, Progress(*columns, console=console) as progress:
-        pending = {workers.submit(make, run, RUNS / run.name): run for run in runs}
-        bar = progress.add_task("steps", total=sum(run.steps for run in runs))
-        while pending:
-            for future in wait(pending, timeout=5, return_when=FIRST_COMPLETED).done:
-                del pending[future]
-                yield future.result()
-            left = sum(run.steps - RunFolder(RUNS / run.name).last_step() for run in pending.values())
-            progress.update(bar, completed=sum(run.steps for run in runs) - left)
+    """The rows of each run, as it ends."""
+    return in_processes(make, [[(run, RUNS / run.name)] for run in runs], jobs)
 
 
 def show(rows: list[ResultRow]) -> None:

@@ -1,18 +1,25 @@
-"""What the benchmarks share: medians of times, a small table that also goes to a CSV file, and what guards results/."""
+"""What the benchmarks share: medians of times, a small table that is also a CSV file, processes, guards of results/."""
 
 import csv
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
 from pathlib import Path
+from typing import TypeVar
 
 import tyro
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
+from digitset.bench.executors import processes
 from digitset.device import commit
 from digitset.errors import InputError
+from digitset.run import Run
+from digitset.run_folder import RunFolder
 
+Result = TypeVar("Result")
 Rows = list[tuple[str, float]]
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 
@@ -44,6 +51,29 @@ def show(case: str, rows: Rows, out: Path) -> None:
         writer.writerow(("case", "measure", "value"))
         writer.writerows(kept)
         writer.writerows((case, name, f"{value:.6g}") for name, value in rows)
+
+
+def in_processes(
+    make: Callable[..., Result], cells: Sequence[Sequence[tuple[Run, Path]]], jobs: int
+) -> Iterator[Result]:
+    """The results of cells, as they end, from processes that share the cores. A cell is one run or more, with folders.
+
+    `make` is called with the first run, its folder, and the other pairs. Meanwhile there is a bar of all steps, read
+    off the run folders, with an estimate of the time that is left.
+    """
+    columns = ("steps", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    if not cells:
+        return
+    with processes(jobs) as workers, Progress(*columns, console=Console()) as progress:
+        pending = {workers.submit(make, *first, *others): (first, *others) for first, *others in cells}
+        total = sum(run.steps for pairs in cells for run, _ in pairs)
+        bar = progress.add_task("steps", total=total)
+        while pending:
+            for future in wait(pending, timeout=5, return_when=FIRST_COMPLETED).done:
+                del pending[future]
+                yield future.result()
+            left = sum(run.steps - RunFolder(folder).last_step() for pairs in pending.values() for run, folder in pairs)
+            progress.update(bar, completed=total - left)
 
 
 def known(option: str, names: Collection[str], among: Collection[str]) -> None:

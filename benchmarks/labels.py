@@ -18,7 +18,7 @@ only committed code writes.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from measure import expect_committed, in_processes, known, start
@@ -29,7 +29,16 @@ from digitset import recipes
 from digitset.bench.grid import TRIAL_SEED, chosen_rates
 from digitset.bench.runner import make_trial
 from digitset.bench.statistics import mean
-from digitset.bench.tables import CLASSIFIER_RULE, CellRow, SearchRow, cell, identity, read_csv, row_name, write_csv
+from digitset.bench.tables import (
+    CLASSIFIER_RULE,
+    LabelRow,
+    SearchRow,
+    cell,
+    identity,
+    read_csv,
+    row_name,
+    write_csv,
+)
 from digitset.data.mnist import load_data
 from digitset.device import choose_device, commit
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
@@ -51,27 +60,6 @@ IMAGES = 176  # about so many in a step: 32 sequences of 1 to 10
 EVALUATION = "random"  # the set of every row: test sequences as long as those of training
 RUNS = Path("runs/labels")
 console = Console()
-
-
-@dataclass(frozen=True)
-class LabelRow(CellRow):
-    """A row of labels.csv: what a cell reaches on test images, and which of its two runs was taken."""
-
-    labels: int
-    accuracy: float
-    loss: float | None
-    auc: float | None
-    n: int
-    steps: int
-    validation: float
-    """Accuracy on validation images of the run that was taken."""
-    validation_other: float | None
-    """That of the run which was not."""
-    learning_rate: float
-    train_images: int
-    device: str
-    precision: str
-    commit: str
 
 
 def main(

@@ -30,6 +30,8 @@ IDLE = {
     "accuracy": ["--rows"],
     "explanations": ["--models", "none"],
     "inference": ["none"],
+    "labels": ["--models"],
+    "peers": ["--settings"],
     "pictures": ["none"],
     "published": ["--tasks"],
     "quality": ["--rows"],

@@ -9,7 +9,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from digitset.data.mnist import PACKAGED_CHECKSUM
 from digitset.errors import InputError
@@ -21,7 +21,7 @@ from digitset.run_folder import RunFolder, Scores, write_whole
 CLASSIFIER_RULE = "classifier + rule"  # the baseline's name in the column `model`
 LENGTH_ONLY = "length-only-"  # how the protocol of a model that uses no images begins
 RowName = tuple[str, str, str]  # task, model, encoder
-Row = TypeVar("Row", bound="CellRow")
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,27 @@ class SearchRow(CellRow):
     """As in `ResultRow`."""
 
 
+@dataclass(frozen=True)
+class LabelRow(CellRow):
+    """labels.csv: what a run on a fixed number of labelled sequences reaches on random test sequences."""
+
+    labels: int
+    accuracy: float
+    loss: float | None
+    auc: float | None
+    n: int
+    steps: int
+    validation: float
+    """Accuracy on validation images."""
+    validation_other: float | None
+    """That of the same training with another number of steps, which was not taken for it."""
+    learning_rate: float
+    train_images: int
+    device: str
+    precision: str
+    commit: str
+
+
 def identity(run: Run) -> dict[str, Any]:
     """The fields of a `CellRow`."""
     recipe = digest(run.settings(without=("seed",)))
@@ -190,14 +211,14 @@ class ComparisonRow:
 
 
 def read_csv(path: Path, kind: type[Row]) -> list[Row]:
-    """The rows of a CSV file; none if there is no file.
+    """The rows of a CSV file as dataclasses of this kind; none if there is no file.
 
     Raises InputError if it is not a whole table of these columns, holds what is no number where one belongs, or a row
     twice.
     """
     if not path.exists():
         return []
-    columns = tuple(field.name for field in dataclasses.fields(kind))
+    columns = tuple(field.name for field in dataclasses.fields(cast(type[CellRow], kind)))
     try:
         with path.open(newline="") as file:
             reader = csv.DictReader(file)
@@ -208,7 +229,8 @@ def read_csv(path: Path, kind: type[Row]) -> list[Row]:
     if header != columns or any(None in row or None in row.values() for row in table):
         raise InputError(f"{path}: expected a whole table with the columns {', '.join(columns)}; it is another one")
     hints = typing.get_type_hints(kind)
-    keys = ("task", "model", "encoder", "seed", "recipe", "evaluation", "step", "length")
+    of_cells = ("task", "model", "encoder", "seed", "recipe", "evaluation", "step", "length")
+    keys = of_cells if issubclass(kind, CellRow) else columns
     seen: set[tuple[str, ...]] = set()
     for row in table:
         key = tuple(row[name] for name in keys if name in columns)
@@ -236,11 +258,11 @@ def _parse(hint: Any, text: str, name: str, path: Path) -> Any:
     return value
 
 
-def write_csv(path: Path, rows: Sequence[CellRow], kind: type[CellRow]) -> None:
+def write_csv(path: Path, rows: Sequence[Row], kind: type[Row]) -> None:
     """Writes rows. A value that does not apply or is not finite (the loss of a rule that is certain) is left empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = [field.name for field in dataclasses.fields(kind)]
+    columns = [field.name for field in dataclasses.fields(cast(type[CellRow], kind))]
     writer.writerow(columns)
     writer.writerows([_format(getattr(row, name)) for name in columns] for row in rows)
     write_whole(path, text.getvalue().encode())

@@ -187,18 +187,18 @@ def _score_digits(network: Network, task: Task, splits: Splits, vectors: Float[T
     names = torch.arange(DIGITS)
     if task.label_invariant:
         counts = torch.zeros(DIGITS, DIGITS, dtype=torch.int64)
-        of_validation = _predict_digits(network, embed(network, splits.val)), splits.val.labels.cpu()
+        of_validation = predict_digits(network, embed(network, splits.val)), splits.val.labels.cpu()
         counts.index_put_(of_validation, torch.tensor(1), accumulate=True)
         from scipy.optimize import linear_sum_assignment  # here, since its import takes as long as all of ours
 
         names = torch.from_numpy(linear_sum_assignment(counts.numpy(), maximize=True)[1])
-    accuracy = float((names[_predict_digits(network, vectors)] == splits.test.labels.cpu()).double().mean())
+    accuracy = float((names[predict_digits(network, vectors)] == splits.test.labels.cpu()).double().mean())
     n = len(splits.test)
     return SetScores(n, {"accuracy": accuracy}, wilson(accuracy, n), {})
 
 
 @torch.inference_mode()
-def _predict_digits(network: Network, vectors: Float[Tensor, "N D"]) -> Int64[Tensor, " N"]:
+def predict_digits(network: Network, vectors: Float[Tensor, "N D"]) -> Int64[Tensor, " N"]:
     """The most probable digit of each image, on the CPU, for a model that reads digits."""
     model = network.eval().model
     assert isinstance(model, ReadsDigits)

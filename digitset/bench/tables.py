@@ -143,11 +143,14 @@ def data_name(checksum: str) -> str:
 def result_rows(
     experiment: Experiment, run_folder: RunFolder, scores: Scores, model: str | None = None, flops: int | None = None
 ) -> list[ResultRow]:
-    """A row for each evaluation set. `model` overrides the model's name; `flops` are those of the whole training."""
+    """A row for each evaluation set. The task is the experiment's, which for the baseline is not that of its run.
+
+    `model` overrides the model's name; `flops` are those of the whole training.
+    """
     machine, summary = run_folder.machine(), run_folder.summary()
     return [
         ResultRow(
-            **{**identity(experiment.run), "model": model or experiment.run.model},
+            **{**identity(experiment.run), "task": experiment.task.name, "model": model or experiment.run.model},
             evaluation=evaluation,
             n=of_set.n,
             accuracy=of_set.accuracy,
@@ -176,7 +179,10 @@ def result_rows(
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One row of a comparison's table: a trained run, or the exact rule on the digits that a classifier predicts."""
+    """One row of a comparison's table: a trained run, or the exact rule on the digits that a classifier predicts.
+
+    The experiment and the folder of the latter are the classifier's, but for the task.
+    """
 
     experiment: Experiment
     run_folder: RunFolder

@@ -1,20 +1,23 @@
 """Finds tasks, encoders and models by looking into their folders: a part is one file, and its name is the file's."""
 
 import importlib
+import os
 import typing
 from pathlib import Path
 from typing import TypeVar
 
 from digitset.errors import InputError
 
+HERE = Path(__file__).parent
 FOLDERS = ("tasks", "encoders", "models")
 Part = TypeVar("Part")
 
 
 def names(folder: str) -> tuple[str, ...]:
     """The parts in a folder ("tasks", "encoders" or "models"), in alphabetical order. Imports none of them."""
-    files = (Path(__file__).parent / folder).glob("[!_]*.py")
-    return tuple(sorted(file.stem for file in files))
+    with os.scandir(HERE / folder) as entries:  # many times faster than Path.glob: every Run comes here
+        files = [entry.name for entry in entries]
+    return tuple(sorted(name.removesuffix(".py") for name in files if name.endswith(".py") and name[0] != "_"))
 
 
 def expect_known(folder: str, name: str) -> None:

@@ -1,6 +1,7 @@
 """Run: the whole configuration of one training run, frozen. It is written to JSON, and read back with strict checks."""
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -125,7 +126,7 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, every field."""
-        hints = typing.get_type_hints(type(self))
+        hints = _type_hints(type(self))
         values = {
             name: float(value) if hints[name] is float else value for name, value in dataclasses.asdict(self).items()
         }
@@ -154,7 +155,7 @@ class Run:
         """
         if not isinstance(values, dict):
             raise InputError(f"{source}: expected an object with the fields of a run, got {type(values).__name__}")
-        hints = typing.get_type_hints(cls)
+        hints = _type_hints(cls)
         renamed = {_RENAMED.get(str(name), str(name)): value for name, value in values.items()}
         if len(renamed) < len(values):
             twice = ", ".join(f"{old} and {new}" for old, new in _RENAMED.items() if {old, new} <= values.keys())
@@ -168,9 +169,8 @@ class Run:
 
     def _changed(self) -> list[str]:
         """The fields, except the task, that are not at their defaults."""
-        defaults = Run(self.task)
-        names = [each.name for each in dataclasses.fields(self)]
-        return [name for name in names if getattr(self, name) != getattr(defaults, name)]
+        fields = [each for each in dataclasses.fields(self) if each.name != "task"]
+        return [each.name for each in fields if getattr(self, each.name) != _default(each)]
 
 
 _NO_RESULT = ("device", "checkpoint_every", "data")  # fields that do not decide the weights; data has its own checksum
@@ -182,6 +182,13 @@ _RENAMED = {  # old names of fields, which files of version 0.1 have
     "average": "ema_decay",
     "augmentation": "augmentation_strength",
 }
+
+
+_type_hints = functools.cache(typing.get_type_hints)  # a benchmark asks for those of Run thousands of times
+
+
+def _default(of: "dataclasses.Field[Any]") -> Any:
+    return of.default if of.default_factory is dataclasses.MISSING else of.default_factory()
 
 
 def digest(settings: dict[str, Any]) -> str:

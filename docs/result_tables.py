@@ -8,13 +8,13 @@ from digitset.bench.leaderboard import HEADLINE, Leaderboard, leaderboards
 from digitset.bench.statistics import mean
 from digitset.bench.tables import LengthRow, ResultRow, read_csv
 from digitset.inference.length_generalization import LITERATURE
-from digitset.report import benchmark
+from digitset.report import verdicts
 from digitset.report.comparison import PUBLISHED, markdown
 
 ORDER = ("classify", "sum", "contains")  # of the tasks; others come after, by name
 COLUMNS = (  # of a leaderboard, among those of `digitset bench`
-    *("rank", "model", "encoder", "seeds", "accuracy", "loss", "single images", "random sequences"),
-    *("parameters", "images", "seconds", "learning rate"),
+    *("model", "encoder", "seeds", "accuracy", "group", "lowest to highest", "loss", "single images"),
+    *("random sequences", "parameters", "images", "seconds", "learning rate"),
 )
 TEXTS = ("task", "model", "commit")  # the columns of published.csv that are no numbers
 Cells = list[tuple[str, ...]]
@@ -73,7 +73,7 @@ def boards(folder: Path) -> list[dict[str, Any]]:
 
 
 def section(board: Leaderboard, by_length: list[LengthRow]) -> dict[str, Any]:
-    rows = [tuple(row[benchmark.HEADINGS.index(name)] for name in COLUMNS) for row in benchmark.table(board)]
+    rows = [tuple(row[verdicts.HEADINGS.index(name)] for name in COLUMNS) for row in verdicts.table(board)]
     curves: Curves = {}
     for name, row in board.names.items():
         points = {
@@ -83,10 +83,10 @@ def section(board: Leaderboard, by_length: list[LengthRow]) -> dict[str, Any]:
     return {
         "task": board.task,
         "best": board.best,
-        "verdict": benchmark.verdict(board),
+        "verdict": verdicts.verdict(board),
         "table": table(COLUMNS, rows),
-        "pairs": table(benchmark.PAIR_HEADINGS, benchmark.pair_table(board, board.best)),
-        "beyond": board.beyond_baselines(),
+        "pairs": table(verdicts.PAIR_HEADINGS, verdicts.pair_table(board, board.best)),
+        "remarks": board.remarks(),
         "lengths": by_length_table(curves) if curves else "",
     }
 

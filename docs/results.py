@@ -15,7 +15,7 @@ import jinja2
 from result_tables import Cells, Records, best, boards, explanations, lengths, measured, number, published, table
 
 from digitset.bench.leaderboard import HEADLINE
-from digitset.bench.tables import CLASSIFIER_RULE, ResultRow, read_csv
+from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ResultRow, read_csv
 from digitset.report.comparison import PUBLISHED
 from digitset.tasks import load_task
 
@@ -114,7 +114,18 @@ def short_comparison(results: Path) -> str:
         accuracy, at_end, loss = quoted(row)
         cells.append((row.task, model, wilson(row), number(row.loss), seconds, accuracy, at_end, loss))
     headings = ("task", "model", "accuracy (95 %)", "loss", "seconds", "published", "at the end", "published loss")
-    return f"{table(headings, cells)}\nMade on {made_by(results, tasks)}.\n"
+    made = f"Made on {made_by(results, tasks)}."
+    return "\n\n".join([table(headings, cells).rstrip("\n"), *images_seen(tasks), made]) + "\n"
+
+
+def images_seen(tasks: dict[str, list[dict[str, ResultRow]]]) -> list[str]:
+    """What the classifier of classifier + rule saw beside the models of each task, in one short line."""
+    known = {task: saw for task, sets in tasks.items() if (saw := ClassifierImages.of(map(headline, sets)))}
+    models: dict[str, list[str]] = {}
+    for task, saw in known.items():
+        models.setdefault(saw.relation, []).append(f"{task} ({saw.of_models})")
+    beside = ", ".join(f"{relation} the models of {' and '.join(of)}" for relation, of in models.items())
+    return [f"Classifier + rule saw {saw.of_classifier} images: {beside}." for saw in [*known.values()][:1]]
 
 
 def comparison(rows: list[dict[str, ResultRow]]) -> str:
@@ -125,9 +136,12 @@ def comparison(rows: list[dict[str, ResultRow]]) -> str:
         random = number(sets["random"].accuracy) if "random" in sets else ""
         cost = (f"{row.parameters:,}", f"{row.train_steps:,}", f"{row.train_seconds:.0f}")
         costs = ("",) * 3 if row.model == CLASSIFIER_RULE else cost
+        costs = ("" if row.length_only else f"{row.train_images:,}", *costs)
         cells.append((row.model, row.encoder, wilson(row), number(row.loss), random, *costs, *quoted(row)))
-    headings = ("model", "encoder", "accuracy (95 %)", "loss", "random sequences", "parameters", "steps", "seconds")
-    return table((*headings, "published", "at the end", "published loss"), cells)
+    headings = ("model", "encoder", "accuracy (95 %)", "loss", "random sequences", "images", "parameters", "steps")
+    text = table((*headings, "seconds", "published", "at the end", "published loss"), cells)
+    saw = ClassifierImages.of(map(headline, rows))
+    return text + (f"\n{saw.sentence}.\n" if saw else "")
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from conftest import Outcome
 from PIL import Image
+from test_structure import ROOT
 
 from digitset.bench.tables import CLASSIFIER_RULE, ResultRow, identity, read_csv
 from digitset.data.mnist import Splits
@@ -60,8 +62,22 @@ def test_every_row_is_there(comparison: tuple[Path, str]) -> None:
         assert (row.auc is not None) == (row.task == "contains" and row.evaluation != "digits")
         assert (row.mae is not None) == (row.task == "sum" and row.evaluation != "digits")
         assert row.loss is not None or row.model == CLASSIFIER_RULE or row.evaluation == "digits"
-        assert row.model == CLASSIFIER_RULE or row.length_only == (row.model == "constant")
+        assert row.length_only == (row.model == "constant")
         assert row.data == ""
+
+
+def test_a_row_of_classifier_rule_describes_the_classifiers_run(comparison: tuple[Path, str]) -> None:
+    for table in (rows(comparison[0]), read_csv(ROOT / "results/compare.csv", ResultRow)):
+        (classifier, *_) = [row for row in table if row.task == "classify"]
+        of_rule = [row for row in table if row.model == CLASSIFIER_RULE]
+        assert of_rule
+        assert {run_columns(row) for row in of_rule} == {run_columns(classifier)}
+
+
+def run_columns(row: ResultRow) -> tuple[Any, ...]:
+    """What a row says of its run: the columns that are neither a name nor a score."""
+    names = {field.name for field in fields(row)} - {"task", "model", "evaluation", "n", "loss", "mae", "auc"}
+    return tuple(getattr(row, name) for name in sorted(names) if not name.startswith("accuracy"))
 
 
 def test_the_report_shows_its_figures(comparison: tuple[Path, str]) -> None:

@@ -3,19 +3,25 @@
 import base64
 import csv
 import io
+import itertools
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_structure import PACKAGE, ROOT
 
-from digitset.bench.leaderboard import leaderboards
-from digitset.bench.tables import CLASSIFIER_RULE, CurveRow, ResultRow, write_csv
+from digitset.bench.leaderboard import Leaderboard, leaderboards
+from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, CurveRow, ResultRow, write_csv
+from digitset.cli.terminal import print_verdicts
 from digitset.errors import InputError
 from digitset.report import benchmark as page
-from digitset.report import charts
+from digitset.report import charts, seal
+from digitset.report.verdicts import HEADINGS, pair_table, table, verdict
 
 
 def rows(model: str, accuracies: list[float], task: str = "sum", encoder: str = "cnn") -> list[ResultRow]:
@@ -78,12 +84,13 @@ def test_a_verdict_names_ties_and_claims_only_what_is_tested(tmp_path: Path) -> 
     write(tmp_path, rows("exact", GOOD), rows("transformer", CLOSE), rows("mlp", POOR), rows("constant", [0.06] * 5))
     (board,) = leaderboards(tmp_path)
     assert list(board.names) == ["exact", "transformer", "mlp", "constant"]
-    assert board.ranks == {"exact": 1, "transformer": 1, "mlp": 3}
-    said = page.verdict(board)
-    assert "exact has the highest mean accuracy, 0.9710 ± 0.0020" in said
+    assert board.groups == {"exact": "a", "transformer": "a", "mlp": "b"}
+    said = verdict(board)
+    assert said.startswith("Of the learned models, exact has the highest mean accuracy, 0.9710 ± 0.0020")
     assert "better than 1 of the 2 others" in said
-    assert "not separated from it: transformer" in said
-    cells = {row[0]: row[-1] for row in page.pair_table(board, "transformer")}
+    (detectable,) = [f"{pair.detectable:.4f}" for pair in board.pairs if pair.second == "transformer"]
+    assert said.endswith(f"not separated from it (in brackets, the detectable difference): transformer ({detectable}).")
+    cells = {row[0]: row[-1] for row in pair_table(board, "transformer")}
     assert cells == {"exact": "not separated", "mlp": "transformer is better"}
     assert board.beyond_baselines() == []
 
@@ -91,9 +98,10 @@ def test_a_verdict_names_ties_and_claims_only_what_is_tested(tmp_path: Path) -> 
 def test_one_seed_carries_no_test(tmp_path: Path) -> None:
     write(tmp_path, rows("exact", GOOD[:1]), rows("mlp", POOR[:1]))
     (board,) = leaderboards(tmp_path)
-    assert "nothing could be tested: that takes 3 seeds or more" in page.verdict(board)
-    assert page.pair_table(board, "exact") == []
-    assert set(board.ranks.values()) == {1}
+    assert "nothing could be tested: that takes 3 seeds or more" in verdict(board)
+    assert pair_table(board, "exact") == []
+    assert board.groups == {}
+    assert board.remarks() == []
 
 
 def test_the_page_says_who_is_beyond_the_baselines(tmp_path: Path) -> None:
@@ -105,12 +113,12 @@ def test_the_page_says_who_is_beyond_the_baselines(tmp_path: Path) -> None:
         rows(CLASSIFIER_RULE, POOR),
     )
     (board,) = leaderboards(tmp_path)
-    above, below = board.beyond_baselines()
+    above, below, saw = board.remarks()
     assert above.startswith("The mean of exact, 0.9710, is above 0.4040, the exact rule on the digits that the")
     assert below.startswith("The mean of mlp, 0.0300, is below 0.0600, the length-only baseline")
     page.write_benchmark(tmp_path)
-    for name in ("report.html", "report.md"):
-        assert above in (tmp_path / name).read_text()
+    for name, sentence in itertools.product(("report.html", "report.md"), (above, below, saw)):
+        assert sentence in (tmp_path / name).read_text()
 
 
 def test_seeds_and_test_set_are_told_apart(tmp_path: Path) -> None:
@@ -125,7 +133,7 @@ def test_encoders_are_compared_by_name(tmp_path: Path) -> None:
     write(tmp_path, rows("mlp", GOOD, "classify", "cnn"), rows("mlp", POOR, "classify", "vit"))
     (board,) = leaderboards(tmp_path)
     assert list(board.names) == ["cnn", "vit"]
-    assert "cnn has the highest" in page.verdict(board)
+    assert "cnn has the highest" in verdict(board)
 
 
 def test_a_task_with_classifier_rule_alone_is_left_out(tmp_path: Path) -> None:
@@ -154,15 +162,15 @@ def test_the_highest_mean_may_still_be_worse_where_seeds_are_shared(tmp_path: Pa
     write(tmp_path, rows("a", [0.90, 0.901, 0.902, 0.99, 0.99, 0.99, 0.99]), rows("b", [0.92, 0.9211, 0.922]))
     (board,) = leaderboards(tmp_path)
     assert board.best == "a"
-    assert "is better than" not in page.verdict(board)
+    assert "is better than" not in verdict(board)
 
 
 def test_a_model_beaten_by_a_third_one_only_is_named_as_a_tie(tmp_path: Path) -> None:
     spread = [0.99, 0.95, 0.995, 0.94, 0.991]
     write(tmp_path, rows("a", spread), rows("b", [0.97, 0.9701, 0.9699, 0.97, 0.97]), rows("c", [0.95] * 5))
     (board,) = leaderboards(tmp_path)
-    assert board.ranks == {"a": 1, "b": 1, "c": 2}
-    assert page.verdict(board).endswith("not separated from it: b, c.")
+    assert board.groups == {"a": "ab", "b": "a", "c": "b"}
+    assert re.search(r"not separated from it .*: b \(0\.\d+\), c \(0\.\d+\)\.$", verdict(board))
 
 
 @pytest.mark.parametrize("text", ["a,b\n1,2\n", "\x00\xff", "task\n"])
@@ -207,16 +215,19 @@ def test_a_damaged_curve_is_refused(tmp_path: Path) -> None:
 def test_what_was_not_tested_is_no_tie(tmp_path: Path) -> None:
     write(tmp_path, rows("exact", GOOD), rows("mlp", POOR[:2]), rows("gru", POOR), rows("lstm", [0.97 - 0.1] * 5))
     (board,) = leaderboards(tmp_path)
-    assert page.verdict(board).endswith("better than 2 of the 3 others (p < 0.01, Holm); not tested: mlp.")
-    cells = {row[0]: row[2:] for row in page.pair_table(board, "exact")}
-    assert cells["mlp"] == ("", "not tested")
+    assert verdict(board).endswith("better than 2 of the 3 others (p < 0.01, Holm); not tested: mlp.")
+    cells = {row[0]: row[2:] for row in pair_table(board, "exact")}
+    assert cells["mlp"] == ("", "", "not tested")
+    assert board.remarks() == ["Not tested, and so in one group: exact and mlp, lstm and mlp, mlp and gru"]
+    for other in ("exact", "lstm", "gru"):
+        assert set(board.groups["mlp"]) & set(board.groups[other])
 
 
 def test_the_length_only_baseline_counts_whatever_its_encoder_and_name(tmp_path: Path) -> None:
     blind = [replace(row, model="blind") for row in rows("constant", [0.98] * 5)]
     write(tmp_path, rows("exact", GOOD, encoder="unpadded"), blind)
     (board,) = leaderboards(tmp_path)
-    assert list(board.ranks) == ["exact"]
+    assert board.learned == ["exact"]
     assert board.beyond_baselines()[0].endswith("is below 0.9800, the length-only baseline")
 
 
@@ -264,3 +275,154 @@ def test_an_empty_table_is_one_line(tmp_path: Path, name: str) -> None:
     (tmp_path / f"{name}.csv").write_text("")
     with pytest.raises(InputError, match=f"{name}.csv: expected a whole table"):
         page.write_benchmark(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Leaderboard]:
+    """The leaderboards of the published benchmark."""
+    return {board.task: board for board in leaderboards(ROOT / "results/bench")}
+
+
+def test_rows_stand_in_the_order_of_their_means(measured: dict[str, Leaderboard]) -> None:
+    for board in measured.values():
+        means = [row.accuracy.mean for row in board.names.values()]
+        assert means == sorted(means, reverse=True)
+        assert [row[HEADINGS.index("accuracy")] for row in table(board)] == [
+            f"{row.accuracy.mean:.4f} ± {row.accuracy.half:.4f}" for row in board.names.values()
+        ]
+
+
+def test_a_model_whose_seeds_scatter_is_not_put_before_a_better_one(measured: dict[str, Leaderboard]) -> None:
+    """In `contains`, nothing separates gru: its worst and its best seed say why."""
+    board = measured["contains"]
+    assert board.learned[-2:] == ["mlp", "gru"]
+    assert set(board.groups["gru"]) >= set(board.groups["exact"]) | set(board.groups["mlp"])
+    assert not set(board.groups["mlp"]) & set(board.groups["exact"])
+    (gru,) = [row for row in table(board) if row[0] == "gru"]
+    seeds = board.names["gru"].accuracies.values()
+    assert gru[HEADINGS.index("lowest to highest")] == f"{min(seeds):.4f} to {max(seeds):.4f}"
+    (pair,) = [row for row in pair_table(board, "exact") if row[0] == "gru"]
+    assert f"gru ({pair[3]})" in verdict(board)
+
+
+def test_a_pair_that_no_test_separates_shares_a_letter_whatever_others_do(measured: dict[str, Leaderboard]) -> None:
+    """In `bags`, deepsets is separated from the transformer and not from exact, whose mean is higher."""
+    groups = measured["bags"].groups
+    assert set(groups["exact"]) & set(groups["deepsets"])
+    assert not set(groups["transformer"]) & set(groups["deepsets"])
+
+
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        ((4, 5), "saw 4 images with their digits in training, fewer than the models of this task, which saw 5 without"),
+        ((5_000, 5_000), "saw 5,000 images with their digits in training, as many as the models of this task"),
+        ((6, 5), "more than the models of this task, which saw 5 without"),
+        ((5, 4, 6), "neither fewer nor more than all the models of this task, which saw 4 to 6 without"),
+    ],
+)
+def test_what_the_classifier_saw_is_told_beside_what_the_models_saw(images: tuple[int, ...], words: str) -> None:
+    names = (CLASSIFIER_RULE, "exact", "mlp")
+    given = [replace(rows(name, [0.9])[0], train_images=count) for name, count in zip(names, images, strict=False)]
+    saw = ClassifierImages.of([*given, *rows("constant", [0.1])])
+    assert saw
+    assert words in saw.sentence
+    assert ClassifierImages.of(given[1:]) is None
+
+
+def test_the_table_has_the_images_of_the_classifier(tmp_path: Path) -> None:
+    write(tmp_path, rows("exact", GOOD), [replace(row, train_images=1_234) for row in rows(CLASSIFIER_RULE, GOOD)])
+    (board,) = leaderboards(tmp_path)
+    cells = {row[0]: row[HEADINGS.index("images")] for row in table(board)}
+    assert cells == {"exact": "5", CLASSIFIER_RULE: "1,234"}
+
+
+def written(folder: Path) -> list[tuple[bytes, int]]:
+    """The page and its tables, and when they were written."""
+    files = (folder / "report.html", folder / "report.md")
+    return [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+
+
+def test_a_page_is_written_again_only_if_something_changed(tmp_path: Path) -> None:
+    write(tmp_path, rows("exact", GOOD), rows("mlp", POOR))
+    print_verdicts(tmp_path)
+    before = written(tmp_path)
+    print_verdicts(tmp_path)
+    assert written(tmp_path) == before
+    write(tmp_path, rows("exact", GOOD), rows("mlp", CLOSE))
+    print_verdicts(tmp_path)
+    assert all(old != new for old, new in zip(before, written(tmp_path), strict=True))
+    assert seal.is_current(tmp_path)
+
+
+def change_a_table(folder: Path) -> None:
+    spoil(folder / "results.csv", "train_seconds", "8.0")
+
+
+def add_a_table(folder: Path) -> None:
+    write_csv(folder / "curves.csv", [curve("exact", 1)], CurveRow)
+
+
+def change_a_run(folder: Path) -> None:
+    (folder / "runs/sum/exact-cnn/seed0/metrics.jsonl").write_text("{}")
+
+
+def remove_a_run(folder: Path) -> None:
+    shutil.rmtree(folder / "runs")
+
+
+def change_the_page(folder: Path) -> None:
+    file = folder / "report.html"
+    file.write_text(file.read_text().replace("0.9710", "0.9999"))
+
+
+def cut_the_page(folder: Path) -> None:
+    file = folder / "report.html"
+    file.write_bytes(file.read_bytes()[:-1])
+
+
+def change_the_other_page(folder: Path) -> None:
+    (folder / "report.md").write_text("nothing")
+
+
+def remove_the_other_page(folder: Path) -> None:
+    (folder / "report.md").unlink()
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    write(folder, rows("exact", GOOD))
+    (folder / "runs/sum/exact-cnn/seed0").mkdir(parents=True)
+    (folder / "runs/sum/exact-cnn/seed0/metrics.jsonl").write_text("")  # of a run that is not finished
+    page.write_benchmark(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(change_a_table, add_a_table, change_a_run, remove_a_run),
+        *(change_the_page, cut_the_page, change_the_other_page, remove_the_other_page),
+    ],
+)
+def test_a_stale_page_is_never_taken_for_current(drawn: Path, tmp_path: Path, change: Callable[[Path], None]) -> None:
+    folder = shutil.copytree(drawn, tmp_path / "page")
+    assert seal.is_current(folder)
+    change(folder)
+    assert not seal.is_current(folder)
+
+
+@pytest.mark.parametrize("name", ["report/charts.py", "bench/statistics.py", "report/templates/page.html"])
+def test_a_page_of_other_code_is_not_current(
+    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    copy = shutil.copytree(PACKAGE, tmp_path / "digitset", ignore=shutil.ignore_patterns("__pycache__", "pretrained"))
+    monkeypatch.setattr(seal, "PACKAGE", copy)
+    (copy / name).write_text((copy / name).read_text() + " ")
+    assert not seal.is_current(drawn)
+
+
+def test_a_page_of_other_libraries_is_not_current(drawn: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seal, "LIBRARIES", (*seal.LIBRARIES, "rich"))
+    assert not seal.is_current(drawn)

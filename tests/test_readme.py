@@ -62,11 +62,17 @@ def code(text: str) -> list[str]:
 @functools.cache
 def options(command: str) -> set[str]:
     """The options that `digitset COMMAND --help` names."""
+    return set(re.findall(r"--[a-z][a-z-]*", helped(command)))
+
+
+@functools.cache
+def helped(command: str) -> str:
+    """What `digitset COMMAND --help` says."""
     function: Any = getattr(training_commands, command, None) or getattr(model_commands, command)
     said = io.StringIO()
     with contextlib.redirect_stdout(said), pytest.raises(SystemExit):
         tyro.cli(function, args=["--help"])
-    return set(re.findall(r"--[a-z][a-z-]*", said.getvalue()))
+    return said.getvalue()
 
 
 def wrong_commands(text: str) -> list[str]:
@@ -114,6 +120,10 @@ def old_words(text: str) -> list[str]:
     """Words that the project had before, and numbers that begin with a point."""
     words = r"\b(?:floors?|ceilings?|anew|posteriors?|readings?|standings)\b|--pool\b|--clip\b|(?<![\w.])\.\d{2,}"
     return re.findall(words, re.sub(r"docs/\S+", "", text), re.IGNORECASE)
+
+
+def ranks(text: str) -> list[str]:
+    return re.findall(r"(?<!node-)\brank(?:s|ed|ing|ings)?\b", text, re.IGNORECASE)
 
 
 def mapped(text: str) -> list[str]:
@@ -187,6 +197,20 @@ def test_words_are_the_new_ones(page: Path) -> None:
     assert old_words(page.read_text()) == []
 
 
+RESULTS = [*PAGES, ROOT / "docs/results.md.jinja", *(ROOT / f"results/bench/report.{kind}" for kind in ("md", "html"))]
+
+
+@pytest.mark.parametrize("page", RESULTS, ids=lambda page: page.name)
+def test_no_page_gives_ranks(page: Path) -> None:
+    """Tests over seeds give no order. `--node-rank` is an option of torchrun."""
+    assert ranks(page.read_text()) == []
+
+
+def test_no_help_gives_ranks() -> None:
+    shown = {command: ranks(" ".join(helped(command).split())) for command in main.COMMANDS}
+    assert [command for command, found in shown.items() if found] == []
+
+
 def test_the_map_is_the_tree() -> None:
     assert wrong_map(mapped(README)) == []
 
@@ -253,6 +277,7 @@ def test_the_checks_find_what_is_wrong(tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("accuracy\n0.98764\n")
     assert numbers_from_elsewhere("0.9876 (0.9123)", table) == ["0.9123"]
+    assert ranks("Rank 1, ranked; torchrun --node-rank 0, franking") == ["Rank", "ranked"]
     assert old_words("a floor of .994; readings at 0.99") == ["floor", ".994", "readings"]
 
 

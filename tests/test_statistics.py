@@ -1,6 +1,8 @@
 """Statistics over seeds, against scipy, textbook values and simulation."""
 
+import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from digitset.bench.statistics import differences, error_of_test_set, holm, mean, ranks
+from digitset.bench.statistics import (
+    LEVEL,
+    Difference,
+    detectable_effect,
+    differences,
+    error_of_test_set,
+    holm,
+    letters,
+    mean,
+)
 from digitset.evaluation.evaluate import wilson
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=12)
@@ -85,15 +96,58 @@ def test_no_false_claim_among_equals_more_often_than_stated() -> None:
     assert claims / 400 < 0.03  # .01 is stated; 3 standard errors of 400 draws are .015
 
 
-def test_ranks_tie_where_the_data_do_not_separate() -> None:
-    noise = [0.0, 0.001, -0.001, 0.0005, -0.0005]
-    scores = {
-        "good": {seed: 0.95 + noise[seed] for seed in range(5)},
-        "as good": {seed: 0.95 + noise[-1 - seed] for seed in range(5)},
-        "worse": {seed: 0.85 + noise[(seed + 2) % 5] for seed in range(5)},
-        "worst": {seed: 0.10 + noise[(seed + 1) % 5] for seed in range(5)},
-    }
-    assert ranks(scores, differences(scores)) == {"good": 1, "as good": 1, "worse": 3, "worst": 4}
+ROWS = "abcdefg"
+PAIRS = list(itertools.combinations(ROWS, 2))
+
+
+def groups(given: dict[str, str]) -> dict[str, set[str]]:
+    """The rows of each letter."""
+    found: dict[str, set[str]] = {}
+    for name, text in given.items():
+        for letter in re.findall(r"[a-z]\d*", text):
+            found.setdefault(letter, set()).add(name)
+    return found
+
+
+@given(st.lists(st.sampled_from([1e-6, LEVEL, 0.5, math.nan, None]), min_size=len(PAIRS), max_size=len(PAIRS)))
+def test_two_rows_share_a_letter_if_and_only_if_no_test_separates_them(p: list[float | None]) -> None:
+    tested = [(*pair, value) for pair, value in zip(PAIRS, p, strict=True) if value is not None]
+    pairs = [Difference(first, second, 5, 0.1, 0.1, value, 0.1) for first, second, value in tested]
+    found = groups(letters(ROWS, pairs))
+    separated = {(first, second) for first, second, value in tested if value < LEVEL}
+    for pair in PAIRS:
+        assert any(set(pair) <= group for group in found.values()) == (pair not in separated)
+    assert set().union(*found.values()) == set(ROWS)
+    for group in found.values():
+        assert not any(group < other for other in found.values()), "a letter that another one makes needless"
+    firsts = [min(found[letter]) for letter in sorted(found)]
+    assert firsts == sorted(firsts)
+
+
+def test_letters_go_on_after_z() -> None:
+    names = [f"row {index:02}" for index in range(30)]
+    pairs = [Difference(*pair, 5, 0.1, 0.1, 0.0, 0.1) for pair in itertools.combinations(names, 2)]
+    found = letters(names, pairs)
+    assert (found["row 00"], found["row 25"], found["row 26"]) == ("a", "z", "a1")
+    assert len(set(found.values())) == 30
+
+
+@pytest.mark.parametrize(("n", "tests"), [(3, 3), (5, 28), (20, 1)])
+def test_a_detectable_difference_is_found_as_often_as_stated(n: int, tests: int) -> None:
+    draw = np.random.default_rng(2)
+    seen = draw.normal(detectable_effect(n, tests), 1, (40_000, n))
+    found = stats.ttest_1samp(seen, 0, axis=1).pvalue < LEVEL / tests
+    assert found.mean() == pytest.approx(0.8, abs=0.01)  # 5 standard errors
+
+
+def test_the_detectable_difference_of_a_pair_grows_with_the_scatter_of_its_seeds() -> None:
+    steady = {"a": [0.9, 0.91, 0.92, 0.93], "b": [0.8, 0.82, 0.81, 0.83], "c": [0.1, 0.9, 0.5, 0.3]}
+    found = {(p.first, p.second): p for p in differences({k: dict(enumerate(v)) for k, v in steady.items()})}
+    deviation = np.std(np.subtract(steady["a"], steady["b"]), ddof=1)
+    assert found["a", "b"].detectable == pytest.approx(deviation * detectable_effect(4, tests=3))
+    assert found["a", "c"].detectable > 20 * found["a", "b"].detectable
+    (untested,) = differences({"a": {0: 0.5, 1: 0.75}, "b": {0: 0.25, 1: 0.6}})
+    assert math.isnan(untested.detectable)
 
 
 def test_the_error_of_a_test_set_is_binomial() -> None:

@@ -1,7 +1,8 @@
 """compare: trains the rows of README's table on this machine, for a report beside the published numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from digitset.models import load_model
 from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import RunFolder
-from digitset.tasks import load_task
+from digitset.tasks import Task, load_task
 from digitset.training.loop import Event, is_finished, train
 
 QUICK_STEPS = 20
@@ -82,10 +83,9 @@ def compare(
             )
         scores = evaluate_run_folder(run_folder, splits, run.device)
         tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
-    classifier = tables["classify"][0]
-    for task, rows in tables.items():
-        if not load_task(task).single_image:
-            rows.append(_classifier_rule(rows[0].experiment, classifier, splits))
+    sequences = [task for task in map(load_task, tables) if not task.single_image]
+    for row in classifier_rule(tables["classify"][0].experiment, tables["classify"][0].run_folder, sequences, splits):
+        tables[row.experiment.task.name].append(row)
     write_csv(out / "results.csv", [row for rows in tables.values() for each in rows for row in each.rows()], ResultRow)
     return tables
 
@@ -94,9 +94,18 @@ def _run_folder(experiment: Experiment, out: Path) -> RunFolder:
     return RunFolder(out / "runs" / experiment.run.name)
 
 
-def _classifier_rule(like: Experiment, classifier: ComparisonRow, splits: Splits) -> ComparisonRow:
-    """The row of the exact rule of a task on the digits that the classifier predicts."""
-    device = choose_device(classifier.experiment.run.device)
-    network = classifier.run_folder.network().to(device).eval()
-    scores = evaluate_classifier_rule(network, like.task, like.lengths, splits.test.to(device))
-    return ComparisonRow(like, classifier.run_folder, scores, CLASSIFIER_RULE)
+def classifier_rule(
+    classifier: Experiment, run_folder: RunFolder, tasks: Iterable[Task], splits: Splits
+) -> list[ComparisonRow]:
+    """For each task on sequences, the row of its exact rule on the digits that a trained classifier predicts."""
+    device = choose_device(classifier.run.device)
+    network, test = run_folder.network().to(device).eval(), splits.test.to(device)
+    return [
+        ComparisonRow(
+            replace(classifier, task=task),
+            run_folder,
+            evaluate_classifier_rule(network, task, task.lengths, test),
+            CLASSIFIER_RULE,
+        )
+        for task in tasks
+    ]

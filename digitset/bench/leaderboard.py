@@ -1,5 +1,7 @@
 """Leaderboards: the tables of a benchmark as one verdict for each task. Nothing here trains or reads an image."""
 
+import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,7 +11,7 @@ from typing import Literal
 from digitset import registry
 from digitset.bench import statistics
 from digitset.bench.statistics import Difference, Mean
-from digitset.bench.tables import CLASSIFIER_RULE, ResultRow, read_csv
+from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ResultRow, read_csv
 from digitset.errors import InputError
 
 HEADLINE = ("published", "random", "test")  # the first that all models of a task have is what its table is about
@@ -66,7 +68,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A task: its rows in the order of their accuracy, what holds between them, and their ranks."""
+    """A task: its rows in the order of their mean accuracy, what holds between them, and groups not separated."""
 
     task: str
     rows: list[Row]
@@ -91,15 +93,26 @@ class Leaderboard:
 
     @cached_property
     def pairs(self) -> list[Difference]:
-        return statistics.differences({name: row.accuracies for name, row in self.names.items() if row.learned})
+        return statistics.differences({name: self.names[name].accuracies for name in self.learned})
+
+    @property
+    def learned(self) -> list[str]:
+        """The names of the rows that are tested: all but the baselines."""
+        return [name for name, row in self.names.items() if row.learned]
+
+    @property
+    def tested(self) -> set[frozenset[str]]:
+        """The pairs that there is a test of."""
+        return {frozenset((pair.first, pair.second)) for pair in self.pairs if not math.isnan(pair.p)}
 
     @cached_property
-    def ranks(self) -> dict[str, int]:
-        return statistics.ranks({name: {} for name, row in self.names.items() if row.learned}, self.pairs)
+    def groups(self) -> dict[str, str]:
+        """The letters of each learned row, see `statistics.letters`; none at all where no pair could be tested."""
+        return statistics.letters(self.learned, self.pairs) if self.tested else {}
 
     @property
     def best(self) -> str:
-        return next(name for name, row in self.names.items() if row.learned)
+        return self.learned[0]
 
     def against(self, name: str) -> list[Difference]:
         """The pairs of one row, as its differences from the others."""
@@ -108,8 +121,18 @@ class Leaderboard:
             if pair.first == name:
                 turned.append(pair)
             elif pair.second == name:
-                turned.append(Difference(name, pair.first, pair.n, -pair.mean, pair.half, pair.p))
+                turned.append(replace(pair, first=name, second=pair.first, mean=-pair.mean))
         return turned
+
+    def remarks(self) -> list[str]:
+        """Sentences on pairs that were not tested though others were, on the baselines, and on what these saw."""
+        tested = self.tested
+        untested = [
+            " and ".join(pair) for pair in itertools.combinations(self.learned, 2) if frozenset(pair) not in tested
+        ]
+        sentences = [f"Not tested, and so in one group: {', '.join(untested)}"] if tested and untested else []
+        saw = ClassifierImages.of(result for row in self.rows for result in row.results[self.evaluation])
+        return sentences + self.beyond_baselines() + ([saw.sentence] if saw else [])
 
     def beyond_baselines(self) -> list[str]:
         """Sentences on learned models below the length-only baseline or above classifier + rule; empty if none is."""
@@ -125,8 +148,7 @@ class Leaderboard:
 
 _WHERE = {
     "length-only": "below {:.4f}, the length-only baseline",
-    "classifier + rule": "above {:.4f}, the exact rule on the digits that the classifier of this benchmark predicts "
-    "(a baseline, not a bound)",
+    "classifier + rule": "above {:.4f}, the exact rule on the digits that the classifier of this benchmark predicts",
 }
 
 

@@ -22,14 +22,13 @@ from typing import Any
 from torch.utils.flop_counter import FlopCounterMode
 
 from digitset import registry
+from digitset.bench.compare import classifier_rule
 from digitset.bench.executors import Executor, alone
 from digitset.bench.grid import TRIAL_SEED, Grid, check_cells, chosen_rates
 from digitset.bench.tables import (
-    CLASSIFIER_RULE,
     CellRows,
     CurveRow,
     LengthRow,
-    ResultRow,
     ResultTables,
     SearchRow,
     data_name,
@@ -40,7 +39,7 @@ from digitset.bench.tables import (
 from digitset.data.mnist import Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError, TrainingError
-from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
+from digitset.evaluation.evaluate import evaluate_run_folder
 from digitset.inference.length_generalization import curve
 from digitset.inference.predictor import load
 from digitset.network import Experiment
@@ -204,7 +203,8 @@ def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
     work = flops(experiment, splits) * run.steps
     results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)
     if (run.task, run.model) == CLASSIFIER:
-        results += classifier_rule_rows(experiment, run_folder, splits)
+        sequences = [task for task in map(load_task, registry.names("tasks")) if not task.single_image]
+        results += [row for each in classifier_rule(experiment, run_folder, sequences, splits) for row in each.rows()]
     lengths: list[LengthRow] = []
     if not experiment.task.single_image and run.seed == 0:
         for point in curve(load(folder, run.device), splits.test, longest):
@@ -217,18 +217,6 @@ def validations(experiment: Experiment, run_folder: RunFolder) -> list[CurveRow]
     loss, of_run = experiment.task.loss_name, identity(experiment.run)
     lines = [line for line in run_folder.metrics() if line.get("split") == "val"]
     return [CurveRow(**of_run, step=line["step"], loss=line[loss], accuracy=line["accuracy"]) for line in lines]
-
-
-def classifier_rule_rows(experiment: Experiment, run_folder: RunFolder, splits: Splits) -> list[ResultRow]:
-    """For each task on sequences, the scores of its exact rule on the digits that this classifier predicts."""
-    device = choose_device(experiment.run.device)
-    classifier, rows = run_folder.network().to(device).eval(), []
-    for task in map(load_task, registry.names("tasks")):
-        if not task.single_image:
-            scores = evaluate_classifier_rule(classifier, task, task.lengths, splits.test.to(device))
-            of_task = replace(experiment, task=task)
-            rows += [replace(row, task=task.name) for row in result_rows(of_task, run_folder, scores, CLASSIFIER_RULE)]
-    return rows
 
 
 def flops(experiment: Experiment, splits: Splits) -> int:

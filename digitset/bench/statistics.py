@@ -1,19 +1,22 @@
-"""What several seeds say: means with intervals, differences that hold, ranks with ties.
+"""What several seeds say: means with intervals, differences that hold, groups that no test separates.
 
 Seeds are paired: at one seed all models see the same batches, so that a difference is taken seed by seed. Everything is
 Student's t over seeds, which covers what it says at five seeds where a bootstrap does not.
 """
 
+import functools
 import itertools
 import math
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 LEVEL = 0.01  # two models differ if the corrected p of their paired test is below
 FEWEST = 3  # seeds of a test: accuracies come in steps, so that two differences are often equal by chance
+POWER = 0.8  # the probability with which a test shows the difference that is called detectable
 EQUAL = 1e-9  # accuracies that differ by less are the same; no test set has so many items
 Values = Mapping[int, float]  # a score by seed
 
@@ -33,7 +36,11 @@ class Mean:
 
 @dataclass(frozen=True)
 class Difference:
-    """`first` minus `second` over the seeds both have, with its 95 % t-interval and p after Holm's correction."""
+    """`first` minus `second` over the seeds both have, with its 95 % t-interval and p after Holm's correction.
+
+    `detectable` is the smallest true difference that this test shows with a probability of 80 % or more: see
+    `detectable_effect`. It is nan where there is no test, and where the seeds do not differ.
+    """
 
     first: str
     second: str
@@ -41,6 +48,7 @@ class Difference:
     mean: float
     half: float
     p: float
+    detectable: float
 
     @property
     def holds(self) -> bool:
@@ -73,8 +81,9 @@ def differences(scores: Mapping[str, Values]) -> list[Difference]:
         over = mean(differences)
         pairs.append((first, second, over, _p(over)))
     corrected = holm([p for *_, p in pairs])
+    tests = sum(not math.isnan(p) for p in corrected)
     return [
-        Difference(first, second, over.n, over.mean, over.half, p)
+        Difference(first, second, over.n, over.mean, over.half, p, math.nan if math.isnan(p) else _least(over, tests))
         for (first, second, over, _), p in zip(pairs, corrected, strict=True)
     ]
 
@@ -83,22 +92,45 @@ def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down correction: the chance of one false claim or more among all is held. A nan is left out."""
     known = sorted((value, index) for index, value in enumerate(p) if not math.isnan(value))
     corrected, so_far = [math.nan] * len(p), 0.0
-    for rank, (value, index) in enumerate(known):
-        so_far = max(so_far, min(1.0, (len(known) - rank) * value))
+    for smaller, (value, index) in enumerate(known):
+        so_far = max(so_far, min(1.0, (len(known) - smaller) * value))
         corrected[index] = so_far
     return corrected
 
 
-def ranks(scores: Mapping[str, Values], pairs: Sequence[Difference]) -> dict[str, int]:
-    """A row's rank: one more than the number of rows that are better than it by a difference that holds.
+def letters(names: Sequence[str], pairs: Sequence[Difference]) -> dict[str, str]:
+    """The groups of each row, as letters: two rows share a letter if and only if no test separates them.
 
-    Rows that the data do not separate from any better one share rank 1, and so on: a tie is not a claim of equality.
+    So a pair that is not tested shares one. The first letters are those of the first rows. After z comes a1. This is
+    the compact letter display, made by inserting and absorbing (Piepho 2004).
     """
-    beaten = dict.fromkeys(scores, 0)
-    for pair in pairs:
-        if pair.holds:
-            beaten[pair.second if pair.mean > 0 else pair.first] += 1
-    return {name: 1 + count for name, count in beaten.items()}
+    groups = [frozenset(names)]
+    for pair in (pair for pair in pairs if pair.holds):
+        both = {pair.first, pair.second}
+        whole = {group for group in groups if not both <= group}
+        parted = whole | {group - {name} for group in groups if both <= group for name in both}
+        groups = [group for group in parted if not any(group < other for other in parted)]
+    ordered = sorted(groups, key=lambda group: sorted(map(names.index, group)))
+    return {name: "".join(_letter(index) for index, group in enumerate(ordered) if name in group) for name in names}
+
+
+@functools.cache
+def detectable_effect(n: int, tests: int) -> float:
+    """The smallest difference that the paired test of n seeds shows with a probability of 80 %, in standard deviations.
+
+    The deviation is that of the differences of single seeds, which are taken as normal. The level is that of `LEVEL`
+    divided by the number of tests, the strictest that Holm's correction may ask for. The power is that of the
+    noncentral t distribution; a significant difference of the wrong sign does not count.
+    """
+    critical = float(stats.t.isf(LEVEL / tests / 2, n - 1))
+
+    def missing(shift: float) -> float:
+        return float(stats.nct.sf(critical, n - 1, shift)) - POWER
+
+    high = critical
+    while missing(high) < 0:
+        high *= 2
+    return float(optimize.root_scalar(missing, bracket=(0, high)).root) / math.sqrt(n)
 
 
 def error_of_test_set(low: float, high: float) -> float:
@@ -111,6 +143,16 @@ def error_of_test_set(low: float, high: float) -> float:
 
 def _half(deviation: float, n: int) -> float:
     return float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
+
+
+def _letter(index: int) -> str:
+    turn, letter = divmod(index, len(string.ascii_lowercase))
+    return string.ascii_lowercase[letter] + (str(turn) if turn else "")
+
+
+def _least(over: Mean, tests: int) -> float:
+    """The detectable difference of a pair that is tested."""
+    return math.nan if over.deviation < EQUAL else over.deviation * detectable_effect(over.n, tests)
 
 
 def _p(over: Mean) -> float:

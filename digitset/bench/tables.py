@@ -6,7 +6,7 @@ import io
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -164,11 +164,14 @@ def data_name(checksum: str) -> str:
 def result_rows(
     experiment: Experiment, run_folder: RunFolder, scores: Scores, model: str | None = None, flops: int | None = None
 ) -> list[ResultRow]:
-    """A row for each evaluation set. `model` overrides the model's name; `flops` are those of the whole training."""
+    """A row for each evaluation set. The task is the experiment's, which for the baseline is not that of its run.
+
+    `model` overrides the model's name; `flops` are those of the whole training.
+    """
     machine, summary = run_folder.machine(), run_folder.summary()
     return [
         ResultRow(
-            **{**identity(experiment.run), "model": model or experiment.run.model},
+            **{**identity(experiment.run), "task": experiment.task.name, "model": model or experiment.run.model},
             evaluation=evaluation,
             n=of_set.n,
             accuracy=of_set.accuracy,
@@ -197,7 +200,10 @@ def result_rows(
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One row of a comparison's table: a trained run, or the exact rule on the digits that a classifier predicts."""
+    """One row of a comparison's table: a trained run, or the exact rule on the digits that a classifier predicts.
+
+    The experiment and the folder of the latter are the classifier's, but for the task.
+    """
 
     experiment: Experiment
     run_folder: RunFolder
@@ -208,6 +214,45 @@ class ComparisonRow:
     def rows(self) -> list[ResultRow]:
         """Its rows of results.csv."""
         return result_rows(self.experiment, self.run_folder, self.scores, self.model)
+
+
+@dataclass(frozen=True)
+class ClassifierImages:
+    """How many images the classifier of classifier + rule saw in training, beside the models of a task."""
+
+    of_classifier: str
+    relation: str
+    """Such as "fewer than"."""
+    of_models: str
+
+    @classmethod
+    def of(cls, rows: Iterable[ResultRow]) -> "ClassifierImages | None":
+        """From the rows of one task; None if there is no such baseline, or no model that uses images."""
+        rows = list(rows)
+        rule = {row.train_images for row in rows if row.model == CLASSIFIER_RULE}
+        models = {row.train_images for row in rows if row.model != CLASSIFIER_RULE and not row.length_only}
+        if not rule or not models:
+            return None
+        if max(rule) < min(models):
+            relation = "fewer than"
+        elif min(rule) > max(models):
+            relation = "more than"
+        else:
+            relation = "as many as" if rule == models and len(rule) == 1 else "neither fewer nor more than all"
+        return cls(_span(rule), relation, _span(models))
+
+    @property
+    def sentence(self) -> str:
+        """Without the point at its end."""
+        return (
+            f"The classifier of {CLASSIFIER_RULE} saw {self.of_classifier} images with their digits in training, "
+            f"{self.relation} the models of this task, which saw {self.of_models} without their digits"
+        )
+
+
+def _span(counts: set[int]) -> str:
+    low, high = min(counts), max(counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def read_csv(path: Path, kind: type[Row]) -> list[Row]:

@@ -208,9 +208,13 @@ def print_scores(scores: Scores) -> None:
 
 
 def print_verdicts(out: Path) -> None:
-    """A sentence for each task of a benchmark, and where its tables and page are; why there are none, if that is so."""
+    """A sentence for each task of a benchmark, and where its tables and page are; why there are none, if that is so.
+
+    The page is written, unless it is there already as this code makes it of these tables and runs.
+    """
     from digitset.bench.leaderboard import leaderboards
-    from digitset.report.benchmark import verdict, write_benchmark  # with matplotlib, which only a page has to wait for
+    from digitset.report.seal import is_current
+    from digitset.report.verdicts import verdict
 
     try:
         boards = leaderboards(out)
@@ -219,4 +223,8 @@ def print_verdicts(out: Path) -> None:
         return
     for board in boards:
         console.print(f"{board.task}: {verdict(board)}", highlight=False, soft_wrap=True)
-    console.print(f"tables: {out / 'results.csv'}   page: {write_benchmark(out)}", soft_wrap=True)
+    if not is_current(out):
+        from digitset.report.benchmark import write_benchmark  # with matplotlib, which only a page has to wait for
+
+        write_benchmark(out)
+    console.print(f"tables: {out / 'results.csv'}   page: {out / 'report.html'}", soft_wrap=True)

@@ -153,7 +153,7 @@ def _legend(axes: Axes, columns: int) -> None:
 
 
 def _style(leaderboard: Leaderboard, name: str) -> dict[str, Any]:
-    """The same colour and dash for a row in all charts of a task: by the order of names, not by rank."""
+    """The same colour and dash for a row in all charts of a task: by the order of names, not of accuracies."""
     if not leaderboard.names[name].learned:
         return {"color": INK, "ls": ":" if leaderboard.names[name].kind == "length-only" else "--"}
     index = sorted(other for other, row in leaderboard.names.items() if row.learned).index(name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from digitset.bench.tables import CLASSIFIER_RULE, ComparisonRow
+from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ComparisonRow
 from digitset.data.mnist import Splits, load_data
 from digitset.evaluation.calibration import reliability
 from digitset.evaluation.evaluate import Predictions, evaluation_sets, predict_sets
@@ -79,6 +79,8 @@ def write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
     for task, rows in tables.items():
         lines += [f"## {task}: {rows[0].experiment.task.question}", "", *markdown(*table(task, rows)), ""]
         lines += [EXPLANATION, ""] if _compared(task, rows) else []
+        saw = ClassifierImages.of(row for each in rows for row in each.rows())
+        lines += [f"{saw.sentence}.", ""] if saw else []
         for caption, figure in _draw_figures(out / "figures", rows[0].experiment.task, rows, splits):
             lines += [f"![{caption}](figures/{figure.name})", ""]
     lines += [_NOTES, ""]
@@ -90,8 +92,9 @@ def write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
 _NOTES = (
     "Intervals are Wilson's for one trained model; they take items for independent and say nothing of other seeds. "
     "*constant* is the length-only baseline: it answers from the length of a sequence alone. *classifier + rule* is "
-    "the exact rule applied to the digits that the first classifier above predicts: a baseline, not a bound. *random "
-    "sequences*: accuracy over 10 random partitions of the test images."
+    "the exact rule applied to the digits that the first classifier above predicts; it was told the digit of each "
+    "image it saw, and the models are told answers alone. Images went through the encoder in training, and are counted "
+    "every time. *random sequences*: accuracy over 10 random partitions of the test images."
 )
 
 
@@ -118,8 +121,16 @@ def _cells(row: ComparisonRow) -> tuple[str, ...]:
         ", ".join(other),
         f"{row.scores['random'].accuracy:.4f}" if "random" in row.scores else "",
         f"{summary.parameters:,}",
-        "" if row.model == CLASSIFIER_RULE else f"{summary.steps} steps, {summary.train_seconds:.0f} s",
+        _training(row),
     )
+
+
+def _training(row: ComparisonRow) -> str:
+    """What it took to train a model; of classifier + rule, whose classifier has a row of its own, the images alone."""
+    summary = row.run_folder.summary()
+    images = [f"{summary.images:,} images"] if row.experiment.model.uses_images else []
+    cost = [] if row.model == CLASSIFIER_RULE else [f"{summary.steps} steps", f"{summary.train_seconds:.0f} s"]
+    return ", ".join(images + cost)
 
 
 def _published(task: str, row: ComparisonRow) -> tuple[str, str]:

@@ -55,7 +55,7 @@ class Run:
     warmup_fraction: float = 0.1
     """Fraction of the steps in which the learning rate rises from zero."""
     weight_decay: float = 0.05
-    """AdamW's weight decay, on matrices and kernels only."""
+    """AdamW's weight decay, of the weights of layers only: not of biases, normalisation, positions, learned queries."""
     max_grad_norm: float = 1.0
     """The largest norm of the gradient; a larger gradient is scaled down."""
     ema_decay: float = 0.0

@@ -21,7 +21,7 @@ from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
 from digitset.training.loop import learning_rate, lengths_at, train
-from digitset.training.optimizer import AdamW
+from digitset.training.optimizer import AdamW, parameter_groups
 
 RUN = Run(
     task="contains",
@@ -152,6 +152,54 @@ def test_the_optimizer_is_torchs() -> None:
     assert torch.equal(ours, theirs)
     assert torch.equal(our_state["state"][0]["exp_avg_sq"], their_state["state"][0]["exp_avg_sq"])
     assert our_state["param_groups"] == their_state["param_groups"]
+
+
+class AllKinds(nn.Module):
+    """A layer of every kind, and parameters of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(3, 4))
+        self.levels = nn.ParameterList([torch.zeros(2, 2)])
+        self.kernels = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ConvTranspose1d(2, 2, 3), nn.PReLU(2))
+        self.recurrent = nn.LSTM(4, 4, proj_size=2)
+        self.attention = nn.MultiheadAttention(4, 2, add_bias_kv=True)
+        self.table = nn.Embedding(5, 4)
+        self.norm = nn.LayerNorm((3, 4))
+        self.last = nn.Linear(4, 2)
+
+
+def test_weight_decay_is_for_the_weights_of_layers() -> None:
+    network = AllKinds()
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    decayed, others = parameter_groups(network, 0.3)
+    assert [names[parameter] for parameter in decayed["params"]] == [
+        "kernels.0.weight",
+        "kernels.2.weight",
+        *("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "recurrent.weight_hr_l0"),
+        *("attention.in_proj_weight", "attention.out_proj.weight"),
+        "last.weight",
+    ]
+    assert {names[parameter] for parameter in others["params"]} == set(names.values()) - {
+        names[parameter] for parameter in decayed["params"]
+    }
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("run", "free"),
+    [
+        (Run("sum", "set_transformer", "vit"), ["class_token", "positions", "seed", "points", "points"]),
+        (Run("contains", "transformer"), []),
+        (Run("bags", "gru", "unpadded"), []),
+    ],
+    ids=lambda value: value.model if isinstance(value, Run) else "",
+)
+def test_of_matrices_only_those_that_a_part_makes_itself_are_not_decayed(run: Run, free: list[str]) -> None:
+    network = Experiment.of(run).build()
+    names = {parameter: name.split(".")[-1] for name, parameter in network.named_parameters()}
+    _, others = parameter_groups(network, 0.3)
+    assert sorted(names[each] for each in others["params"] if each.dim() > 1) == sorted(free)
 
 
 def test_a_folder_keeps_its_run(straight: RunFolder) -> None:

@@ -24,7 +24,7 @@ from digitset.rng import derive, generator
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
-from digitset.training.optimizer import AdamW
+from digitset.training.optimizer import AdamW, parameter_groups
 
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
@@ -205,9 +205,7 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     run, network = experiment.run, experiment.build()
     network.precision = precision
     network.to(device)
-    matrices = [parameter for parameter in network.parameters() if parameter.dim() >= 2]
-    others = [parameter for parameter in network.parameters() if parameter.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = parameter_groups(network, run.weight_decay)
     fused = device.type != "mps" or None
     optimizer = AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
     average = None

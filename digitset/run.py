@@ -51,9 +51,9 @@ class Run:
     curriculum: float = 0.9
     """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
     learning_rate: float = 4e-3
-    """The highest learning rate, reached after the warm-up; a cosine brings it to zero at the last step."""
+    """The highest learning rate. After the warm-up a cosine lowers it; it would be zero one step after the last."""
     warmup_fraction: float = 0.1
-    """Fraction of the steps in which the learning rate rises from zero."""
+    """Fraction of the steps in which the learning rate rises linearly to the highest."""
     weight_decay: float = 0.05
     """AdamW's weight decay, of the weights of layers only: not of biases, normalisation, positions, learned queries."""
     max_grad_norm: float = 1.0

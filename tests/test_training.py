@@ -256,13 +256,16 @@ def test_the_precision_is_what_the_processor_has() -> None:
     assert choose_precision("float32", torch.device("cpu")) == "float32"
 
 
-def test_the_schedule() -> None:
-    run = replace(RUN, steps=100, warmup_fraction=0.1, learning_rate=1.0)
-    rates = [learning_rate(run, step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9] == 1.0
-    assert rates[9:] == sorted(rates[9:], reverse=True)
-    assert 0 < rates[-1] < 0.01
+@pytest.mark.parametrize(("steps", "warm", "last"), [(5, 1, 0.146447), (100, 10, 0.000305), (1_000, 100, 0.000003)])
+def test_the_schedule(steps: int, warm: int, last: float) -> None:
+    run = replace(RUN, steps=steps, warmup_fraction=0.1, learning_rate=2.0)
+    rates = [learning_rate(run, step) / 2 for step in range(steps + 1)]
+    assert rates[:warm] == pytest.approx([(step + 1) / warm for step in range(warm)])
+    assert rates[warm - 1] == rates[warm] == 1.0
+    assert rates[warm:] == sorted(set(rates[warm:]), reverse=True)
+    assert rates[(warm + steps) // 2] == pytest.approx(0.5)
+    assert rates[steps - 1] == pytest.approx(last, abs=1e-6)
+    assert rates[steps] == pytest.approx(0, abs=1e-15)
 
 
 def test_short_sequences_come_first() -> None:

@@ -67,7 +67,11 @@ class State:
 
 
 def learning_rate(run: Run, step: int) -> float:
-    """The rate of a step: a linear warm-up from zero, then a cosine to zero at the run's end."""
+    """The rate of a step, counted from 0: a linear warm-up, then a cosine that reaches zero at step `run.steps`.
+
+    That is one step after the last, so every step learns. The highest rate is that of two steps, the last of the warm-up
+    and the first of the cosine.
+    """
     warm = max(1, round(run.warmup_fraction * run.steps))
     if step < warm:
         return run.learning_rate * (step + 1) / warm

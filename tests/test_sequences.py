@@ -40,6 +40,18 @@ def test_published_of_single_images_is_every_image_once(mnist: Splits) -> None:
 
 
 @pytest.mark.parametrize("anchored", [False, True])
+def test_windows_of_one_length_begin_at_every_image(mnist: Splits, anchored: bool) -> None:
+    few = Digits(mnist.test.images[:9], mnist.test.labels[:9])
+    assert rows(published(few, (3, 3), anchored)) == [[i, i + 1, i + 2] for i in range(int(anchored), 7)]
+
+
+@pytest.mark.parametrize("lengths", [(1, 5), (2, 10), (1, 11)])
+def test_windows_of_lengths_that_are_not_published_are_refused(mnist: Splits, lengths: tuple[int, int]) -> None:
+    with pytest.raises(InputError, match=f"lengths 1 to 10.*got {lengths[0]} to {lengths[1]}"):
+        published(mnist.test, lengths, False)
+
+
+@pytest.mark.parametrize("anchored", [False, True])
 @pytest.mark.parametrize("lengths", [(1, 10), (7, 7), (1, 1)])
 def test_partitions_use_no_image_twice_in_a_round(mnist: Splits, anchored: bool, lengths: tuple[int, int]) -> None:
     batch = partitions(mnist.val, lengths, anchored, rounds=3, seed=0)

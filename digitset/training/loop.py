@@ -69,8 +69,8 @@ class State:
 def learning_rate(run: Run, step: int) -> float:
     """The rate of a step, counted from 0: a linear warm-up, then a cosine that reaches zero at step `run.steps`.
 
-    That is one step after the last, so every step learns. The highest rate is that of two steps, the last of the warm-up
-    and the first of the cosine.
+    That is one step after the last, so every step learns. Two steps have the highest rate: the last of the warm-up and
+    the first of the cosine.
     """
     warm = max(1, round(run.warmup_fraction * run.steps))
     if step < warm:

@@ -17,6 +17,9 @@ from digitset import registry
 from digitset.errors import InputError
 
 Options = dict[str, int | float | str]
+# Of augmentation: rotation and shear together then lean an upright stroke by up to 90 degrees. With more it could point
+# down; from 6 on, shear has no bound, and scales become negative.
+STRONGEST = 3.0
 
 
 def _known(folder: str) -> Any:
@@ -61,7 +64,7 @@ class Run:
     ema_decay: float = 0.0
     """Decay of the exponential moving average of the weights that is evaluated; 0 evaluates the weights themselves."""
     augmentation_strength: float = 0.5
-    """Strength of the random affine maps of the images; 0 is none."""
+    """Strength of the random affine maps of the images, up to 3; 0 is none."""
     width: int = 128
     """Length of the vector that an image becomes."""
     model_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
@@ -88,8 +91,9 @@ class Run:
             _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
         for name in ("learning_rate", "max_grad_norm"):
             _expect(getattr(self, name) > 0, name, "a number above 0", getattr(self, name))
-        for name in ("weight_decay", "augmentation_strength"):
-            _expect(getattr(self, name) >= 0, name, "a number of at least 0", getattr(self, name))
+        _expect(self.weight_decay >= 0, "weight_decay", "a number of at least 0", self.weight_decay)
+        strength = self.augmentation_strength
+        _expect(0 <= strength <= STRONGEST, "augmentation_strength", f"a number from 0 to {STRONGEST:g}", strength)
         for name in ("warmup_fraction", "ema_decay", "curriculum"):
             _expect(0 <= getattr(self, name) < 1, name, "a number from 0 to below 1", getattr(self, name))
         _expect(

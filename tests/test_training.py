@@ -1,11 +1,13 @@
 """The loop: the same bits again, resumed after a kill or Ctrl-C or straight; folders not its own; bad losses."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +20,7 @@ from digitset.data.mnist import load_data
 from digitset.device import choose_precision
 from digitset.errors import InputError, TrainingError
 from digitset.network import Experiment
+from digitset.rng import seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
 from digitset.training.loop import learning_rate, lengths_at, train
@@ -59,6 +62,38 @@ def test_what_ran_before_does_not_matter(straight: RunFolder, tmp_path: Path) ->
     again = train(RUN, tmp_path / "run")
     assert same_bits(straight, again)
     assert without_times(straight) == without_times(again)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_training_on_the_cpu_opens_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*arguments: object) -> None:
+        raise AssertionError("a GPU was opened")
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for name in ("get_rng_state", "set_rng_state", "manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(f"torch.cuda.{name}", opened)
+    monkeypatch.setattr("torch.mps.manual_seed", opened)
+    train(replace(RUN, encoder="lenet", encoder_options={}, steps=1, device="cpu"), tmp_path / "run")
+
+
+def test_of_several_gpus_only_the_runs_own_is_seeded_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    @contextlib.contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        calls.append(("current", device))
+        yield
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.device", current)
+    monkeypatch.setattr("torch.cuda.manual_seed", lambda seed: calls.append(("seeded", seed)))
+    monkeypatch.setattr("torch.cuda.get_rng_state", lambda device: calls.append(("kept", device)))
+    monkeypatch.setattr("torch.cuda.set_rng_state", lambda state, device: calls.append(("restored", device)))
+    own, before = torch.device("cuda:1"), torch.random.get_rng_state()
+    with torch_state_kept(own):
+        seed_torch(7, own)
+        assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(7)))
+    assert calls == [("kept", own), ("current", own), ("seeded", 7), ("restored", own)]
     assert torch.equal(before, torch.random.get_rng_state())
 
 

@@ -20,7 +20,7 @@ from digitset.device import Machine, choose_device, choose_precision, keep_freed
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_set
 from digitset.network import Experiment, Network
-from digitset.rng import derive, generator
+from digitset.rng import derive, generator, seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
@@ -93,7 +93,7 @@ def training_step(experiment: Experiment, state: State, train: Digits) -> None:
     run, task, network, rank = experiment.run, experiment.task, state.network, distributed.rank()
     kind = network.model.output_kind
     # torch's dropout takes no generator
-    torch.manual_seed(derive(run.seed, "dropout", state.step, *rank.purpose))  # pyright: ignore[reportUnknownMemberType]
+    seed_torch(derive(run.seed, "dropout", state.step, *rank.purpose), train.images.device)
 
     lengths = lengths_at(experiment, state.step)
     batch = sample(
@@ -159,7 +159,7 @@ def train(
     if distributed.rank().first:
         run_folder.drop_metrics_after(state.step)
         listener({"step": state.step} | _note_of_changes(run_folder, here, state.step))
-    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
+    with torch_state_kept(device):
         _loop(experiment, state, splits.to(device), run_folder, listener)
     distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(run, splits, state)))
     return run_folder

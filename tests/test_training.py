@@ -16,13 +16,14 @@ import pytest
 import torch
 from torch import nn
 
-from digitset.data.mnist import load_data
-from digitset.device import choose_precision
+from digitset.data.mnist import Digits, Splits, load_data
+from digitset.device import choose_precision, wait_for
 from digitset.errors import InputError, TrainingError
 from digitset.network import Experiment
 from digitset.rng import seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
+from digitset.training import loop
 from digitset.training.loop import learning_rate, lengths_at, train
 from digitset.training.optimizer import AdamW, parameter_groups
 
@@ -39,6 +40,13 @@ RUN = Run(
     ema_decay=0.9,
     precision="float32",
 )
+
+
+@pytest.fixture(scope="module")
+def few(mnist: Splits) -> Splits:
+    """So few images that validation takes no time."""
+    parts = [Digits(part.images[:200], part.labels[:200]) for part in (mnist.train, mnist.val, mnist.test)]
+    return Splits(*parts, checksum="few")
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +73,7 @@ def test_what_ran_before_does_not_matter(straight: RunFolder, tmp_path: Path) ->
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_training_on_the_cpu_opens_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_on_the_cpu_opens_no_gpu(few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(*arguments: object) -> None:
         raise AssertionError("a GPU was opened")
 
@@ -73,7 +81,7 @@ def test_training_on_the_cpu_opens_no_gpu(tmp_path: Path, monkeypatch: pytest.Mo
     for name in ("get_rng_state", "set_rng_state", "manual_seed", "manual_seed_all"):
         monkeypatch.setattr(f"torch.cuda.{name}", opened)
     monkeypatch.setattr("torch.mps.manual_seed", opened)
-    train(replace(RUN, encoder="lenet", encoder_options={}, steps=1, device="cpu"), tmp_path / "run")
+    train(replace(RUN, encoder="lenet", encoder_options={}, steps=1, device="cpu"), tmp_path / "run", splits=few)
 
 
 def test_of_several_gpus_only_the_runs_own_is_seeded_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,6 +365,66 @@ def test_kept_scores_are_for_the_version_that_made_them(straight: RunFolder) -> 
     straight.save_scores(scores, {"task": 1})
     assert straight.scores({"task": 1}) == scores
     assert straight.scores({"task": 2}) is None
+
+
+class Queue:
+    """A device that does a step's work later: when it is waited for, or when a result is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting = self.done = self.launching = 0.0
+        step, predict, save = loop.training_step, loop.predict_sets, RunFolder.save_checkpoint
+
+        def queued_step(*arguments: Any) -> None:
+            start = time.perf_counter()
+            step(*arguments)
+            self.launching += time.perf_counter() - start
+            self.waiting += 0.02
+
+        def slow_predict(*arguments: Any) -> Any:
+            self.work()
+            time.sleep(0.1)
+            return predict(*arguments)
+
+        def slow_save(*arguments: Any) -> None:
+            self.work()
+            time.sleep(0.1)
+            save(*arguments)
+
+        monkeypatch.setattr(loop, "training_step", queued_step)
+        monkeypatch.setattr(loop, "predict_sets", slow_predict)
+        monkeypatch.setattr(RunFolder, "save_checkpoint", slow_save)
+        monkeypatch.setattr(loop, "wait_for", lambda device: self.work())
+
+    def work(self) -> None:
+        time.sleep(self.waiting)
+        self.waiting, self.done = 0.0, self.done + self.waiting
+
+
+def test_seconds_are_until_the_device_has_done_the_steps(
+    few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(RUN, encoder="lenet", encoder_options={}, steps=9, validate_every=4, checkpoint_every=3)
+    queue = Queue(monkeypatch)
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["step"] == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path / "run", listener=interrupt, splits=few)
+    kept = RunFolder(tmp_path / "run").load_checkpoint()["seconds"]
+    assert 5 * 0.02 + queue.launching < kept < 5 * 0.02 + queue.launching + 0.15
+    seconds = train(run, tmp_path / "run", resume=True, splits=few).summary().train_seconds
+    assert queue.done == pytest.approx(9 * 0.02)
+    assert 9 * 0.02 + queue.launching < seconds < 9 * 0.02 + queue.launching + 0.25
+
+
+def test_only_a_device_with_a_queue_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr("torch.accelerator.synchronize", waited.append)
+    for name in ("cpu", "cuda:1", "mps"):
+        wait_for(torch.device(name))
+    assert waited == [torch.device("cuda:1"), torch.device("mps")]
 
 
 def test_a_run_ends_with_statistics_of_images_as_they_are(straight: RunFolder) -> None:

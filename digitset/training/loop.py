@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from digitset.data.augment import affine
 from digitset.data.mnist import Digits, Splits, load_data
 from digitset.data.sequences import Batch, sample
-from digitset.device import Machine, choose_device, choose_precision, keep_freed_memory
+from digitset.device import Machine, choose_device, choose_precision, wait_for
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_set
 from digitset.network import Experiment, Network
@@ -41,7 +41,7 @@ class State:
     optimizer: torch.optim.Optimizer
     average: AveragedModel | None
     step: int = 0
-    seconds: float = 0.0  # of training steps, without validation and checkpoints
+    seconds: float = 0.0  # of training steps until the device had done them, without validation and checkpoints
     window: list[Tensor] = field(default_factory=list[Tensor])  # (loss, accuracy) of each step since the last log line
 
     def evaluated(self) -> Network:
@@ -147,7 +147,6 @@ def train(
     if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
         return run_folder
     expect_trainable(experiment, splits)
-    keep_freed_memory()
     here = Machine.here(device, distributed.rank().count)
     precision = distributed.from_first(
         lambda: run_folder.precision() if run_folder.exists else choose_precision(run.precision, device)
@@ -258,25 +257,27 @@ def _loop(experiment: Experiment, state: State, splits: Splits, run_folder: RunF
             end = state.step == run.steps
             if end:
                 state.evaluated().recompute_batch_norm(splits.train.images[:BATCH_NORM_IMAGES])
-            event: Event = {"step": state.step}
-            if state.step % LOG_EVERY == 0 or end:
-                event |= _log_line(run, state, start)
-            else:
-                state.seconds += time.perf_counter() - start
+            logs, validates = (state.step % every == 0 or end for every in (LOG_EVERY, run.validate_every))
+            if logs or validates:
+                wait_for(splits.train.images.device)
+            state.seconds += time.perf_counter() - start
+            event: Event = {"step": state.step} | (_log_line(run, state) if logs else {})
             if distributed.rank().first:
-                _report(experiment, state, validation, event, run_folder, listener)
+                _report(experiment, state, validation if validates else None, event, run_folder, listener)
             stop = distributed.any_of(interrupt.asked)
             if stop or (state.step % run.checkpoint_every == 0 and not end):
+                start = time.perf_counter()
+                wait_for(splits.train.images.device)
+                state.seconds += time.perf_counter() - start
                 distributed.from_first(lambda: run_folder.save_checkpoint(state.to_checkpoint()))
             if stop:
                 raise KeyboardInterrupt
 
 
-def _log_line(run: Run, state: State, start: float) -> Event:
+def _log_line(run: Run, state: State) -> Event:
     """The line for the steps since the last one. Raises TrainingError if a loss among them is not finite."""
-    window = torch.stack([pair.cpu() for pair in state.window])  # waits for the device
+    window = torch.stack([pair.cpu() for pair in state.window])
     losses, accuracies = cast(list[list[float]], window.T.tolist())  # pyright: ignore[reportUnknownMemberType]
-    state.seconds += time.perf_counter() - start
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):
             step = state.step - len(losses) + index + 1
@@ -296,14 +297,19 @@ def _log_line(run: Run, state: State, start: float) -> Event:
 
 
 def _report(
-    experiment: Experiment, state: State, validation: Batch, event: Event, run_folder: RunFolder, listener: Listener
+    experiment: Experiment,
+    state: State,
+    validation: Batch | None,
+    event: Event,
+    run_folder: RunFolder,
+    listener: Listener,
 ) -> None:
-    """Reports a step, and validates where it is due."""
-    run, task = experiment.run, experiment.task
+    """Reports a step, and validates where there is a set to validate on."""
+    task = experiment.task
     if "split" in event:
         run_folder.add_metrics(event)
     listener(event)
-    if state.step % run.validate_every == 0 or state.step == run.steps:
+    if validation is not None:
         (predictions,) = predict_sets(state.evaluated(), task, [validation])
         event = {"step": state.step, "split": "val", **mean_scores(task, predictions)}
         run_folder.add_metrics(event)

@@ -16,6 +16,7 @@ from measure import expect_committed, known, show, start
 
 from digitset import recipes
 from digitset.data.mnist import load_data
+from digitset.device import keep_freed_memory
 from digitset.evaluation.evaluate import evaluate
 from digitset.inference.predictor import load
 from digitset.training.loop import train
@@ -33,6 +34,7 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
     """
     known("--rows", rows, recipes.QUICK)
     expect_committed(out)
+    keep_freed_memory()
     splits = load_data()
     for name in rows:
         accuracies, seconds = [], []

@@ -44,10 +44,17 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bfloat16" if able else "float32"
 
 
+def wait_for(device: torch.device) -> None:
+    """Returns when a device has done all that was queued for it. The CPU queues nothing."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 def keep_freed_memory() -> None:
     """Tells glibc to keep large blocks for the next step instead of giving them back to the system after each.
 
-    Otherwise every step pays for fresh pages. Does nothing except on Linux with glibc.
+    Otherwise every step pays for fresh pages. It is for good and for the whole process, so commands and workers call
+    it, and the functions of the library never do. Does nothing except on Linux with glibc.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)

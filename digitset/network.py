@@ -14,7 +14,7 @@ from digitset.data.sequences import Batch
 from digitset.encoders import Encoder, load_encoder
 from digitset.errors import InputError
 from digitset.models import Model, load_model
-from digitset.rng import derive
+from digitset.rng import derive, seed_torch, torch_state_kept
 from digitset.run import Options, Run
 from digitset.tasks import Task, load_task
 
@@ -125,8 +125,9 @@ class Experiment:
         Raises InputError for an unknown option, and for one with which the part cannot be built.
         """
         run, longest = self.run, self.lengths[1]
-        with torch.random.fork_rng(devices=[]):  # pyright: ignore[reportUnknownMemberType]
-            torch.manual_seed(derive(run.seed, "initial weights"))  # pyright: ignore[reportUnknownMemberType]
+        cpu = torch.device("cpu")
+        with torch_state_kept(cpu):
+            seed_torch(derive(run.seed, "initial weights"), cpu)
             encoder = _construct("encoder", self.encoder, run.encoder, run.encoder_options, {"width": run.width})
             given = {"width": run.width, "task": self.task, "longest": longest}
             model = _construct("model", self.model, run.model, run.model_options, given)

@@ -1,6 +1,8 @@
 """The only door for randomness: every draw is a function of a seed and a purpose, and of nothing that ran before."""
 
+import contextlib
 import hashlib
+from collections.abc import Generator
 
 import torch
 
@@ -17,3 +19,24 @@ def derive(seed: int, *purpose: str | int) -> int:
 def generator(seed: int, *purpose: str | int) -> torch.Generator:
     """A fresh CPU generator for one purpose. Draws are made on the CPU so that every device sees the same ones."""
     return torch.Generator().manual_seed(derive(seed, *purpose))
+
+
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seeds torch's own generators of the CPU and of one device, for what takes no generator, such as dropout.
+
+    `torch.manual_seed` also seeds all other devices of the process.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
+@contextlib.contextmanager
+def torch_state_kept(device: torch.device) -> Generator[None, None, None]:
+    """A context after which torch's own generators of the CPU and of one device are as before. Touches no other."""
+    others = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(others, device_type=device.type):  # pyright: ignore[reportUnknownMemberType]
+        yield

@@ -18,6 +18,9 @@ from digitset import registry
 from digitset.errors import InputError
 
 Options = dict[str, int | float | str]
+# Of augmentation: rotation and shear together then lean an upright stroke by up to 90 degrees. With more it could point
+# down; from 6 on, shear has no bound, and scales become negative.
+STRONGEST = 3.0
 
 
 def _known(folder: str) -> Any:
@@ -58,17 +61,17 @@ class Run:
     curriculum: float = 0.9
     """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
     learning_rate: float = 4e-3
-    """The highest learning rate, reached after the warm-up; a cosine brings it to zero at the last step."""
+    """The highest learning rate. After the warm-up a cosine lowers it; it would be zero one step after the last."""
     warmup_fraction: float = 0.1
-    """Fraction of the steps in which the learning rate rises from zero."""
+    """Fraction of the steps in which the learning rate rises linearly to the highest."""
     weight_decay: float = 0.05
-    """AdamW's weight decay, on matrices and kernels only."""
+    """AdamW's weight decay, of the weights of layers only: not of biases, normalisation, positions, learned queries."""
     max_grad_norm: float = 1.0
     """The largest norm of the gradient; a larger gradient is scaled down."""
     ema_decay: float = 0.0
     """Decay of the exponential moving average of the weights that is evaluated; 0 evaluates the weights themselves."""
     augmentation_strength: float = 0.5
-    """Strength of the random affine maps of the images; 0 is none."""
+    """Strength of the random affine maps of the images, up to 3; 0 is none."""
     width: int = 128
     """Length of the vector that an image becomes."""
     model_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
@@ -99,8 +102,9 @@ class Run:
         )
         for name in ("learning_rate", "max_grad_norm"):
             _expect(getattr(self, name) > 0, name, "a number above 0", getattr(self, name))
-        for name in ("weight_decay", "augmentation_strength"):
-            _expect(getattr(self, name) >= 0, name, "a number of at least 0", getattr(self, name))
+        _expect(self.weight_decay >= 0, "weight_decay", "a number of at least 0", self.weight_decay)
+        strength = self.augmentation_strength
+        _expect(0 <= strength <= STRONGEST, "augmentation_strength", f"a number from 0 to {STRONGEST:g}", strength)
         for name in ("warmup_fraction", "ema_decay", "curriculum"):
             _expect(0 <= getattr(self, name) < 1, name, "a number from 0 to below 1", getattr(self, name))
         _expect(

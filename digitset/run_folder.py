@@ -79,7 +79,10 @@ Scores = dict[str, SetScores]  # by evaluation set
 
 @dataclass(frozen=True)
 class Summary:
-    """Totals of the training: steps, images that were encoded, seconds, parameters that were learned."""
+    """Totals of the training: steps, images that were encoded, seconds of steps, parameters that were learned.
+
+    Seconds are of the steps alone, until the device had done them, and of batch normalisation's statistics at the end.
+    """
 
     steps: int
     images: int

@@ -97,7 +97,7 @@ def order_is_as_declared(make: Factory, task: Task, digits: Digits) -> None:
 
 def the_same_is_said_twice(make: Factory, task: Task, digits: Digits) -> None:
     network, batch = make(), batch_for(task, digits)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         first = outputs(network, batch)
         torch.manual_seed(2)
@@ -109,7 +109,7 @@ def five_steps_give_the_same_bits(make: Factory, task: Task, digits: Digits) -> 
         network = make().train()
         optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
         for step in range(5):
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(step)
                 batch = batch_for(task, digits, seed=step)
                 task.training_loss(network(batch), network.model.output_kind, batch.targets(task)).mean().backward()
@@ -148,7 +148,7 @@ def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> N
     batch = sample(digits, 32, 8, lengths, task.anchored, seed=0, step=0).slice(0, 8)
     target = batch.targets(task)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         for _ in range(600):
             output = network(batch)

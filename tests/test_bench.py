@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from conftest import Outcome
 
+from digitset.bench import runner
 from digitset.bench.executors import nodes, processes
 from digitset.bench.grid import Grid
 from digitset.bench.runner import Progress, _failure, bench
@@ -99,10 +100,16 @@ def test_the_learning_rate_is_the_best_on_validation(made: Path) -> None:
     assert tried[chosen] == max(tried.values())
 
 
-def test_run_again_it_makes_nothing(made: Path, command: Command) -> None:
+def test_run_again_it_makes_nothing_and_reads_the_images_once(
+    made: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     files = [path for path in made.rglob("*") if path.is_file()]  # the page too
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    read: list[Path | None] = []
+    load = runner.load_data
+    monkeypatch.setattr(runner, "load_data", lambda path: read.append(path) or load(path))
     assert command("bench", *SMALL, "--out", made).code == 0
+    assert read == [None]
     assert before == {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 

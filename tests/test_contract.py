@@ -198,7 +198,7 @@ BROKEN = [
 
 
 def toy_network(toy: type[Toy]) -> Network:
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return stirred(Network(Eye(), toy(), longest=10))
 
@@ -218,5 +218,5 @@ def test_a_weight_outside_the_file_is_caught(mnist: Splits, tmp_path: Path) -> N
     def different_each_time() -> Network:
         return Network(Eye(), KeepsAWeightToItself(), longest=10)
 
-    with pytest.raises(AssertionError), torch.random.fork_rng():
+    with pytest.raises(AssertionError), torch.random.fork_rng(devices=[]):
         contract.weights_survive_the_disk(different_each_time, load_task("sum"), mnist.train, tmp_path)

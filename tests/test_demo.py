@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 import schemathesis
+import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from PIL import Image
 from schemathesis import GenerationMode
@@ -384,6 +385,16 @@ def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> No
         serve(predictors, host="nowhere", open_browser=False)
     with pytest.raises(InputError, match="port 70000"):
         serve(predictors, port=70_000, open_browser=False)
+
+
+def test_it_leaves_as_many_threads_as_there_were(predictors: dict[str, Predictor]) -> None:
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(InputError, match="port 70000"):
+            serve(predictors, port=70_000, open_browser=False)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

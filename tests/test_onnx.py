@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+import logging
 import math
 import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +274,25 @@ def test_what_cannot_be_exported_is_one_clear_error(tmp_path: Path, monkeypatch:
     with pytest.raises(InputError, match=r"needs ONNX: install digitset\[onnx\]"):
         export.export(ours, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_two_exports_at_once_leave_loggers_and_filters_as_they_were() -> None:
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = logger.level, list(warnings.filters)
+    inside, may_leave = ([threading.Event(), threading.Event()] for _ in range(2))
+
+    def export(index: int) -> None:
+        with translation.quiet():
+            inside[index].set()
+            assert may_leave[index].wait(5)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(export, 0)
+        assert inside[0].wait(5)
+        second = threads.submit(export, 1)
+        inside[1].wait(0.2)  # in vain, unless the two can be at it at once
+        may_leave[0].set()
+        first.result()
+        may_leave[1].set()
+        second.result()
+    assert (logger.level, list(warnings.filters)) == before

@@ -1,16 +1,22 @@
 """People's files: each kind of picture is read as it looks, each fault is one line that names the file."""
 
+import io
 import struct
+import threading
+import warnings
 import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Outcome
 from PIL import Image
 
 from digitset.errors import InputError
-from digitset.pictures.read import find_pictures, read_picture
+from digitset.pictures.read import decode, find_pictures, read_picture
 
 
 def stroke() -> np.ndarray:
@@ -189,3 +195,38 @@ def test_nothing_found_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=message) as caught:
             find_pictures(given)
         assert "\n" not in str(caught.value)
+
+
+class Slow(io.BytesIO):
+    """A file whose first read waits."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.opened, self.may_go_on = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.opened.set()
+        assert self.may_go_on.wait(5)
+        return super().read(size)
+
+
+def test_two_threads_leave_the_filters_of_warnings_as_they_were(tmp_path: Path) -> None:
+    """The one that begins first ends first: what the second then puts back must not be what the first had set."""
+    content = save(tmp_path / "a.png", GREY).read_bytes()
+    before, files = list(warnings.filters), [Slow(content), Slow(content)]
+    with ThreadPoolExecutor(2) as threads:
+        decoded = []
+        for file in files:
+            decoded.append(threads.submit(decode, file, "a.png"))
+            assert file.opened.wait(5)
+        for file, future in zip(files, decoded, strict=True):
+            file.may_go_on.set()
+            assert future.result().shape == GREY.size[::-1]
+    assert warnings.filters == before
+
+
+def test_the_command_is_silent_about_what_pillow_warns_of(command: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "huge.png").write_bytes(huge_png(10_000, 10_000))
+    outcome = command("predict", "sum", tmp_path / "huge.png")
+    assert outcome.code == 2
+    assert outcome.errors.endswith("at most 50 megapixels, found 10000x10000; make it smaller\n")

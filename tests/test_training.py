@@ -1,11 +1,13 @@
 """The loop: the same bits again, resumed after a kill or Ctrl-C or straight; folders not its own; bad losses."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -14,14 +16,16 @@ import pytest
 import torch
 from torch import nn
 
-from digitset.data.mnist import load_data
-from digitset.device import choose_precision
+from digitset.data.mnist import Digits, Splits, load_data
+from digitset.device import choose_precision, wait_for
 from digitset.errors import InputError, TrainingError
 from digitset.network import Experiment
+from digitset.rng import seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
+from digitset.training import loop
 from digitset.training.loop import learning_rate, lengths_at, train
-from digitset.training.optimizer import AdamW
+from digitset.training.optimizer import AdamW, parameter_groups
 
 RUN = Run(
     task="contains",
@@ -36,6 +40,13 @@ RUN = Run(
     ema_decay=0.9,
     precision="float32",
 )
+
+
+@pytest.fixture(scope="module")
+def few(mnist: Splits) -> Splits:
+    """So few images that validation takes no time."""
+    parts = [Digits(part.images[:200], part.labels[:200]) for part in (mnist.train, mnist.val, mnist.test)]
+    return Splits(*parts, checksum="few")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +70,38 @@ def test_what_ran_before_does_not_matter(straight: RunFolder, tmp_path: Path) ->
     again = train(RUN, tmp_path / "run")
     assert same_bits(straight, again)
     assert without_times(straight) == without_times(again)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_training_on_the_cpu_opens_no_gpu(few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def opened(*arguments: object) -> None:
+        raise AssertionError("a GPU was opened")
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    for name in ("get_rng_state", "set_rng_state", "manual_seed", "manual_seed_all"):
+        monkeypatch.setattr(f"torch.cuda.{name}", opened)
+    monkeypatch.setattr("torch.mps.manual_seed", opened)
+    train(replace(RUN, encoder="lenet", encoder_options={}, steps=1, device="cpu"), tmp_path / "run", splits=few)
+
+
+def test_of_several_gpus_only_the_runs_own_is_seeded_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    @contextlib.contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        calls.append(("current", device))
+        yield
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.device", current)
+    monkeypatch.setattr("torch.cuda.manual_seed", lambda seed: calls.append(("seeded", seed)))
+    monkeypatch.setattr("torch.cuda.get_rng_state", lambda device: calls.append(("kept", device)))
+    monkeypatch.setattr("torch.cuda.set_rng_state", lambda state, device: calls.append(("restored", device)))
+    own, before = torch.device("cuda:1"), torch.random.get_rng_state()
+    with torch_state_kept(own):
+        seed_torch(7, own)
+        assert torch.equal(torch.rand(3), torch.rand(3, generator=torch.Generator().manual_seed(7)))
+    assert calls == [("kept", own), ("current", own), ("seeded", 7), ("restored", own)]
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -154,6 +197,54 @@ def test_the_optimizer_is_torchs() -> None:
     assert our_state["param_groups"] == their_state["param_groups"]
 
 
+class AllKinds(nn.Module):
+    """A layer of every kind, and parameters of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(3, 4))
+        self.levels = nn.ParameterList([torch.zeros(2, 2)])
+        self.kernels = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ConvTranspose1d(2, 2, 3), nn.PReLU(2))
+        self.recurrent = nn.LSTM(4, 4, proj_size=2)
+        self.attention = nn.MultiheadAttention(4, 2, add_bias_kv=True)
+        self.table = nn.Embedding(5, 4)
+        self.norm = nn.LayerNorm([3, 4])
+        self.last = nn.Linear(4, 2)
+
+
+def test_weight_decay_is_for_the_weights_of_layers() -> None:
+    network = AllKinds()
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    decayed, others = parameter_groups(network, 0.3)
+    assert [names[parameter] for parameter in decayed["params"]] == [
+        "kernels.0.weight",
+        "kernels.2.weight",
+        *("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "recurrent.weight_hr_l0"),
+        *("attention.in_proj_weight", "attention.out_proj.weight"),
+        "last.weight",
+    ]
+    assert {names[parameter] for parameter in others["params"]} == set(names.values()) - {
+        names[parameter] for parameter in decayed["params"]
+    }
+    assert (decayed["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("run", "free"),
+    [
+        (Run("sum", "set_transformer", "vit"), ["class_token", "positions", "seed", "points", "points"]),
+        (Run("contains", "transformer"), []),
+        (Run("bags", "gru", "unpadded"), []),
+    ],
+    ids=lambda value: value.model if isinstance(value, Run) else "",
+)
+def test_of_matrices_only_those_that_a_part_makes_itself_are_not_decayed(run: Run, free: list[str]) -> None:
+    network = Experiment.of(run).build()
+    names = {parameter: name.split(".")[-1] for name, parameter in network.named_parameters()}
+    _, others = parameter_groups(network, 0.3)
+    assert sorted(names[each] for each in others["params"] if each.dim() > 1) == sorted(free)
+
+
 def test_a_folder_keeps_its_run(straight: RunFolder) -> None:
     assert train(RUN, straight.path).path == straight.path
     with pytest.raises(InputError, match=r"holds a different run \(steps 12 -> 13\)"):
@@ -208,13 +299,16 @@ def test_the_precision_is_what_the_processor_has() -> None:
     assert choose_precision("float32", torch.device("cpu")) == "float32"
 
 
-def test_the_schedule() -> None:
-    run = replace(RUN, steps=100, warmup_fraction=0.1, learning_rate=1.0)
-    rates = [learning_rate(run, step) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1)
-    assert rates[9] == 1.0
-    assert rates[9:] == sorted(rates[9:], reverse=True)
-    assert 0 < rates[-1] < 0.01
+@pytest.mark.parametrize(("steps", "warm", "last"), [(5, 1, 0.146447), (100, 10, 0.000305), (1_000, 100, 0.000003)])
+def test_the_schedule(steps: int, warm: int, last: float) -> None:
+    run = replace(RUN, steps=steps, warmup_fraction=0.1, learning_rate=2.0)
+    rates = [learning_rate(run, step) / 2 for step in range(steps + 1)]
+    assert rates[:warm] == pytest.approx([(step + 1) / warm for step in range(warm)])
+    assert rates[warm - 1] == rates[warm] == 1.0
+    assert rates[warm:] == sorted(set(rates[warm:]), reverse=True)
+    assert rates[(warm + steps) // 2] == pytest.approx(0.5)
+    assert rates[steps - 1] == pytest.approx(last, abs=1e-6)
+    assert rates[steps] == pytest.approx(0, abs=1e-15)
 
 
 def test_short_sequences_come_first() -> None:
@@ -271,6 +365,66 @@ def test_kept_scores_are_for_the_version_that_made_them(straight: RunFolder) -> 
     straight.save_scores(scores, {"task": 1})
     assert straight.scores({"task": 1}) == scores
     assert straight.scores({"task": 2}) is None
+
+
+class Queue:
+    """A device that does a step's work later: when it is waited for, or when a result is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.waiting = self.done = self.launching = 0.0
+        step, predict, save = loop.training_step, loop.predict_sets, RunFolder.save_checkpoint
+
+        def queued_step(*arguments: Any) -> None:
+            start = time.perf_counter()
+            step(*arguments)
+            self.launching += time.perf_counter() - start
+            self.waiting += 0.02
+
+        def slow_predict(*arguments: Any) -> Any:
+            self.work()
+            time.sleep(0.1)
+            return predict(*arguments)
+
+        def slow_save(*arguments: Any) -> None:
+            self.work()
+            time.sleep(0.1)
+            save(*arguments)
+
+        monkeypatch.setattr(loop, "training_step", queued_step)
+        monkeypatch.setattr(loop, "predict_sets", slow_predict)
+        monkeypatch.setattr(RunFolder, "save_checkpoint", slow_save)
+        monkeypatch.setattr(loop, "wait_for", lambda device: self.work())
+
+    def work(self) -> None:
+        time.sleep(self.waiting)
+        self.waiting, self.done = 0.0, self.done + self.waiting
+
+
+def test_seconds_are_until_the_device_has_done_the_steps(
+    few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(RUN, encoder="lenet", encoder_options={}, steps=9, validate_every=4, checkpoint_every=3)
+    queue = Queue(monkeypatch)
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["step"] == 5:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(run, tmp_path / "run", listener=interrupt, splits=few)
+    kept = RunFolder(tmp_path / "run").load_checkpoint()["seconds"]
+    assert 5 * 0.02 + queue.launching < kept < 5 * 0.02 + queue.launching + 0.15
+    seconds = train(run, tmp_path / "run", resume=True, splits=few).summary().train_seconds
+    assert queue.done == pytest.approx(9 * 0.02)
+    assert 9 * 0.02 + queue.launching < seconds < 9 * 0.02 + queue.launching + 0.25
+
+
+def test_only_a_device_with_a_queue_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr("torch.accelerator.synchronize", waited.append)
+    for name in ("cpu", "cuda:1", "mps"):
+        wait_for(torch.device(name))
+    assert waited == [torch.device("cuda:1"), torch.device("mps")]
 
 
 def test_a_run_ends_with_statistics_of_images_as_they_are(straight: RunFolder) -> None:

@@ -25,6 +25,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from digitset.device import keep_freed_memory
 from digitset.errors import InputError
 from digitset.run import Run
 from digitset.run_folder import write_whole
@@ -196,6 +197,7 @@ def _run_away(
     function: Callable[..., Any], run: Run, arguments: tuple[Any, ...], files: dict[str, bytes]
 ) -> tuple[Any, dict[str, bytes]]:
     """Makes a cell in a folder of this node, from what there is at home of it; its result and the folder's files."""
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         for file, content in files.items():
@@ -213,6 +215,7 @@ def _begin(threads: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
+    keep_freed_memory()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

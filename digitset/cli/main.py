@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from importlib import metadata
 from typing import Any, NoReturn
 
@@ -37,6 +38,7 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print(f"digitset {metadata.version('digitset')}")
         sys.exit(0)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
     try:
         _run()
     except SystemExit as stop:  # arguments that do not parse

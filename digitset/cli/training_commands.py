@@ -24,9 +24,11 @@ def train(
         out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
         resume: Go on with an unfinished run, bit for bit as if it had not stopped.
     """
+    from digitset.device import keep_freed_memory
     from digitset.training import distributed
     from digitset.training.loop import train
 
+    keep_freed_memory()
     folder = out or Path("runs") / run.name
     with distributed.joined() as rank:
         if rank.first:
@@ -110,8 +112,10 @@ def compare(
     """
     from digitset.bench.compare import compare, plan
     from digitset.cli.terminal import Watch, console, print_table
+    from digitset.device import keep_freed_memory
     from digitset.report.comparison import EXPLANATION, short_table, write_comparison
 
+    keep_freed_memory()
     runs = plan(tasks, models, encoders, quick, seed=seed, device=device, precision=precision, data=data)
 
     @contextlib.contextmanager

@@ -12,7 +12,8 @@ def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.G
     """Each image under its own random affine map, bilinear, black outside.
 
     At strength 1: rotation and shear up to 15 degrees, scale .85 to 1.15 (each axis on its own), shift up to 2 pixels,
-    all uniform. Strength scales every range; 0 returns the images as they are.
+    all uniform. Strength scales every range; 0 returns the images as they are. Strength is at most 3 (`Run` refuses
+    more): scales must be positive and angles below 90 degrees.
     """
     if strength == 0:
         return images
@@ -23,7 +24,11 @@ def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.G
 
 
 def _maps(count: int, strength: float, generator: torch.Generator) -> Float[Tensor, "N 2 3"]:
-    """The inverse maps, from output to input coordinates in -1..1, that `affine_grid` takes."""
+    """The inverse maps, from output to input coordinates in -1..1, that `affine_grid` takes.
+
+    Draws are of rotation (positive is counter-clockwise), shear (positive leans to the right), width, height, and
+    shift to the left and up.
+    """
     draws = (2 * torch.rand(6, count, generator=generator) - 1) * strength
     rotation, shear = draws[0] * math.radians(15), torch.tan(draws[1] * math.radians(15))
     wide, high = 1 / (1 + 0.15 * draws[2]), 1 / (1 + 0.15 * draws[3])

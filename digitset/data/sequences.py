@@ -180,14 +180,19 @@ def published(digits: Digits, lengths: tuple[int, int], anchored: bool) -> Batch
     With an anchor, it is image i and the sequence is the n images after it. The windows overlap, so the items are not
     independent: 9,990 items of MNIST's test images, 9,989 with an anchor. A task whose sequences have one fixed length
     has no published windows of its own; it gets one item an image.
+
+    Raises InputError for any other range of lengths, of which nothing is published, and for too few images.
     """
     shortest, longest = lengths
-    _check_size(digits, (longest if shortest == longest else 10) + anchored)
+    if shortest != longest and lengths != PUBLISHED_LENGTHS:
+        raise InputError(
+            f"expected lengths 1 to 10, of the published windows, or one length, got {shortest} to {longest}"
+        )
+    _check_size(digits, longest + anchored)
     if shortest == longest:
         items = len(digits) - (longest + anchored) + 1
         count = torch.full((items, 1), longest)
     else:
-        longest = 10
         items = len(digits) - longest - anchored
         count = torch.tensor([[zlib.crc32(str(item).encode()) % 10 + 1] for item in range(items)])
     rows = torch.arange(items)[:, None] + torch.arange(longest + anchored)

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import threading
 import webbrowser
+from collections.abc import Iterator
 
 import torch
 import uvicorn
@@ -23,9 +24,8 @@ def serve(
     A question is answered in one thread, two questions at a time: many callers wait in a row, not in each other's way.
     Raises InputError where the address cannot be had.
     """
-    torch.set_num_threads(1)
     app = create_app(predictors, host)
-    with _listening(host, port) as listener:
+    with _one_thread(), _listening(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
         print(f"{address}   Ctrl-C ends it", flush=True)
@@ -36,6 +36,17 @@ def serve(
         )
         with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
             uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """A context in which torch computes in one thread; after it, in as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _listening(host: str, port: int) -> socket.socket:

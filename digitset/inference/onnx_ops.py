@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from digitset.network import Network
+
+_EXPORTING = threading.Lock()
 
 
 def precise() -> dict[Any, Any]:
@@ -58,13 +61,16 @@ def plain(network: Network) -> Network:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without notes on other packages' operators, such as torchvision's, and on what torch itself calls of torch."""
+    """Without notes on other packages' operators, such as torchvision's, and on what torch itself calls of torch.
+
+    One thread at a time: the level of a logger and the filters of warnings are of the whole process.
+    """
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "_check_is_size", FutureWarning)
+    with _EXPORTING, warnings.catch_warnings():
+        level = logger.level
+        logger.setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", "_check_is_size", FutureWarning)
+        try:
             yield
-    finally:
-        logger.setLevel(level)
+        finally:
+            logger.setLevel(level)

@@ -5,7 +5,6 @@ Pillow decodes. Everything that can be wrong with a file is an InputError of one
 
 import glob
 import re
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
@@ -83,13 +82,15 @@ def read_picture(path: str | Path) -> Float32[np.ndarray, "H W"]:
 
 
 def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float32[np.ndarray, "H W"]:
-    """What `read_picture` does, of a file or of bytes that are called `name`; at most `largest` pixels are decoded."""
+    """What `read_picture` does, of a file or of bytes that are called `name`; at most `largest` pixels are decoded.
+
+    Pillow's warnings, of odd tags for example, are the caller's. To silence them here would change the filters of the
+    whole process, which two threads at once would not put back.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of large pictures and odd tags: what matters is an error below
-            with Image.open(source, formats=FORMATS) as image:
-                _check(name, image, largest)
-                grey = _grey(name, ImageOps.exif_transpose(image))
+        with Image.open(source, formats=FORMATS) as image:
+            _check(name, image, largest)
+            grey = _grey(name, ImageOps.exif_transpose(image))
     except InputError:
         raise
     except FileNotFoundError:
@@ -100,7 +101,7 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
         raise InputError(
             f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
         ) from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):  # the latter where warnings are errors
         raise _too_large(name, "far more", largest) from None
     except Exception as error:  # decoders raise whatever they meet in damaged bytes
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -17,15 +17,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from digitset.data.augment import affine
 from digitset.data.mnist import Digits, Splits, load_data
 from digitset.data.sequences import Batch, fixed, sample, sample_fixed
-from digitset.device import Machine, choose_device, choose_precision, keep_freed_memory
+from digitset.device import Machine, choose_device, choose_precision, wait_for
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_set
 from digitset.network import Experiment, Network
-from digitset.rng import derive, generator
+from digitset.rng import derive, generator, seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
-from digitset.training.optimizer import AdamW
+from digitset.training.optimizer import AdamW, parameter_groups
 
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
@@ -43,7 +43,7 @@ class State:
     average: AveragedModel | None
     step: int = 0
     images: int = 0  # that this process has encoded in training steps, counted every time
-    seconds: float = 0.0  # of training steps, without validation and checkpoints
+    seconds: float = 0.0  # of training steps until the device had done them, without validation and checkpoints
     window: list[Tensor] = field(default_factory=list[Tensor])  # (loss, accuracy) of each step since the last log line
 
     def evaluated(self) -> Network:
@@ -71,7 +71,11 @@ class State:
 
 
 def learning_rate(run: Run, step: int) -> float:
-    """The rate of a step: a linear warm-up from zero, then a cosine to zero at the run's end."""
+    """The rate of a step, counted from 0: a linear warm-up, then a cosine that reaches zero at step `run.steps`.
+
+    That is one step after the last, so every step learns. Two steps have the highest rate: the last of the warm-up and
+    the first of the cosine.
+    """
     warm = max(1, round(run.warmup_fraction * run.steps))
     if step < warm:
         return run.learning_rate * (step + 1) / warm
@@ -128,7 +132,7 @@ def training_step(experiment: Experiment, state: State, data: TrainingSet) -> No
     run, task, network, rank = experiment.run, experiment.task, state.network, distributed.rank()
     kind = network.model.output_kind
     # torch's dropout takes no generator
-    torch.manual_seed(derive(run.seed, "dropout", state.step, *rank.purpose))  # pyright: ignore[reportUnknownMemberType]
+    seed_torch(derive(run.seed, "dropout", state.step, *rank.purpose), data.images.device)
 
     batch = data.batch(experiment, state.step)
     target = batch.targets(task)
@@ -180,7 +184,6 @@ def train(
     if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
         return run_folder
     expect_trainable(experiment, splits)
-    keep_freed_memory()
     here = Machine.here(device, distributed.rank().count)
     precision = distributed.from_first(
         lambda: run_folder.precision() if run_folder.exists else choose_precision(run.precision, device)
@@ -194,7 +197,7 @@ def train(
         run_folder.drop_metrics_after(state.step)
         note = _changes(run_folder.machine(), here) if state.step else data.note()
         listener({"step": state.step} | _noted(run_folder, state.step, note))
-    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
+    with torch_state_kept(device):
         _loop(experiment, state, data, splits.to(device).val, run_folder, listener)
     distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
     return run_folder
@@ -252,9 +255,7 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     run, network = experiment.run, experiment.build()
     network.precision = precision
     network.to(device)
-    matrices = [parameter for parameter in network.parameters() if parameter.dim() >= 2]
-    others = [parameter for parameter in network.parameters() if parameter.dim() < 2]
-    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = parameter_groups(network, run.weight_decay)
     fused = device.type != "mps" or None
     optimizer = AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
     average = None
@@ -309,25 +310,27 @@ def _loop(
             end = state.step == run.steps
             if end:
                 state.evaluated().recompute_batch_norm(data.images[:BATCH_NORM_IMAGES])
-            event: Event = {"step": state.step}
-            if state.step % LOG_EVERY == 0 or end:
-                event |= _log_line(run, state, start)
-            else:
-                state.seconds += time.perf_counter() - start
+            logs, validates = (state.step % every == 0 or end for every in (LOG_EVERY, run.validate_every))
+            if logs or validates:
+                wait_for(data.images.device)
+            state.seconds += time.perf_counter() - start
+            event: Event = {"step": state.step} | (_log_line(run, state) if logs else {})
             if distributed.rank().first:
-                _report(experiment, state, validation, event, run_folder, listener)
+                _report(experiment, state, validation if validates else None, event, run_folder, listener)
             stop = distributed.any_of(interrupt.asked)
             if stop or (state.step % run.checkpoint_every == 0 and not end):
+                start = time.perf_counter()
+                wait_for(data.images.device)
+                state.seconds += time.perf_counter() - start
                 distributed.from_first(lambda: run_folder.save_checkpoint(state.to_checkpoint()))
             if stop:
                 raise KeyboardInterrupt
 
 
-def _log_line(run: Run, state: State, start: float) -> Event:
+def _log_line(run: Run, state: State) -> Event:
     """The line for the steps since the last one. Raises TrainingError if a loss among them is not finite."""
-    window = torch.stack([pair.cpu() for pair in state.window])  # waits for the device
+    window = torch.stack([pair.cpu() for pair in state.window])
     losses, accuracies = cast(list[list[float]], window.T.tolist())  # pyright: ignore[reportUnknownMemberType]
-    state.seconds += time.perf_counter() - start
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):
             step = state.step - len(losses) + index + 1
@@ -347,14 +350,19 @@ def _log_line(run: Run, state: State, start: float) -> Event:
 
 
 def _report(
-    experiment: Experiment, state: State, validation: Batch, event: Event, run_folder: RunFolder, listener: Listener
+    experiment: Experiment,
+    state: State,
+    validation: Batch | None,
+    event: Event,
+    run_folder: RunFolder,
+    listener: Listener,
 ) -> None:
-    """Reports a step, and validates where it is due."""
-    run, task = experiment.run, experiment.task
+    """Reports a step, and validates where there is a set to validate on."""
+    task = experiment.task
     if "split" in event:
         run_folder.add_metrics(event)
     listener(event)
-    if state.step % run.validate_every == 0 or state.step == run.steps:
+    if validation is not None:
         (predictions,) = predict_sets(state.evaluated(), task, [validation])
         event = {"step": state.step, "split": "val", **mean_scores(task, predictions)}
         run_folder.add_metrics(event)

@@ -1,4 +1,4 @@
-"""AdamW that starts at once.
+"""AdamW that starts at once, and which parameters its weight decay is for.
 
 torch's optimizers are ready for torch.compile: making one imports torch._dynamo, which takes 1 to 3 seconds of every
 process that trains. Nothing is compiled here, so the methods are taken without the decorators that need it. The
@@ -10,6 +10,31 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
+
+LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """The parameters of a network for an optimizer: those that weight decay is for, then all others without it.
+
+    Decay is for the weights with which a layer multiplies its input: matrices and kernels of linear, convolutional and
+    recurrent layers and of torch's attention. It is not for biases, normalisation and embeddings, nor for any parameter
+    that a part makes itself (positions, class tokens, learned queries, levels): zero means nothing special for those.
+    """
+    decayed = {
+        parameter
+        for layer in network.modules()
+        if isinstance(layer, LAYERS)
+        for name, parameter in layer.named_parameters(recurse=False)
+        if parameter.dim() >= 2 and "weight" in name
+    }
+    parameters = list(network.parameters())
+    return [
+        {"params": [each for each in parameters if each in decayed], "weight_decay": weight_decay},
+        {"params": [each for each in parameters if each not in decayed], "weight_decay": 0.0},
+    ]
 
 
 class AdamW(torch.optim.AdamW):

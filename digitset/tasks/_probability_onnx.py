@@ -2,8 +2,8 @@
 
 How many rounds of pairs there are depends on the length, and a graph cannot be drawn for each. Here images come one
 after another in a loop that the graph holds, or all at once. Only positive numbers are added, so that improbable
-answers keep their relative precision. Training takes the faster way of `digitset.tasks._probability`;
-tests/test_onnx.py compares the two.
+answers keep their relative precision. But these are chances in float32, not logs in double precision as in
+`digitset.tasks._probability`: one below 1e-38 is told as 1e-38. tests/test_onnx.py compares the two.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,30 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
+
+
+def log_distribution_of_sum(log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B _"]:
+    return _log(distribution_of_sum(_certain_zero(log_chances, mask)))
+
+
+def log_distribution_of_maximum(log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B V"]:
+    return _log(distribution_of_maximum(_certain_zero(log_chances, mask)))
+
+
+def log_distribution_of_distinct(
+    log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]
+) -> Float[Tensor, "B _"]:
+    return _log(distribution_of_distinct(log_chances.exp().masked_fill(~mask[:, :, None], 0), mask))
+
+
+def _certain_zero(log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]) -> Float[Tensor, "B L V"]:
+    """Chances; where the mask is False, those of a certain zero."""
+    zero = torch.arange(log_chances.shape[2]) == 0
+    return log_chances.exp().where(mask[:, :, None], zero.to(log_chances.dtype))
+
+
+def _log(chances: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
+    return chances.clamp(min=torch.finfo(chances.dtype).tiny).log()
 
 
 def distribution_of_sum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B _"]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from digitset.tasks import DIGITS
 from digitset.tasks._classes import CountTask
-from digitset.tasks._probability import distribution_of_distinct
+from digitset.tasks._probability import log_distribution_of_distinct
 
 
 class Distinct(CountTask):
@@ -34,10 +34,5 @@ class Distinct(CountTask):
         mask: Bool[Tensor, "B L"],
         anchor: Float[Tensor, "B 10"] | None = None,
     ) -> Float[Tensor, "B A"]:
-        """The distribution of how many different digits independent images show.
-
-        A probability too small for float32 is taken as its smallest normal number, 1e-38.
-        """
-        probabilities = digits.exp().masked_fill(~mask[:, :, None], 0)
-        counts = distribution_of_distinct(probabilities, mask)[:, : self.answer_count(digits.shape[1])]
-        return counts.clamp(min=torch.finfo(digits.dtype).tiny).log()
+        """The distribution of how many different digits independent images show."""
+        return log_distribution_of_distinct(digits, mask)[:, : self.answer_count(digits.shape[1])]

@@ -1,12 +1,11 @@
 """maximum: which is the largest digit of the sequence?"""
 
-import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from digitset.tasks import DIGITS
 from digitset.tasks._classes import ClassTask
-from digitset.tasks._probability import distribution_of_maximum
+from digitset.tasks._probability import log_distribution_of_maximum
 
 
 class Maximum(ClassTask):
@@ -30,10 +29,5 @@ class Maximum(ClassTask):
         mask: Bool[Tensor, "B L"],
         anchor: Float[Tensor, "B 10"] | None = None,
     ) -> Float[Tensor, "B 10"]:
-        """The distribution of the maximum of independent digits. Padding is a certain zero.
-
-        A probability too small for float32 is taken as its smallest normal number, 1e-38.
-        """
-        zero = torch.arange(DIGITS, device=digits.device) == 0
-        probabilities = digits.exp().where(mask[:, :, None], zero.to(digits.dtype))
-        return distribution_of_maximum(probabilities).clamp(min=torch.finfo(digits.dtype).tiny).log()
+        """The distribution of the maximum of independent digits. Padding is a certain zero."""
+        return log_distribution_of_maximum(digits, mask)

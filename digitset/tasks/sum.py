@@ -1,11 +1,9 @@
 """sum: what is the sum of the digits of the sequence?"""
 
-import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from digitset.tasks import DIGITS
-from digitset.tasks._probability import distribution_of_sum
+from digitset.tasks._probability import log_distribution_of_sum
 from digitset.tasks._quantity import QuantityTask
 
 
@@ -31,10 +29,5 @@ class Sum(QuantityTask):
         mask: Bool[Tensor, "B L"],
         anchor: Float[Tensor, "B 10"] | None = None,
     ) -> Float[Tensor, "B A"]:
-        """The distribution of the sum of independent digits (PLIA, arXiv 2410.12389). Padding is a certain zero.
-
-        A probability too small for float32 is taken as its smallest normal number, 1e-38.
-        """
-        zero = torch.arange(DIGITS, device=digits.device) == 0
-        probabilities = digits.exp().where(mask[:, :, None], zero.to(digits.dtype))
-        return distribution_of_sum(probabilities).clamp(min=torch.finfo(digits.dtype).tiny).log()
+        """The distribution of the sum of independent digits (PLIA, arXiv 2410.12389). Padding is a certain zero."""
+        return log_distribution_of_sum(digits, mask)

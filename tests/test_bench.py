@@ -21,6 +21,7 @@ from digitset.bench.grid import Grid
 from digitset.bench.runner import Progress, _failure, bench
 from digitset.bench.tables import KINDS, CellRow, CellRows, ResultRow, ResultTables, SearchRow, identity, read_csv
 from digitset.cli.terminal import GridWatch, print_verdicts
+from digitset.data import mnist
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 from digitset.run_folder import RunFolder
@@ -99,7 +100,10 @@ def test_the_learning_rate_is_the_best_on_validation(made: Path) -> None:
     assert tried[chosen] == max(tried.values())
 
 
-def test_run_again_it_makes_nothing(made: Path, command: Command) -> None:
+def test_run_again_it_makes_and_reads_nothing(
+    made: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mnist, "PACKAGED", tmp_path)  # no images there
     files = [path for path in made.rglob("*") if path.is_file()]  # the page too
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
     assert command("bench", *SMALL, "--out", made).code == 0

@@ -93,6 +93,13 @@ def test_the_report_shows_its_figures(comparison: tuple[Path, str]) -> None:
     assert {"sum_transformer_predictions.png", "contains_transformer_attention.png"} <= figures
     for words in ("published", CLASSIFIER_RULE, "constant", "0.66 (loss 1.18)", "0.82", "0.96"):
         assert words in text
+    trained = {row.task: f"{row.train_images:,}" for row in rows(out) if row.model == "transformer"}
+    (seen,) = {f"{row.train_images:,}" for row in rows(out) if row.model == CLASSIFIER_RULE}
+    for task in ("sum", "contains"):
+        told = text.split(f"## {task}:")[1].split("\n## ")[0]
+        assert f"{CLASSIFIER_RULE} saw {seen} images with their digits" in told
+        assert f"| {seen} images |" in told
+        assert f"which saw {trained[task]} without their digits" in told
     assert EXPLANATION in printed
     for words in ("0.66", "0.82", "0.96", "constant", CLASSIFIER_RULE):
         assert words in printed

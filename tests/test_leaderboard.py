@@ -417,8 +417,11 @@ def test_a_stale_page_is_never_taken_for_current(drawn: Path, tmp_path: Path, ch
 def test_a_page_of_other_code_is_not_current(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    copy = shutil.copytree(PACKAGE, tmp_path / "digitset", ignore=shutil.ignore_patterns("__pycache__", "pretrained"))
+    copy = shutil.copytree(
+        PACKAGE, tmp_path / "digitset", ignore=shutil.ignore_patterns("__pycache__", "*.safetensors", "*.gz")
+    )
     monkeypatch.setattr(seal, "PACKAGE", copy)
+    assert seal.is_current(drawn)
     (copy / name).write_text((copy / name).read_text() + " ")
     assert not seal.is_current(drawn)
 

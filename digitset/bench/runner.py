@@ -30,13 +30,15 @@ from digitset.bench.tables import (
     CurveRow,
     LengthRow,
     ResultTables,
+    RowName,
     SearchRow,
+    cell,
     data_name,
     identity,
     result_rows,
     row_name,
 )
-from digitset.data.mnist import Splits, load_data
+from digitset.data.mnist import PACKAGED_CHECKSUM, Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import evaluate_run_folder
@@ -87,15 +89,29 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
         raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
     cells = [run for grid in grids for run in grid.cells()]
     check_cells(cells)
-    data = {path: load_data(path) for path in {run.data for run in cells}}
-    for run in cells:
-        if run.seed == 0:
-            experiment = Experiment.of(run)
-            expect_trainable(experiment, data[run.data])
-            experiment.build()
+    missing = _missing_rows(grids, ResultTables(out))
+    folders = {run.data for run in cells if missing or run.data is not None}  # the package's own is known unread
+    data = {path: load_data(path) for path in folders}
+    for run in missing:
+        experiment = Experiment.of(run)
+        expect_trainable(experiment, data[run.data])
+        experiment.build()
+    checksums = {None: PACKAGED_CHECKSUM} | {path: splits.checksum for path, splits in data.items()}
     out.mkdir(parents=True, exist_ok=True)
     with alone(out):
-        return _bench(grids, out, executor, watch, longest, {path: splits.checksum for path, splits in data.items()})
+        return _bench(grids, out, executor, watch, longest, checksums)
+
+
+def _missing_rows(grids: list[Grid], tables: ResultTables) -> list[Run]:
+    """A cell of each row that has cells to be made, whatever its learning rate will be."""
+    made = {name for name, rows in tables.cells.items() if rows.results}
+    rows: dict[RowName, Run] = {}
+    for grid in grids:
+        for run in grid.cells():
+            candidates = (replace(run, learning_rate=rate) for rate in grid.rates(run))
+            if row_name(run) not in rows and not any(cell(each) in made for each in candidates):
+                rows[row_name(run)] = run
+    return list(rows.values())
 
 
 def _bench(

@@ -75,21 +75,24 @@ def _addition(digits: int) -> Setting:
     run = Run(
         "sum", "exact", lengths=(length, length), training_sequences=55_000 // length, steps=2_150, curriculum=0.0
     )
-    run = replace(run, sequences_per_step=max(1, 128 // length))
+    run = replace(run, sequences_per_step=max(1, 128 // length), learning_rate=2e-3)
     differs = f"{run.training_sequences:,} sums, not {60_000 // length:,}"
     return Setting((run,), differs, Addition() if digits > 1 else None)
 
 
 def _bags(count: int) -> Setting:
-    run = Run("bags", "exact", training_sequences=count, steps=400, sequences_per_step=10, learning_rate=1e-3)
-    run = replace(run, curriculum=0.0, encoder_options={"channels": 32})
-    return Setting((run, replace(run, model="attention_pool")), "6 to 14 images a bag, not normal with deviation 2")
+    run = Run("bags", "exact", training_sequences=count, steps=3 * count, sequences_per_step=10)
+    run = replace(run, curriculum=0.0, encoder_options={"channels": 32}, learning_rate=1e-3)
+    return Setting(
+        (run, replace(run, model="attention_pool", learning_rate=3e-4)),
+        "6 to 14 images a bag, not normal with deviation 2",
+    )
 
 
 def _sum_of_ten() -> Setting:
     run = Run("sum", "exact", lengths=(10, 10), training_sequences=1_000, steps=1_250, sequences_per_step=16)
     run = replace(run, curriculum=0.0, encoder_options={"channels": 32})
-    return Setting((run, replace(run, model="transformer", learning_rate=2e-3)), "")
+    return Setting((run, replace(run, model="transformer")), "")
 
 
 SETTINGS = {

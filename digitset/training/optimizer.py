@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, list[nn.Parameter] | float]]:
     """The parameters of a network for an optimizer: those that weight decay is for, then all others without it.
 
     Decay is for the weights with which a layer multiplies its input: matrices and kernels of linear, convolutional and

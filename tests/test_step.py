@@ -17,7 +17,7 @@ from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_s
 from digitset.network import Experiment, Network
 from digitset.run import Run
 from digitset.training import loop
-from digitset.training.loop import State, initial_state, train, training_step
+from digitset.training.loop import State, TrainingSet, initial_state, train, training_step
 
 RUN = Run(
     *("sum", "exact", "lenet"),
@@ -71,7 +71,7 @@ def test_a_step_is_adamw_at_the_rate_of_the_schedule(few: Splits) -> None:
     first, second = defaultdict[str, Any](float), defaultdict[str, Any](float)
     for step in range(4):
         before = weights_of(state.network)
-        training_step(experiment, state, few.train)
+        training_step(experiment, state, TrainingSet.of(experiment, few.train))
         after, rate = weights_of(state.network), 1e-2 * (step + 1) / 5
         for name, gradient in gradients_of(state.network).items():
             first[name] = 0.9 * first[name] + 0.1 * gradient
@@ -87,7 +87,7 @@ def test_a_large_gradient_is_scaled_to_the_limit_and_a_small_one_left(few: Split
     found: dict[float, Weights] = {}
     for limit in (1e-3, 1e3, 1e4):
         experiment, state = start(replace(RUN, max_grad_norm=limit))
-        training_step(experiment, state, few.train)
+        training_step(experiment, state, TrainingSet.of(experiment, few.train))
         found[limit] = gradients_of(state.network)
     whole = norm(found[1e4])
     assert 1e-2 < whole < 1e3
@@ -103,7 +103,7 @@ def test_the_sequences_of_a_step_are_as_long_as_the_curriculum_has_them(few: Spl
     batches: list[Batch] = []
     state.network.register_forward_pre_hook(lambda _, given: batches.append(given[0]))
     state.step = step
-    training_step(experiment, state, few.train)
+    training_step(experiment, state, TrainingSet.of(experiment, few.train))
     (batch,) = batches
     assert set(batch.lengths.tolist()) == set(range(1, longest + 1))
 
@@ -113,7 +113,7 @@ def test_the_images_of_a_step_are_moved_as_much_as_asked(few: Splits, strength: 
     experiment, state = start(replace(RUN, augmentation_strength=strength))
     images: list[Tensor] = []
     state.network.register_forward_pre_hook(lambda _, given: images.append(given[0].images))
-    training_step(experiment, state, few.train)
+    training_step(experiment, state, TrainingSet.of(experiment, few.train))
     known = {image.numpy().tobytes() for image in few.train.images}
     assert sum(image.numpy().tobytes() in known for image in images[0]) == (60 if strength == 0 else 0)
 
@@ -123,8 +123,8 @@ def test_the_average_of_the_weights_is_what_is_validated_and_saved(
 ) -> None:
     after: list[Weights] = []
 
-    def watched(experiment: Experiment, state: State, digits: Digits) -> None:
-        training_step(experiment, state, digits)
+    def watched(experiment: Experiment, state: State, data: TrainingSet) -> None:
+        training_step(experiment, state, data)
         after.append(weights_of(state.network))
 
     monkeypatch.setattr(loop, "training_step", watched)
@@ -161,7 +161,7 @@ def types_of_layers(network: Network) -> dict[str, set[torch.dtype]]:
     for part, seen in types.items():
         for layer in network.get_submodule(part).modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(lambda _, given, output, seen=seen: seen.update({output.dtype}))
+                layer.register_forward_hook(lambda _, given, output, seen=seen: seen.update({output.dtype}))  # pyright: ignore
     return types
 
 
@@ -169,7 +169,7 @@ def types_of_layers(network: Network) -> dict[str, set[torch.dtype]]:
 def test_only_the_encoder_and_only_in_training_computes_in_bfloat16(few: Splits, precision: str) -> None:
     experiment, state = start(replace(RUN, task="contains", model="transformer", encoder="cnn"), precision)
     types = types_of_layers(state.network)
-    training_step(experiment, state, few.train)
+    training_step(experiment, state, TrainingSet.of(experiment, few.train))
     assert types == {"encoder": {getattr(torch, precision)}, "model": {torch.float32}}
     assert {parameter.dtype for parameter in state.network.parameters()} == {torch.float32}
     for seen in types.values():

@@ -215,18 +215,17 @@ class AllKinds(nn.Module):
 def test_weight_decay_is_for_the_weights_of_layers() -> None:
     network = AllKinds()
     names = {parameter: name for name, parameter in network.named_parameters()}
-    decayed, others = parameter_groups(network, 0.3)
-    assert [names[parameter] for parameter in decayed["params"]] == [
+    decayed, others = parameter_groups(network)
+    assert [names[parameter] for parameter in decayed] == [
         "kernels.0.weight",
         "kernels.2.weight",
         *("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "recurrent.weight_hr_l0"),
         *("attention.in_proj_weight", "attention.out_proj.weight"),
         "last.weight",
     ]
-    assert {names[parameter] for parameter in others["params"]} == set(names.values()) - {
-        names[parameter] for parameter in decayed["params"]
+    assert {names[parameter] for parameter in others} == set(names.values()) - {
+        names[parameter] for parameter in decayed
     }
-    assert (decayed["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -241,8 +240,8 @@ def test_weight_decay_is_for_the_weights_of_layers() -> None:
 def test_of_matrices_only_those_that_a_part_makes_itself_are_not_decayed(run: Run, free: list[str]) -> None:
     network = Experiment.of(run).build()
     names = {parameter: name.split(".")[-1] for name, parameter in network.named_parameters()}
-    _, others = parameter_groups(network, 0.3)
-    assert sorted(names[each] for each in others["params"] if each.dim() > 1) == sorted(free)
+    _, others = parameter_groups(network)
+    assert sorted(names[each] for each in others if each.dim() > 1) == sorted(free)
 
 
 def test_a_folder_keeps_its_run(straight: RunFolder) -> None:

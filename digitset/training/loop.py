@@ -255,7 +255,8 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     run, network = experiment.run, experiment.build()
     network.precision = precision
     network.to(device)
-    groups = parameter_groups(network, run.weight_decay)
+    decayed, others = parameter_groups(network)
+    groups = [{"params": decayed, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
     fused = device.type != "mps" or None
     optimizer = AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
     average = None

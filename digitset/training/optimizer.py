@@ -16,8 +16,8 @@ from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, list[nn.Parameter] | float]]:
-    """The parameters of a network for an optimizer: those that weight decay is for, then all others without it.
+def parameter_groups(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters of a network that weight decay is for, and all others.
 
     Decay is for the weights with which a layer multiplies its input: matrices and kernels of linear, convolutional and
     recurrent layers and of torch's attention. It is not for biases, normalisation and embeddings, nor for any parameter
@@ -31,10 +31,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict[str, 
         if parameter.dim() >= 2 and "weight" in name
     }
     parameters = list(network.parameters())
-    return [
-        {"params": [each for each in parameters if each in decayed], "weight_decay": weight_decay},
-        {"params": [each for each in parameters if each not in decayed], "weight_decay": 0.0},
-    ]
+    return [each for each in parameters if each in decayed], [each for each in parameters if each not in decayed]
 
 
 class AdamW(torch.optim.AdamW):

@@ -77,7 +77,8 @@ class Task(ABC):
     ) -> Float[Tensor, "B A"]:
         """The rule in probability: log-probabilities of all answers, from those of each image's digit.
 
-        Images are taken as independent. For digits that are certain, this is `target`.
+        Images are taken as independent. For digits that are certain, this is `target`. It is right also for improbable
+        answers; an impossible one has a finite log, -1e30.
         """
 
     @abstractmethod

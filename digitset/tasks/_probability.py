@@ -52,6 +52,20 @@ def log_at_least_one(log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B 
     return _in_double(_at_least_one, log_chances, mask)
 
 
+def log_contains(
+    log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"], wanted: Float[Tensor, "B V"]
+) -> Float[Tensor, "B 2"]:
+    """The same for a value that is uncertain itself, with these log-chances: no integer is it, or at least one is."""
+
+    def law(log_chances: Tensor, mask: Tensor) -> Tensor:
+        each = _at_least_one(log_chances, mask)
+        return (each + wanted.to(each).clamp(min=IMPOSSIBLE)[:, None]).logsumexp(dim=2)
+
+    if torch.compiler.is_exporting():
+        return law(_certain_zero(log_chances, mask), mask)
+    return _in_double(law, log_chances, mask)
+
+
 def _in_double(
     law: Callable[[Tensor, Tensor], Tensor], log_chances: Float[Tensor, "B L V"], mask: Bool[Tensor, "B L"]
 ) -> Float[Tensor, "B *_"]:

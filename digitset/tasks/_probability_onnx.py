@@ -39,7 +39,7 @@ def _log(chances: Float[Tensor, "B A"]) -> Float[Tensor, "B A"]:
 
 
 def distribution_of_sum(chances: Float[Tensor, "B L V"]) -> Float[Tensor, "B _"]:
-    """The distribution [B, L (V - 1) + 1] of a sum, one image at a time: O(L^2 V), where pairs take O(L log^2 L)."""
+    """The distribution [B, L (V - 1) + 1] of a sum, one image at a time."""
     rows, length, values = chances.shape
     most = values - 1
     window = (torch.arange(most * length + 1)[:, None] + torch.arange(values)).flatten()

@@ -4,8 +4,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from digitset.tasks._binary import BinaryTask
-from digitset.tasks._convolution import IMPOSSIBLE
-from digitset.tasks._probability import log_at_least_one
+from digitset.tasks._probability import log_contains
 
 
 class Contains(BinaryTask):
@@ -27,4 +26,4 @@ class Contains(BinaryTask):
     ) -> Float[Tensor, "B 2"]:
         """For each digit that the anchor may be: no image shows it, or at least one does."""
         assert anchor is not None
-        return log_at_least_one(digits, mask).add(anchor.clamp(min=IMPOSSIBLE)[:, None]).logsumexp(dim=2)
+        return log_contains(digits, mask, anchor)

@@ -1,4 +1,4 @@
-"""How many labelled sequences does reading take? `results/labels.csv`: a row a task, model, number of labels and seed.
+"""How many labels does reading take? `results/bench/labels.csv`: a row a task, model, number of labels and seed.
 
     uv run benchmarks/labels.py [--seeds 5] [--tasks sum contains bags] [--counts 100 300] [--jobs 2] [--out FILE]
 
@@ -11,6 +11,8 @@ a seed that no row has; `labels_search.csv`, beside the table, has all that were
 
 "classifier + rule" stands on the same axis: a classifier of as many labelled images, trained by the same rule with
 about as many images a step, and the task's rule on the digits that it predicts. There a label is a digit.
+
+The page of `digitset bench` shows the table as curves where it lies in that benchmark's folder.
 
 What is made already is not made again: rows in `--out`, runs under `runs/labels`. Seeds go round. In `results/`,
 only committed code writes.
@@ -68,7 +70,7 @@ def main(
     counts: tuple[int, ...] = COUNTS,
     seeds: int = 5,
     jobs: int = 2,
-    out: Path = Path("results/labels.csv"),
+    out: Path = Path("results/bench/labels.csv"),
 ) -> None:
     """Trains, evaluates and writes.
 
@@ -83,7 +85,6 @@ def main(
     known("--tasks", tasks, TASKS)
     known("--models", models, (*MODELS, CLASSIFIER_RULE))
     expect_committed(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     names = [(task, model) for task in tasks for model in models if model != CLASSIFIER_RULE]
     names += [CLASSIFIER] if CLASSIFIER_RULE in models else []
     rates = search(names, jobs, out.with_name(out.stem + "_search.csv"))
@@ -93,6 +94,7 @@ def main(
     missing = [runs for runs in cells if not {cell(run) for run in runs} & done]
     order = {cell(run): index for index, runs in enumerate(cells) for run in runs}
     for rows in in_processes(make, [[(run, folder(run)) for run in runs] for runs in missing], jobs):
+        out.parent.mkdir(parents=True, exist_ok=True)
         table = sorted([*table, *rows], key=lambda row: (order.get(row.cell, len(order)), row.task))
         write_csv(out, table, LabelRow)
     show(table)
@@ -126,6 +128,7 @@ def search(names: list[tuple[str, str]], jobs: int, out: Path) -> dict[tuple[str
     table = read_csv(out, SearchRow)
     missing = [run for run in trials if cell(run) not in {row.cell for row in table}]
     for rows in in_processes(try_rate, [[(run, folder(run))] for run in missing], jobs):
+        out.parent.mkdir(parents=True, exist_ok=True)
         table = sorted([*table, *rows], key=lambda row: (row.row_name, row.learning_rate))
         write_csv(out, table, SearchRow)
     chosen = chosen_rates(trials, table)

@@ -17,6 +17,14 @@ COLUMNS = (  # of a leaderboard, among those of `digitset bench`
     *("random sequences", "parameters", "images", "seconds", "learning rate"),
 )
 TEXTS = ("task", "model", "commit")  # the columns of published.csv that are no numbers
+PROTOCOLS = {  # the settings of peers.csv, in words
+    "addition-1": "The sum of two digits",
+    "addition-4": "The sum of two numbers of 4 digits",
+    "addition-15": "The sum of two numbers of 15 digits",
+    "sum-of-10": "The sum of 10 digits, from 1,000 sequences",
+    "bags-50": "Is there a 9? From 50 bags",
+    "bags-200": "Is there a 9? From 200 bags",
+}
 Cells = list[tuple[str, ...]]
 Records = list[dict[str, str]]  # the rows of a CSV file
 Curves = dict[str, dict[int, float]]  # by row, then length
@@ -151,3 +159,34 @@ def measured(rows: Records, part: str) -> str:
             line.append(number(values.get((case, measure)), ",.4f" if bounds else ",.5g") + bounds)
         cells.append(tuple(line))
     return table(("measure", *cases), cells)
+
+
+# Peers' protocols: peers.csv
+
+
+def protocols(rows: Records) -> dict[str, str]:
+    """A table for each of the peers' protocols, the published rows first."""
+    return {title: _protocol([row for row in rows if row["setting"] == name]) for name, title in PROTOCOLS.items()}
+
+
+def _protocol(rows: Records) -> str:
+    groups: dict[tuple[str, ...], Records] = {}
+    for row in rows:
+        key = (row["who"], row["source"]) if not row["seed"] else (row["who"], row["augmentation"])
+        groups.setdefault(key, []).append(row)
+    cells = [_published_cells(group[0]) if not group[0]["seed"] else _our_cells(group) for group in groups.values()]
+    headings = ("model", "made by", "augmentation", "seeds", "accuracy", "AUC", "digits", "sequences", "images")
+    return table(headings, cells)
+
+
+def _published_cells(row: dict[str, str]) -> tuple[str, ...]:
+    values = [number(float(row[name]), ".3f") if row[name] else "" for name in ("accuracy", "auc", "digits")]
+    values[0] += f" ± {float(row['spread']):.3f}" if row["spread"] else ""
+    return (row["who"], row["source"], "", "", *values, "", "")
+
+
+def _our_cells(rows: Records) -> tuple[str, ...]:
+    values = [over_seeds([float(row[name]) for row in rows if row[name]]) for name in ("accuracy", "auc", "digits")]
+    first = rows[0]
+    cost = (f"{int(first['sequences']):,}", f"{int(first['train_images']):,}")
+    return (first["who"], "Digitset", f"{float(first['augmentation']):g}", str(len(rows)), *values, *cost)

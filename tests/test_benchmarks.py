@@ -38,6 +38,7 @@ IDLE = {
     "startup": ["none"],
     "step": ["--task", "none"],
 }
+FOLDERS = {"labels": "bench/"}  # of tables that do not lie in results/ itself
 HELP_OF_ALL = """
 import runpy, sys
 for path in sys.argv[1:]:
@@ -94,8 +95,8 @@ def test_uncommitted_code_writes_nothing_into_results(
     monkeypatch.setattr(measure, "commit", lambda: "0123456789ab+")
     assert run(program, IDLE[program], monkeypatch) == 2
     assert capsys.readouterr().err == (
-        f"results/{program}.csv: expected a source tree without uncommitted changes; commit them first, or choose an "
-        "--out that is not in results/\n"
+        f"results/{FOLDERS.get(program, '')}{program}.csv: expected a source tree without uncommitted changes; commit "
+        "them first, or choose an --out that is not in results/\n"
     )
     run(program, [*IDLE[program], "--out", "elsewhere/table.csv"], monkeypatch)
     assert "uncommitted" not in capsys.readouterr().err

@@ -16,7 +16,7 @@ from PIL import Image
 from test_structure import PACKAGE, ROOT
 
 from digitset.bench.leaderboard import Leaderboard, leaderboards
-from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, CurveRow, ResultRow, write_csv
+from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, CurveRow, LabelRow, ResultRow, write_csv
 from digitset.cli.terminal import print_verdicts
 from digitset.errors import InputError
 from digitset.report import benchmark as page
@@ -379,6 +379,37 @@ def change_the_page(folder: Path) -> None:
 def cut_the_page(folder: Path) -> None:
     file = folder / "report.html"
     file.write_bytes(file.read_bytes()[:-1])
+
+
+def label_rows(model: str, seed: int, accuracies: dict[int, float]) -> list[LabelRow]:
+    cell = {"task": "sum", "model": model, "encoder": "cnn", "seed": seed}
+    rest = {"loss": None, "auc": None, "n": 100, "steps": 8, "validation": 0.5, "validation_other": 0.4}
+    rest |= {"learning_rate": 0.01, "train_images": 9, "device": "cpu", "precision": "float32", "commit": "abc"}
+    return [
+        LabelRow(**cell, recipe=f"{model}{labels}", labels=labels, accuracy=accuracy, **rest)
+        for labels, accuracy in accuracies.items()
+    ]
+
+
+def test_the_page_shows_accuracy_against_labels_where_there_is_such_a_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, rows("exact", GOOD) + rows("mlp", POOR))
+    assert "labelled sequences" not in page.write_benchmark(tmp_path).read_text()
+    assert seal.is_current(tmp_path)
+    table = [row for seed in (0, 1) for row in label_rows("exact", seed, {100: 0.5 + 0.1 * seed, 300: 0.8})]
+    table += label_rows("not on the board", 0, {100: 0.1})
+    write_csv(tmp_path / "labels.csv", table, LabelRow)
+    assert not seal.is_current(tmp_path)
+    drawn: list[dict[str, list[charts.Line]]] = []
+    lines = charts.lines
+    monkeypatch.setattr(
+        charts, "lines", lambda board, curves, **more: drawn.append(curves) or lines(board, curves, **more)
+    )
+    assert "labelled sequences" in page.write_benchmark(tmp_path).read_text()
+    (line,) = drawn[-1]["exact"]
+    assert line == [(100, pytest.approx(0.55)), (300, pytest.approx(0.8))]  # the mean over seeds
+    assert list(drawn[-1]) == ["exact"]
 
 
 def change_the_other_page(folder: Path) -> None:

@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import jinja2
 
+from digitset.bench import statistics
 from digitset.bench.leaderboard import Leaderboard, leaderboards
 from digitset.bench.statistics import LEVEL, POWER
-from digitset.bench.tables import CellRow, CurveRow, LengthRow, ResultRow, read_csv
+from digitset.bench.tables import CellRow, CurveRow, LabelRow, LengthRow, ResultRow, read_csv
 from digitset.data.mnist import load_data
 from digitset.inference.length_generalization import LITERATURE
 from digitset.inference.predictor import load
@@ -44,8 +45,7 @@ def write_benchmark(folder: Path) -> Path:
     """
     inputs = inputs_digest(folder)  # before they are read: what changes meanwhile leaves a seal that does not fit
     boards = leaderboards(folder)
-    curves, by_length = read_csv(folder / "curves.csv", CurveRow), read_csv(folder / "lengths.csv", LengthRow)
-    sections = [_section(board, folder, curves, by_length) for board in boards]
+    sections = [_section(board, folder) for board in boards]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("digitset.report", "templates"),
         autoescape=True,
@@ -61,7 +61,7 @@ def write_benchmark(folder: Path) -> Path:
     return page
 
 
-def _section(board: Leaderboard, folder: Path, curves: list[CurveRow], by_length: list[LengthRow]) -> dict[str, Any]:
+def _section(board: Leaderboard, folder: Path) -> dict[str, Any]:
     """All of a task, in the words and figures of the page."""
     return {
         "task": board.task,
@@ -70,13 +70,14 @@ def _section(board: Leaderboard, folder: Path, curves: list[CurveRow], by_length
         "table": without_empty(HEADINGS, table(board)),
         "pairs": [(name, (PAIR_HEADINGS, pairs)) for name in compared(board) if (pairs := pair_table(board, name))],
         "remarks": board.remarks(),
-        "charts": _charts(board, curves, by_length),
+        "charts": _charts(board, folder),
         "sheets": _sheets(board, folder),
     }
 
 
-def _charts(board: Leaderboard, curves: list[CurveRow], by_length: list[LengthRow]) -> list[tuple[str, str]]:
+def _charts(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
     """Captions and SVG elements."""
+    curves, by_length = read_csv(folder / "curves.csv", CurveRow), read_csv(folder / "lengths.csv", LengthRow)
     made = [("Each seed is a dot, the bar their mean, the line the 95 % interval of the mean.", charts.seeds(board))]
     training = _lines(board, curves, lambda row: (row.step, 1 - row.accuracy))
     caption = "Errors on validation images over training, a line a seed."
@@ -91,6 +92,7 @@ def _charts(board: Leaderboard, curves: list[CurveRow], by_length: list[LengthRo
         span = {"xlim": (0, 1.03 * max(steps)), "yscale": "log"}
         made.append((caption, charts.lines(board, training, "step", "1 - accuracy", **span)))
     made += _length_charts(board, by_length)
+    made += _label_charts(board, read_csv(folder / "labels.csv", LabelRow))
     if len(board.learned) > 1:
         costs = (("train_seconds", "seconds of training"), ("parameters", "parameters, with the encoder's"))
         made += [(f"Accuracy against {label}.", charts.frontier(board, column, label)) for column, label in costs]
@@ -125,6 +127,24 @@ def _length_charts(board: Leaderboard, by_length: list[LengthRow]) -> list[tuple
     vertical = "accuracy ** (1 / images)"
     made.append((caption, charts.lines(board, implied, vertical=vertical, known=known, **axes)))
     return made
+
+
+def _label_charts(board: Leaderboard, rows: Sequence[LabelRow]) -> list[tuple[str, str]]:
+    """Accuracy against the number of labels; nothing for a task without a row."""
+    lines: dict[str, list[charts.Line]] = {}
+    for name, all_seeds in _lines(board, rows, lambda row: (row.labels, row.accuracy)).items():
+        by_count: dict[float, list[float]] = {}
+        for labels, accuracy in (point for line in all_seeds for point in line):
+            by_count.setdefault(labels, []).append(accuracy)
+        lines[name] = [[(labels, statistics.mean(found).mean) for labels, found in sorted(by_count.items())]]
+    if not lines:
+        return []
+    caption = (
+        "Accuracy on random test sequences against how many labelled sequences there were to train on, drawn once; "
+        "mean over seeds. Labels of classifier + rule are digits of single images."
+    )
+    axes = {"xscale": "log", "ylim": (-0.02, 1.02), "horizontal": "labels"}
+    return [(caption, charts.lines(board, lines, vertical="accuracy (random)", **axes))]
 
 
 def _lines(

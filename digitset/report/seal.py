@@ -15,7 +15,7 @@ from digitset.report.verdicts import sheet_folders
 from digitset.run_folder import RunFolder
 
 PACKAGE = Path(__file__).resolve().parents[1]
-TABLES = ("results.csv", "curves.csv", "lengths.csv")
+TABLES = ("results.csv", "curves.csv", "lengths.csv", "labels.csv")
 LIBRARIES = ("jinja2", "matplotlib", "numpy", "pillow", "scipy", "torch")  # what computes, draws and writes
 
 

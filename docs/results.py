@@ -12,7 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from result_tables import Cells, Records, best, boards, explanations, lengths, measured, number, published, table
+from result_tables import (
+    Cells,
+    Records,
+    best,
+    boards,
+    explanations,
+    lengths,
+    measured,
+    number,
+    protocols,
+    published,
+    table,
+)
 
 from digitset.bench.leaderboard import HEADLINE
 from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ResultRow, read_csv
@@ -41,6 +53,7 @@ def page(results: Path = RESULTS) -> str:
         "lengths": lengths(records(results, "lengths")),
         "published": published(records(results, "published")),
         "explanations": explanations(records(results, "explanations")),
+        "peers": protocols(records(results, "peers")),
     }
     return environment.get_template("results.md.jinja").render(values).rstrip("\n") + "\n"
 

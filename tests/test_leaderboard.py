@@ -367,8 +367,8 @@ def change_a_run(folder: Path) -> None:
     (folder / "runs/sum/exact-cnn/seed0/metrics.jsonl").write_text("{}")
 
 
-def remove_a_run(folder: Path) -> None:
-    shutil.rmtree(folder / "runs")
+def add_to_a_run(folder: Path) -> None:
+    (folder / "runs/sum/exact-cnn/seed0/checkpoint").write_text("")
 
 
 def change_the_page(folder: Path) -> None:
@@ -433,7 +433,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "change",
     [
-        *(change_a_table, add_a_table, change_a_run, remove_a_run),
+        *(change_a_table, add_a_table, change_a_run, add_to_a_run),
         *(change_the_page, cut_the_page, change_the_other_page, remove_the_other_page),
     ],
 )
@@ -441,6 +441,15 @@ def test_a_stale_page_is_never_taken_for_current(drawn: Path, tmp_path: Path, ch
     folder = shutil.copytree(drawn, tmp_path / "page")
     assert seal.is_current(folder)
     change(folder)
+    assert not seal.is_current(folder)
+
+
+def test_a_page_without_its_runs_keeps_what_it_shows(drawn: Path, tmp_path: Path) -> None:
+    """As in a copy of the tables and the page alone: drawn again, it would show less."""
+    folder = shutil.copytree(drawn, tmp_path / "page")
+    shutil.rmtree(folder / "runs")
+    assert seal.is_current(folder)
+    change_a_table(folder)
     assert not seal.is_current(folder)
 
 

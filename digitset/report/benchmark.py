@@ -21,7 +21,7 @@ from digitset.inference.length_generalization import LITERATURE
 from digitset.inference.predictor import load
 from digitset.report import charts
 from digitset.report.comparison import draw_prediction_figures, markdown
-from digitset.report.seal import inputs_digest, seal
+from digitset.report.seal import Inputs, seal
 from digitset.report.verdicts import (
     HEADINGS,
     PAIR_HEADINGS,
@@ -43,7 +43,7 @@ def write_benchmark(folder: Path) -> Path:
 
     Raises InputError if the folder holds no table that `bench` wrote.
     """
-    inputs = inputs_digest(folder)  # before they are read: what changes meanwhile leaves a seal that does not fit
+    inputs = Inputs.of(folder)  # before they are read: what changes meanwhile leaves a seal that does not fit
     boards = leaderboards(folder)
     sections = [_section(board, folder) for board in boards]
     environment = jinja2.Environment(

@@ -90,7 +90,7 @@ def _bags(count: int, exact: Run, attention: Run) -> Setting:
 def _sum_of_ten() -> Setting:
     run = Run("sum", "exact", lengths=(10, 10), training_sequences=1_000, steps=1_250, sequences_per_step=16)
     run = replace(run, curriculum=0.0, encoder_options={"channels": 32})
-    return Setting((run, replace(run, model="transformer")), "")
+    return Setting((run, replace(run, model="transformer", learning_rate=2e-3)), "")
 
 
 SETTINGS = {

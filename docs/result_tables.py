@@ -175,18 +175,20 @@ def _protocol(rows: Records) -> str:
         key = (row["who"], row["source"]) if not row["seed"] else (row["who"], row["augmentation"])
         groups.setdefault(key, []).append(row)
     cells = [_published_cells(group[0]) if not group[0]["seed"] else _our_cells(group) for group in groups.values()]
-    headings = ("model", "made by", "augmentation", "seeds", "accuracy", "AUC", "digits", "sequences", "images")
-    return table(headings, cells)
+    headings = ("model", "made by", "augmentation", "seeds", "accuracy", "lowest to highest", "AUC", "digits")
+    return table((*headings, "sequences", "images"), cells)
 
 
 def _published_cells(row: dict[str, str]) -> tuple[str, ...]:
     values = [number(float(row[name]), ".3f") if row[name] else "" for name in ("accuracy", "auc", "digits")]
     values[0] += f" ± {float(row['spread']):.3f}" if row["spread"] else ""
+    values.insert(1, "")
     return (row["who"], row["source"], "", "", *values, "", "")
 
 
 def _our_cells(rows: Records) -> tuple[str, ...]:
     values = [over_seeds([float(row[name]) for row in rows if row[name]]) for name in ("accuracy", "auc", "digits")]
-    first = rows[0]
+    first, accuracies = rows[0], [float(row["accuracy"]) for row in rows]
+    values.insert(1, f"{min(accuracies):.4f} to {max(accuracies):.4f}")
     cost = (f"{int(first['sequences']):,}", f"{int(first['train_images']):,}")
     return (first["who"], "Digitset", f"{float(first['augmentation']):g}", str(len(rows)), *values, *cost)

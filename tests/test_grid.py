@@ -29,6 +29,7 @@ BENCH = ROOT / "results" / "bench"
 # Of the fields of a run: those that do not decide its weights, then those that do, the seed left out.
 WHERE = {"device": "cpu", "checkpoint_every": 7, "data": Path("elsewhere")}
 OTHER_VALUES = {
+    "training_sequences": 100,
     "task": "maximum",
     "model": "mlp",
     "encoder": "lenet",

@@ -3,7 +3,7 @@
     uv run benchmarks/labels.py [--seeds 5] [--tasks sum contains bags] [--counts 100 300] [--jobs 2] [--out FILE]
 
 A cell trains on a fixed number of labelled sequences of training images (`Run.training_sequences`) and on nothing else.
-It stops by a rule that was fixed before any was trained: it trains for SHORT of the steps and, from the start again,
+It stops by a rule that was fixed before any was trained: it trains for 1 / SHORT of the steps and, from the start,
 for all of them; the run with the higher accuracy on validation images is the cell, the shorter one if they are equal.
 All steps are STEPS, or as many as one pass over the labels takes. Test images are read once a row, for that run alone.
 The learning rate of a model of a task is the one of RATES with the highest validation accuracy at SEARCHED labels, with
@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from measure import expect_committed, in_processes, known, start
+from measure import expect_committed, expect_committed_run, in_processes, known, start
 from rich.console import Console
 from rich.table import Table
 
@@ -42,7 +42,7 @@ from digitset.bench.tables import (
     write_csv,
 )
 from digitset.data.mnist import load_data
-from digitset.device import choose_device, commit
+from digitset.device import choose_device
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
 from digitset.models import load_model
 from digitset.network import Experiment
@@ -87,11 +87,16 @@ def main(
     expect_committed(out)
     names = [(task, model) for task in tasks for model in models if model != CLASSIFIER_RULE]
     names += [CLASSIFIER] if CLASSIFIER_RULE in models else []
+    for count in counts if names else ():  # a mistake there is told before anything is trained
+        two_runs(*names[0], count, 0, RATES[0])
     rates = search(names, jobs, out.with_name(out.stem + "_search.csv"))
     table = read_csv(out, LabelRow)
     done = {row.cell for row in table}
     cells = [two_runs(*name, count, seed, rates[name]) for seed in range(seeds) for count in counts for name in names]
     missing = [runs for runs in cells if not {cell(run) for run in runs} & done]
+    for run in (run for runs in missing for run in runs):
+        if RunFolder(folder(run)).exists:
+            expect_committed_run(out, folder(run), RunFolder(folder(run)).machine().commit)
     order = {cell(run): index for index, runs in enumerate(cells) for run in runs}
     for rows in in_processes(make, [[(run, folder(run)) for run in runs] for runs in missing], jobs):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -186,7 +191,7 @@ def label_row(
         train_images=summary.images,
         device=run_folder.machine().device,
         precision=run_folder.precision(),
-        commit=commit() or "",
+        commit=run_folder.machine().commit or "",
     )
 
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from digitset.bench.executors import processes
 from digitset.device import commit
-from digitset.errors import InputError
+from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 
@@ -120,5 +120,8 @@ def start(main: Callable[..., None]) -> None:
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except TrainingError as error:
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

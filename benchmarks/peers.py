@@ -2,10 +2,10 @@
 
     uv run benchmarks/peers.py [--seeds 5] [--settings bags-50 ...] [--jobs 2] [--out results/peers.csv]
 
-A setting is what a group of papers measures. In all of them we train on 55,000 images where others take 60,000, since
-5,000 are for validation; those were used to choose the learning rate and the number of steps, and are not trained on.
-The weights of the last step are scored, on random partitions of the test images. Peers augment nothing; our rows are
-with and without. What else differs is in the column `differs`.
+A setting is what a group of papers measures. In all of them we draw from 55,000 images where others draw from 60,000,
+since 5,000 are for validation; those were used to choose the learning rate and the number of steps, and are not trained
+on. The weights of the last step are scored, on random partitions of the test images. Peers augment nothing; our rows
+are with and without. What else differs is in the column `differs`.
 
 What is made already is not made again. Seeds go round. In `results/`, only committed code writes.
 """
@@ -26,6 +26,7 @@ from digitset.bench.tables import read_csv, write_csv
 from digitset.data.mnist import Splits, load_data
 from digitset.data.sequences import partitions
 from digitset.device import choose_device, choose_precision, commit, keep_freed_memory
+from digitset.errors import TrainingError
 from digitset.evaluation.evaluate import EVALUATION_SEED, ROUNDS, mean_scores, predict_digits, predict_sets
 from digitset.models import ReadsDigits
 from digitset.network import Experiment, Network
@@ -34,7 +35,7 @@ from digitset.tasks import Task
 from digitset.training.loop import BATCH_NORM_IMAGES, TrainingSet, initial_state, training_step
 
 AUGMENTATIONS = (0.0, 0.5)
-RUNS = Path("runs/peers")  # names only: a cell is short, and is made as a whole
+RUNS = Path("runs/peers")  # names of cells; no folder is written
 console = Console()
 
 
@@ -83,7 +84,7 @@ def _addition(digits: int) -> Setting:
 def _bags(count: int, exact: Run, attention: Run) -> Setting:
     """Ten bags a step."""
     fixed = {"training_sequences": count, "sequences_per_step": 10, "curriculum": 0.0}
-    differs = "6 to 14 images a bag, all as often; there about normal, with deviation 2"
+    differs = "6 to 14 images a bag, all as often; there normal with deviation 2, images drawn with replacement"
     return Setting((replace(exact, **fixed), replace(attention, **fixed)), differs)
 
 
@@ -217,7 +218,8 @@ def trained(experiment: Experiment, splits: Splits) -> tuple[Network, int]:
     state.network.train()
     while state.step < run.steps:
         training_step(experiment, state, data)
-        state.window.clear()
+        if not bool(state.window.pop()[0].isfinite()):
+            raise TrainingError(f"{run.task}, {run.model}: the loss of step {state.step} is not finite")
     state.network.recompute_batch_norm(data.images[:BATCH_NORM_IMAGES])
     return state.network.eval(), state.images
 

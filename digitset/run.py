@@ -49,7 +49,7 @@ class Run:
     images_per_step: int = 256
     """Distinct images in a step; each is encoded once."""
     sequences_per_step: int = 256
-    """About how many sequences there are in a step; they share its images. With training_sequences, exactly so many."""
+    """About how many sequences there are in a step; they share its images. With training_sequences, at most so many."""
     training_sequences: int | None = None
     """How many labelled sequences there are: drawn once, all that is trained on, again and again in new orders.
 

@@ -176,7 +176,9 @@ def _protocol(rows: Records) -> str:
         groups.setdefault(key, []).append(row)
     cells = [_published_cells(group[0]) if not group[0]["seed"] else _our_cells(group) for group in groups.values()]
     headings = ("model", "made by", "augmentation", "seeds", "accuracy", "lowest to highest", "AUC", "digits")
-    return table((*headings, "sequences", "images"), cells)
+    differs = sorted({row["differs"] for row in rows if row["differs"]})
+    text = table((*headings, "sequences", "images"), cells)
+    return text + (f"\nWhat differs here: {'; '.join(differs)}.\n" if differs else "")
 
 
 def _published_cells(row: dict[str, str]) -> tuple[str, ...]:

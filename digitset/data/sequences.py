@@ -130,7 +130,7 @@ def fixed(digits: Digits, count: int, lengths: tuple[int, int], anchored: bool, 
     """A training set of `count` labelled sequences, over the images that they use and no others.
 
     It is the beginning of an endless series of random partitions of the images (see `partitions`). So no two sequences
-    share an image until all images are used once, and of two sets of one seed, the larger holds the smaller.
+    share an image until fewer are unused than the next needs; of two sets of one seed, the larger holds the smaller.
     """
     rounds = 1
     while len((batch := partitions(digits, lengths, anchored, rounds, seed, "training sequences")).index) < count:
@@ -143,16 +143,17 @@ def sample_fixed(sequences: Batch, count: int, longest: int, seed: int, step: in
 
     Each pass over the set has a new order, a function of (seed, pass), and takes every sequence once. Those that have
     more than `longest` images are left out of the step; where all have, only the shortest stay. Of several
-    processes, each takes its part of the sequences.
+    processes, each takes its part of what is left; they differ by one sequence at most.
     """
     total = len(sequences.index)
     count = min(count, total)
     places = torch.arange(step * count, (step + 1) * count)
     passes = range(int(places[0]) // total, int(places[-1]) // total + 1)
     rows = torch.cat([_order(total, seed, number)[places[places // total == number] % total] for number in passes])
-    rows = rows[rank.index :: rank.count].to(sequences.index.device)
-    lengths = sequences.lengths[rows]
-    rows = rows[lengths <= max(longest, int(lengths.min()))]
+    rows = rows.to(sequences.index.device)
+    lengths = sequences.mask[rows].sum(dim=1)
+    least = int(lengths.sort().values[rank.count - 1])  # so that there is one for each process
+    rows = rows[lengths <= max(longest, least)][rank.index :: rank.count]
     anchor = None if sequences.anchor is None else sequences.anchor[rows]
     chosen = Batch(sequences.images, sequences.labels, sequences.index[rows], sequences.mask[rows], anchor)
     return _restricted(chosen)

@@ -2,8 +2,8 @@
 
 Every law takes log-chances [B, L, V] and gives log-chances of all answers, right at every length and however improbable
 an answer is: inside, numbers have double precision, and only positive ones are added. An answer that is impossible has
-the log IMPOSSIBLE, -1e30, and gives no gradient; -inf is taken as that too. Where the mask is False, chances have no
-effect, even if they are NaN. While a graph is exported, some laws are those of `digitset.tasks._probability_onnx`.
+the log IMPOSSIBLE, -1e30 (-inf in float16), and gives no gradient; -inf is taken as that too. Where the mask is False,
+chances have no effect, even if they are NaN. While a graph is exported, some laws are those of `_probability_onnx`.
 """
 
 from collections.abc import Callable

@@ -237,8 +237,8 @@ def expect_trainable(experiment: Experiment, splits: Splits) -> None:
             raise InputError(f"--lengths: expected at most {len(splits.train)} images, all of training, got {longest}")
         if min(run.training_sequences, run.sequences_per_step) < processes:
             raise InputError(
-                f"--training-sequences: expected at least {processes} and as many --sequences-per-step, one for each "
-                f"process, got {run.training_sequences} and {run.sequences_per_step}"
+                f"--training-sequences, --sequences-per-step: expected at least {processes} each, one a process, "
+                f"got {run.training_sequences} and {run.sequences_per_step}"
             )
     elif min(run.images_per_step, len(splits.train)) // processes < longest:
         each = "" if processes == 1 else f" in each of {processes} processes"

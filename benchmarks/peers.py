@@ -153,7 +153,9 @@ def main(
     """
     known("--settings", settings, SETTINGS)
     expect_committed(out)
-    table = [row for row in read_csv(out, PeerRow) if row.seed is not None]
+    table = [
+        replace(row, differs=SETTINGS[row.setting].differs) for row in read_csv(out, PeerRow) if row.seed is not None
+    ]
     done = {(row.setting, row.who, row.augmentation, row.seed) for row in table}
     cells = [
         (replace(run, augmentation_strength=strength, seed=seed), RUNS / name)
@@ -163,7 +165,9 @@ def main(
         for strength in AUGMENTATIONS
     ]
     missing = [
-        [(run, path)] for run, path in cells if (path.name, run.model, run.augmentation_strength, run.seed) not in done
+        [(run, path)]
+        for run, path in cells
+        if (path.name, name_of(run), run.augmentation_strength, run.seed) not in done
     ]
     for row in in_processes(make, missing, jobs):
         table.append(row)

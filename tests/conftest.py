@@ -14,6 +14,7 @@ with install_import_hook("digitset", "beartype.beartype"):
         for _name in registry.names(_folder):
             _load(_name)
 
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from digitset.data.mnist import Splits, load_data
 # Two workers on two cores: more threads than one each would only wait for one another.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a script: processes would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,23 @@ def test_a_protocol_uses_each_image_once(name: str, mnist: Splits) -> None:
         assert len(data.fixed.index) == run.training_sequences
 
 
+def test_a_row_that_is_made_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [
+        peers.PeerRow(name, peers.name_of(run), 0, strength, accuracy=0.5, differs="of an older text")
+        for name, setting in peers.SETTINGS.items()
+        for run in setting.runs
+        for strength in peers.AUGMENTATIONS
+    ]
+    out = tmp_path / "peers.csv"
+    write_csv(out, made, peers.PeerRow)
+    asked: list[object] = []
+    monkeypatch.setattr(peers, "in_processes", lambda make, cells, jobs: asked.extend(cells) or [])
+    peers.main(seeds=1, out=out)
+    assert asked == []
+    peers.main(seeds=2, out=out)
+    assert len(asked) == len(made)
+
+
 def test_a_cell_of_a_protocol_gives_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     setting = peers.SETTINGS["addition-4"]
     run = replace(setting.runs[0], steps=3, encoder_options={"channels": 8}, precision="float32")

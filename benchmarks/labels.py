@@ -43,6 +43,7 @@ from digitset.bench.tables import (
 )
 from digitset.data.mnist import load_data
 from digitset.device import choose_device
+from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
 from digitset.models import load_model
 from digitset.network import Experiment
@@ -97,6 +98,13 @@ def main(
     for run in (run for runs in missing for run in runs):
         if RunFolder(folder(run)).exists:
             expect_committed_run(out, folder(run), RunFolder(folder(run)).machine().commit)
+    for row in table:
+        if row.learning_rate != rates.get(
+            CLASSIFIER if row.model == CLASSIFIER_RULE else (row.task, row.model), row.learning_rate
+        ):
+            raise InputError(
+                f"{out}: expected rows of the learning rates that validation chose, found another; remove it"
+            )
     order = {cell(run): index for index, runs in enumerate(cells) for run in runs}
     for rows in in_processes(make, [[(run, folder(run)) for run in runs] for runs in missing], jobs):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -137,8 +145,11 @@ def search(names: list[tuple[str, str]], jobs: int, out: Path) -> dict[tuple[str
         table = sorted([*table, *rows], key=lambda row: (row.row_name, row.learning_rate))
         write_csv(out, table, SearchRow)
     chosen = chosen_rates(trials, table)
-    own = recipes.LENGTH_ONLY["learning_rate"]
-    return {name: chosen[row_name(Run(*name))] if load_model(name[1]).uses_images else own for name in names}
+    rates = {name: chosen.get(row_name(Run(*name))) for name in names}
+    rates |= {name: recipes.LENGTH_ONLY["learning_rate"] for name in names if not load_model(name[1]).uses_images}
+    if diverged := ["/".join(name) for name, rate in rates.items() if rate is None]:
+        raise InputError(f"{', '.join(diverged)}: trains with none of the learning rates {RATES}")
+    return {name: rate for name, rate in rates.items() if rate is not None}
 
 
 def try_rate(run: Run, path: Path) -> list[SearchRow]:

@@ -21,6 +21,7 @@ Options = dict[str, int | float | str]
 # Of augmentation: rotation and shear together then lean an upright stroke by up to 90 degrees. With more it could point
 # down; from 6 on, shear has no bound, and scales become negative.
 STRONGEST = 3.0
+MOST_SEQUENCES = 1_000_000  # of a fixed training set: 18 times the images; drawing that many takes seconds
 
 
 def _known(folder: str) -> Any:
@@ -96,10 +97,9 @@ class Run:
         at_least |= {"validate_every": 1, "checkpoint_every": 1}
         for name, least in at_least.items():
             _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
-        _expect(
-            self.training_sequences is None or self.training_sequences >= 1,
-            *("training_sequences", "at least 1, or None", self.training_sequences),
-        )
+        count = self.training_sequences
+        expected = f"from 1 to {MOST_SEQUENCES:,}, or None"
+        _expect(count is None or 1 <= count <= MOST_SEQUENCES, "training_sequences", expected, count)
         for name in ("learning_rate", "max_grad_norm"):
             _expect(getattr(self, name) > 0, name, "a number above 0", getattr(self, name))
         _expect(self.weight_decay >= 0, "weight_decay", "a number of at least 0", self.weight_decay)

@@ -159,8 +159,11 @@ def test_a_set_that_shares_images_says_so(tmp_path: Path, mnist: Splits) -> None
 
 
 def test_what_cannot_be_is_refused(tmp_path: Path, mnist: Splits) -> None:
-    with pytest.raises(InputError, match="--training-sequences: expected at least 1, or None, got 0"):
-        Run("sum", training_sequences=0)
+    for count in (0, -1, 1_000_001):
+        with pytest.raises(
+            InputError, match=f"--training-sequences: expected from 1 to 1,000,000, or None, got {count}"
+        ):
+            Run("sum", training_sequences=count)
     few = replace(mnist, train=Digits(mnist.train.images[:9], mnist.train.labels[:9]))
     with pytest.raises(InputError, match="--lengths: expected at most 9 images, all of training, got 11"):
         train(RUN, tmp_path / "few", splits=few)

@@ -80,6 +80,22 @@ def spoil(path: Path, column: str, value: str) -> None:
         csv.writer(file, lineterminator="\n").writerows(lines)
 
 
+def test_a_verdict_does_not_hide_that_the_best_mean_is_beaten_where_seeds_are_shared(tmp_path: Path) -> None:
+    """A row of more seeds than the others, as after cells that failed."""
+    shared = [0.8, 0.801, 0.799, 0.8, 0.802]
+    more = rows("exact", [*shared, *[0.99] * 15])
+    write(tmp_path, more, rows("transformer", [value + 0.05 for value in reversed(shared)]))
+    (board,) = leaderboards(tmp_path)
+    assert board.best == "exact"
+    assert verdict(board).endswith("; on the seeds that both have it is worse than transformer.")
+
+
+def test_better_than_all_is_said_so(tmp_path: Path) -> None:
+    write(tmp_path, rows("exact", GOOD), rows("mlp", POOR))
+    (board,) = leaderboards(tmp_path)
+    assert "on these test images it is better than all others (p < 0.01, Holm)" in verdict(board)
+
+
 def test_a_verdict_names_ties_and_claims_only_what_is_tested(tmp_path: Path) -> None:
     write(tmp_path, rows("exact", GOOD), rows("transformer", CLOSE), rows("mlp", POOR), rows("constant", [0.06] * 5))
     (board,) = leaderboards(tmp_path)

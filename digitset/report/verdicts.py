@@ -28,7 +28,10 @@ def verdict(board: Leaderboard) -> str:
     if not tested:
         return text + f"; nothing could be tested: that takes {FEWEST} seeds or more, whose differences vary."
     if better:
-        text += f"; on these test images it is better than {len(better)} of the {others} others (p < {LEVEL}, Holm)"
+        which = f"{len(better)} of the {others} others" if len(better) < others else "all others"
+        text += f"; on these test images it is better than {which} (p < {LEVEL}, Holm)"
+    if worse := [pair.second for pair in pairs if pair.holds and pair.mean < 0]:
+        text += f"; on the seeds that both have it is worse than {', '.join(worse)}"
     tied = [f"{name} ({_detectable(pair)})" for name, pair in tested.items() if not pair.holds]
     untested = [name for name in board.learned if name not in (first, *tested)]
     text += f"; not separated from it (in brackets, the detectable difference): {', '.join(tied)}" if tied else ""

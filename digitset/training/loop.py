@@ -189,10 +189,10 @@ def train(
         lambda: run_folder.precision() if run_folder.exists else choose_precision(run.precision, device)
     )
     state = initial_state(experiment, device, precision)
+    data = TrainingSet.of(experiment, splits.to(device).train)
     start = (run, here, precision, experiment.task.version, splits.checksum)
     distributed.from_first(lambda: None if run_folder.exists else run_folder.start(*start))
     restore(state, run_folder)
-    data = TrainingSet.of(experiment, splits.to(device).train)
     if distributed.rank().first:
         run_folder.drop_metrics_after(state.step)
         note = _changes(run_folder.machine(), here) if state.step else data.note()

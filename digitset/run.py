@@ -131,9 +131,11 @@ class Run:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, every field."""
         hints = _type_hints(type(self))
-        values = {
-            name: float(value) if hints[name] is float else value for name, value in dataclasses.asdict(self).items()
+        values: dict[str, Any] = {
+            name: float(value) if hints[name] is float else value for name, value in vars(self).items()
         }
+        for name in ("model_options", "encoder_options"):
+            values[name] = dict(values[name])
         values["data"] = None if self.data is None else str(self.data)
         values["lengths"] = None if self.lengths is None else list(self.lengths)
         return values

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from torch.utils.flop_counter import FlopCounterMode
-
 from digitset import registry
 from digitset.bench.compare import classifier_rule
 from digitset.bench.executors import Executor, alone
@@ -242,6 +240,8 @@ def flops(experiment: Experiment, splits: Splits) -> int:
     """
     if not experiment.model.uses_images:
         return 0
+    from torch.utils.flop_counter import FlopCounterMode  # here, since it imports triton
+
     experiment = Experiment.of(replace(experiment.run, curriculum=0.0))
     device = choose_device(experiment.run.device)
     state = initial_state(experiment, device, "float32")

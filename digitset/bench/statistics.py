@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import special  # not scipy.stats, whose import takes a second
 
 LEVEL = 0.01  # two models differ if the corrected p of their paired test is below
 FEWEST = 3  # seeds of a test: accuracies come in steps, so that two differences are often equal by chance
@@ -122,15 +122,8 @@ def detectable_effect(n: int, tests: int) -> float:
     divided by the number of tests, the strictest that Holm's correction may ask for. The power is that of the
     noncentral t distribution; a significant difference of the wrong sign does not count.
     """
-    critical = float(stats.t.isf(LEVEL / tests / 2, n - 1))
-
-    def missing(shift: float) -> float:
-        return float(stats.nct.sf(critical, n - 1, shift)) - POWER
-
-    high = critical
-    while missing(high) < 0:
-        high *= 2
-    return float(optimize.root_scalar(missing, bracket=(0, high)).root) / math.sqrt(n)
+    critical = special.stdtrit(n - 1, 1 - LEVEL / tests / 2)
+    return float(special.nctdtrinc(n - 1, 1 - POWER, critical)) / math.sqrt(n)
 
 
 def error_of_test_set(low: float, high: float) -> float:
@@ -138,11 +131,11 @@ def error_of_test_set(low: float, high: float) -> float:
 
     It does not shrink with more seeds: all of them are scored on the same images.
     """
-    return (high - low) / (2 * float(stats.norm.ppf(0.975)))
+    return (high - low) / (2 * float(special.ndtri(0.975)))
 
 
 def _half(deviation: float, n: int) -> float:
-    return float(stats.t.ppf(0.975, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
+    return float(special.stdtrit(n - 1, 0.975)) * deviation / math.sqrt(n) if n > 1 else math.nan
 
 
 def _letter(index: int) -> str:
@@ -161,4 +154,4 @@ def _p(over: Mean) -> float:
         return math.nan
     if over.deviation < EQUAL:
         return 1.0 if abs(over.mean) < EQUAL else math.nan
-    return float(2 * stats.t.sf(abs(over.mean) / over.deviation * math.sqrt(over.n), over.n - 1))
+    return float(2 * special.stdtr(over.n - 1, -abs(over.mean) / over.deviation * math.sqrt(over.n)))

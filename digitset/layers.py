@@ -58,6 +58,41 @@ def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
 
 
+# On a CPU, where gradients are needed, plain products are faster than torch's fused attention up to so many keys: in
+# bfloat16 2 times at 10 keys, 10 at 17, 5 at 100 and 1.3 at 400; in float32 1.4 times at 5 keys, and no longer from 10
+# on (forward and backward; benchmarks/attention.py). Elsewhere, and without gradients, the fused way is as fast or
+# faster, and keeps no weights.
+PLAIN_KEYS = {torch.bfloat16: 400, torch.float32: 8}
+
+
+def attend(
+    query: Float[Tensor, "B H Q C"],
+    key: Float[Tensor, "B H L C"],
+    value: Float[Tensor, "B H L C"],
+    visible: Bool[Tensor, "B 1 1 L"] | None,
+) -> Float[Tensor, "B H Q C"]:
+    """softmax(query key^T / sqrt(C)) value over the visible keys (None is all), by the way that is faster here.
+
+    A value that is not visible must be 0, as it is after `Packing.unpack`: so a row without any visible key is 0.
+    """
+    few = key.shape[2] <= PLAIN_KEYS.get(query.dtype, 0)
+    return (plain if few and query.device.type == "cpu" and query.requires_grad else fused)(query, key, value, visible)
+
+
+def fused(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
+    """`attend` by torch's kernel, which never holds all weights."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
+
+
+def plain(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
+    """`attend` by two matrix products and a softmax."""
+    logits = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
+    if visible is not None:  # not minus infinity: where there is nothing else, its softmax is NaN
+        lowest = torch.finfo(logits.dtype).min
+        logits = logits + torch.zeros_like(visible, dtype=logits.dtype).masked_fill(~visible, lowest)
+    return logits.softmax(dim=-1) @ value
+
+
 class Attention(nn.Module):
     """Multi-head scaled dot-product attention (Vaswani et al. 2017, 3.2.2), from queries to a masked context."""
 
@@ -73,23 +108,25 @@ class Attention(nn.Module):
 
     def forward(
         self,
-        query: Float[Tensor, "B Q D"] | Float[Tensor, "T D"],
+        query: Float[Tensor, "S Q D"] | Float[Tensor, "T D"],
         context: Float[Tensor, "B L D"] | Float[Tensor, "T D"],
         packing: Packing | None = None,
     ) -> Float[Tensor, "B Q D"] | Float[Tensor, "T D"]:
-        """What each query finds. Either side may be packed; an unpacked context has no padding."""
-        q, k, v = self.query(query), self.key(context), self.value(context)
+        """What each query finds. Either side may be packed; an unpacked context has no padding.
+
+        S is B, or 1 where all contexts have the same queries, which are then projected once.
+        """
+        q, k, v = self._projected(query, context)
         if packing is not None:
             q, k, v = (packing.unpack(x) if x.dim() == 2 else x for x in (q, k, v))
-        attended = F.scaled_dot_product_attention(
-            self._split(q), self._split(k), self._split(v), attn_mask=_visible(context, packing)
-        )
+        q = q.expand(k.shape[0], -1, -1)
+        attended = attend(self._split(q), self._split(k), self._split(v), _visible(context, packing))
         attended = attended.transpose(1, 2).flatten(2)
         return self.out(packing.pack(attended) if packing is not None and query.dim() == 2 else attended)
 
     def weights(
         self,
-        query: Float[Tensor, "B Q D"] | Float[Tensor, "T D"],
+        query: Float[Tensor, "S Q D"] | Float[Tensor, "T D"],
         context: Float[Tensor, "B L D"] | Float[Tensor, "T D"],
         packing: Packing | None = None,
     ) -> Float[Tensor, "B H Q L"]:
@@ -97,7 +134,7 @@ class Attention(nn.Module):
         q, k = self.query(query), self.key(context)
         if packing is not None:
             q, k = (packing.unpack(x) if x.dim() == 2 else x for x in (q, k))
-        q, k = self._split(q), self._split(k)
+        q, k = self._split(q).expand(k.shape[0], -1, -1, -1), self._split(k)
         logits = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
         visible = _visible(context, packing)
         return (logits if visible is None else logits.masked_fill(~visible, float("-inf"))).softmax(dim=-1)
@@ -116,6 +153,15 @@ class Attention(nn.Module):
             nn.init.eye_(linear.weight)
         for linear in (self.query, self.key, self.value, self.out):
             nn.init.zeros_(linear.bias)
+
+    def _projected(self, query: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values; of tokens that attend to themselves by one product instead of three."""
+        if query is not context:
+            return self.query(query), self.key(context), self.value(context)
+        parts = (self.query, self.key, self.value)
+        weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+        q, k, v = F.linear(query, weight, bias).chunk(3, dim=-1)
+        return q, k, v
 
     def _split(self, tokens: Float[Tensor, "B L D"]) -> Float[Tensor, "B H L C"]:
         return tokens.unflatten(2, (self.heads, -1)).transpose(1, 2)

@@ -28,6 +28,7 @@ PROGRAMS = sorted(path for path in (ROOT / "benchmarks").glob("*.py") if "__main
 # Of each program that writes into results/: arguments with which it neither trains nor writes.
 IDLE = {
     "accuracy": ["--rows"],
+    "attention": ["--keys"],
     "explanations": ["--models", "none"],
     "inference": ["none"],
     "labels": ["--models"],

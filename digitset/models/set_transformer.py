@@ -39,7 +39,7 @@ class SetTransformer(Model, Attends):
     ) -> Float[Tensor, "B K"]:
         packing = Packing.of(mask)
         packed = self._encoded(tokens, packing, anchor)
-        pooled = self.pooling(self.seed.expand(mask.shape[0], -1, -1), packed, packing)
+        pooled = self.pooling(self.seed[None], packed, packing)
         answer = self.head(self.refined(pooled, pooled)[:, 0])
         return answer * mask.sum(dim=1, keepdim=True) if self.counts else answer
 
@@ -49,7 +49,7 @@ class SetTransformer(Model, Attends):
         """The attention of the pooling seed."""
         packing = Packing.of(mask)
         packed = self._encoded(tokens, packing, anchor)
-        return self.pooling.attention.weights(self.seed.expand(mask.shape[0], -1, -1), packed, packing)[:, :, 0]
+        return self.pooling.attention.weights(self.seed[None], packed, packing)[:, :, 0]
 
     def _encoded(
         self, tokens: Float[Tensor, "B L D"], packing: Packing, anchor: Float[Tensor, "B D"] | None
@@ -85,5 +85,5 @@ class _InducedBlock(nn.Module):
         self.spread = _AttentionBlock(width, heads, hidden)
 
     def forward(self, packed: Float[Tensor, "T D"], packing: Packing) -> Float[Tensor, "T D"]:
-        gathered = self.gather(self.points.expand(packing.mask.shape[0], -1, -1), packed, packing)
+        gathered = self.gather(self.points[None], packed, packing)
         return self.spread(packed, gathered, packing)

@@ -59,10 +59,10 @@ def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float
 
 
 # On a CPU, where gradients are needed, plain products are faster than torch's fused attention up to so many keys: in
-# bfloat16 2 times at 10 keys, 10 at 17, 5 at 100 and 1.3 at 400; in float32 1.4 times at 5 keys, and no longer from 10
-# on (forward and backward; benchmarks/attention.py). Elsewhere, and without gradients, the fused way is as fast or
-# faster, and keeps no weights.
-PLAIN_KEYS = {torch.bfloat16: 400, torch.float32: 8}
+# bfloat16 2.4 times at 10 keys, 12 at 17, 8 at 49 and 2 at 400; in float32 1.2 times from 10 to 49 and no longer at 100
+# (forward and backward, results/attention.csv). Elsewhere, and without gradients, the fused way is as fast or faster,
+# and keeps no weights.
+PLAIN_KEYS = {torch.bfloat16: 400, torch.float32: 64}
 
 
 def attend(

@@ -102,7 +102,8 @@ def part_times(experiment: Experiment, state: State, digits: Digits, repeats: in
 
     def update() -> None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
-        state.optimizer.step()
+        for optimizer in state.optimizers:
+            optimizer.step()
 
     named = {"sampling": draw, "augmentation": augment, "encoder, forward and backward": encode}
     named |= {"model and loss, forward and backward": apply_model, "clipping and optimiser": update}

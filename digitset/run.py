@@ -63,10 +63,12 @@ class Run:
     """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
     learning_rate: float = 4e-3
     """The highest learning rate. After the warm-up a cosine lowers it; it would be zero one step after the last."""
+    optimizer: Annotated[str, tyro.conf.arg(metavar="{adamw,muon}")] = "adamw"
+    """adamw, or muon: Muon for the matrices of linear and recurrent layers, AdamW for all else, both at one rate."""
     warmup_fraction: float = 0.1
     """Fraction of the steps in which the learning rate rises linearly to the highest."""
     weight_decay: float = 0.05
-    """AdamW's weight decay, of the weights of layers only: not of biases, normalisation, positions, learned queries."""
+    """Weight decay, of the weights of layers only: not of biases, normalisation, positions, learned queries."""
     max_grad_norm: float = 1.0
     """The largest norm of the gradient; a larger gradient is scaled down."""
     ema_decay: float = 0.0
@@ -105,6 +107,7 @@ class Run:
         _expect(self.weight_decay >= 0, "weight_decay", "a number of at least 0", self.weight_decay)
         strength = self.augmentation_strength
         _expect(0 <= strength <= STRONGEST, "augmentation_strength", f"a number from 0 to {STRONGEST:g}", strength)
+        _expect(self.optimizer in ("adamw", "muon"), "optimizer", "adamw or muon", self.optimizer)
         for name in ("warmup_fraction", "ema_decay", "curriculum"):
             _expect(0 <= getattr(self, name) < 1, name, "a number from 0 to below 1", getattr(self, name))
         _expect(

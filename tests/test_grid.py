@@ -39,6 +39,7 @@ OTHER_VALUES = {
     "lengths": (2, 3),
     "curriculum": 0.5,
     "learning_rate": 1e-3,
+    "optimizer": "muon",
     "warmup_fraction": 0.2,
     "weight_decay": 0.1,
     "max_grad_norm": 2.0,

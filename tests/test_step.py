@@ -83,6 +83,35 @@ def test_a_step_is_adamw_at_the_rate_of_the_schedule(few: Splits) -> None:
             torch.testing.assert_close(after[name], expected, rtol=1e-4, atol=1e-6, msg=f"step {step}: {name}")
 
 
+def orthogonal(matrix: Tensor) -> Tensor:
+    """Five Newton-Schulz steps towards the nearest orthogonal matrix, with the numbers of Jordan 2024."""
+    wide = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / matrix.norm()
+    for _ in range(5):
+        gram = wide @ wide.T
+        wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
+    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
+
+
+def test_a_step_of_muon_is_orthogonal_at_the_rate_of_the_schedule(few: Splits) -> None:
+    """Of matrices; with Nesterov's momentum, and a scale of .2 sqrt(longer side) (arXiv 2502.16982, section 2.2)."""
+    experiment, state = start(replace(RUN, optimizer="muon", weight_decay=5.0))
+    matrices = {f"{name}.weight" for name, layer in state.network.named_modules() if isinstance(layer, nn.Linear)}
+    momentum = defaultdict[str, Any](float)
+    for step in range(4):
+        before = weights_of(state.network)
+        training_step(experiment, state, TrainingSet.of(experiment, few.train))
+        after, rate = weights_of(state.network), 1e-2 * (step + 1) / 5
+        gradients = gradients_of(state.network)
+        for name in matrices:
+            momentum[name] = 0.95 * momentum[name] + 0.05 * gradients[name]
+            direction = orthogonal(0.05 * gradients[name] + 0.95 * momentum[name])
+            change = after[name] - before[name] * (1 - rate * 5.0)
+            expected = -rate * 0.2 * math.sqrt(max(direction.shape)) * direction
+            # torch computes the direction in bfloat16, which disturbs its small singular values
+            assert float((change - expected).norm() / expected.norm()) < 0.4, f"step {step}: {name}"
+    assert len(matrices) >= 3
+
+
 def test_a_large_gradient_is_scaled_to_the_limit_and_a_small_one_left(few: Splits) -> None:
     found: dict[float, Weights] = {}
     for limit in (1e-3, 1e3, 1e4):

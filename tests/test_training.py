@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
 from digitset.training import loop
 from digitset.training.loop import learning_rate, lengths_at, train
-from digitset.training.optimizer import AdamW, parameter_groups
+from digitset.training.optimizer import AdamW, Muon, optimizers, parameter_groups
 
 RUN = Run(
     task="contains",
@@ -169,9 +169,11 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert same_bits(train(run, folder, resume=True), train(run, tmp_path / "straight"))
 
 
-def test_training_does_not_import_the_compiler(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_training_does_not_import_the_compiler(optimizer: str, tmp_path: Path) -> None:
     """It would take 1 to 3 seconds of every process that trains, and nothing is compiled."""
-    run = "digitset.Run('sum', 'exact', 'lenet', steps=1, images_per_step=32, sequences_per_step=8)"
+    settings = f"steps=1, images_per_step=32, sequences_per_step=8, optimizer='{optimizer}'"
+    run = f"digitset.Run('sum', 'exact', 'lenet', {settings})"
     code = (
         f"import sys, digitset\ndigitset.train({run}, {str(tmp_path / 'run')!r})\nprint('torch._dynamo' in sys.modules)"
     )
@@ -179,22 +181,53 @@ def test_training_does_not_import_the_compiler(tmp_path: Path) -> None:
     assert result.stdout.strip() == "False"
 
 
-def test_the_optimizer_is_torchs() -> None:
-    def weights(kind: type[torch.optim.AdamW]) -> tuple[torch.Tensor, dict[str, Any]]:
-        layer = nn.Linear(4, 3)
+@pytest.mark.parametrize(
+    ("ours", "theirs", "settings"),
+    [
+        (AdamW, torch.optim.AdamW, {"betas": (0.9, 0.99), "fused": True}),
+        (Muon, torch.optim.Muon, {"adjust_lr_fn": "match_rms_adamw"}),
+    ],
+)
+def test_the_optimizer_is_torchs(
+    ours: type[torch.optim.Optimizer], theirs: type[torch.optim.Optimizer], settings: dict[str, Any]
+) -> None:
+    def weights(kind: Callable[..., torch.optim.Optimizer]) -> tuple[torch.Tensor, dict[str, Any]]:
+        layer = nn.Linear(4, 3, bias=False)
         nn.init.constant_(layer.weight, 0.5)
-        nn.init.zeros_(cast(torch.Tensor, layer.bias))
-        optimizer = kind(layer.parameters(), lr=0.1, betas=(0.9, 0.99), weight_decay=0.3, fused=True)
+        optimizer = kind(layer.parameters(), lr=0.1, weight_decay=0.3, **settings)
         for step in range(5):
             optimizer.zero_grad()
             layer(torch.arange(4.0) * step).square().sum().backward()
             optimizer.step()
         return layer.weight.detach(), optimizer.state_dict()
 
-    (ours, our_state), (theirs, their_state) = weights(AdamW), weights(torch.optim.AdamW)
-    assert torch.equal(ours, theirs)
-    assert torch.equal(our_state["state"][0]["exp_avg_sq"], their_state["state"][0]["exp_avg_sq"])
+    (our_weight, our_state), (their_weight, their_state) = weights(ours), weights(theirs)
+    assert torch.equal(our_weight, their_weight)
+    assert our_state["state"][0].keys() == their_state["state"][0].keys()
+    for name, value in our_state["state"][0].items():
+        assert torch.equal(value, their_state["state"][0][name]), name
     assert our_state["param_groups"] == their_state["param_groups"]
+
+
+def test_muon_is_for_matrices_and_adamw_for_the_rest() -> None:
+    network = AllKinds()
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    run = replace(RUN, optimizer="muon", weight_decay=0.3, learning_rate=0.1)
+    adamw, muon = optimizers(run, network, torch.device("cpu"))
+    of_adamw, of_muon = (
+        {names[each]: group["weight_decay"] for group in each_of.param_groups for each in group["params"]}
+        for each_of in (adamw, muon)
+    )
+    assert of_muon == dict.fromkeys(
+        (
+            *("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "recurrent.weight_hr_l0"),
+            *("attention.in_proj_weight", "attention.out_proj.weight", "last.weight"),
+        ),
+        0.3,
+    )
+    assert of_adamw.keys() == set(names.values()) - of_muon.keys()
+    assert of_adamw["kernels.0.weight"] == 0.3
+    assert of_adamw["last.bias"] == 0.0
 
 
 class AllKinds(nn.Module):

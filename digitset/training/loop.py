@@ -25,7 +25,7 @@ from digitset.rng import derive, generator, seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
-from digitset.training.optimizer import AdamW, parameter_groups
+from digitset.training.optimizer import optimizers
 
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
@@ -39,7 +39,7 @@ class State:
 
     network: Network
     replica: nn.Module  # what a step calls: the network, or what shares its gradients with other processes
-    optimizer: torch.optim.Optimizer
+    optimizers: list[torch.optim.Optimizer]
     average: AveragedModel | None
     step: int = 0
     images: int = 0  # that this process has encoded in training steps, counted every time
@@ -57,7 +57,7 @@ class State:
             "seconds": self.seconds,
             "window": self.window,
             "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": None if self.average is None else self.average.state_dict(),
         }
 
@@ -65,7 +65,8 @@ class State:
         self.step, self.images = saved["step"], saved["images"]
         self.seconds, self.window = saved["seconds"], saved["window"]
         self.network.load_state_dict(saved["network"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        for optimizer, values in zip(self.optimizers, saved["optimizers"], strict=True):
+            optimizer.load_state_dict(values)
         if self.average is not None:
             self.average.load_state_dict(saved["average"])
 
@@ -142,12 +143,14 @@ def training_step(experiment: Experiment, state: State, data: TrainingSet) -> No
     output = state.replica(replace(batch, images=images))
     loss = task.training_loss(output, kind, target).mean()
 
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(run, state.step)
-    state.optimizer.zero_grad()
+    for optimizer in state.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(run, state.step)
+        optimizer.zero_grad()
     loss.backward()  # pyright: ignore[reportUnknownMemberType]
     nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        optimizer.step()
     if state.average is not None:
         state.average.update_parameters(network)
 
@@ -255,14 +258,11 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     run, network = experiment.run, experiment.build()
     network.precision = precision
     network.to(device)
-    decayed, others = parameter_groups(network)
-    groups = [{"params": decayed, "weight_decay": run.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    fused = device.type != "mps" or None
-    optimizer = AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)
     average = None
     if run.ema_decay:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(run.ema_decay), use_buffers=True)  # pyright: ignore[reportUnknownArgumentType]
-    return State(network, distributed.replicate(network, all_learn=network.model.uses_images), optimizer, average)
+    replica = distributed.replicate(network, all_learn=network.model.uses_images)
+    return State(network, replica, optimizers(run, network, device), average)
 
 
 def restore(state: State, run_folder: RunFolder) -> None:
@@ -270,6 +270,7 @@ def restore(state: State, run_folder: RunFolder) -> None:
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:
         return
+    saved.setdefault("optimizers", [saved.get("optimizer")])  # once there was AdamW alone
     saved.setdefault("images", saved["step"] * run_folder.run().images_per_step // distributed.rank().count)
     try:
         state.load_checkpoint(saved)

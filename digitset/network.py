@@ -42,10 +42,13 @@ class Network(nn.Module):
         """The vectors of images, all at once; zeros for a model that does not use them."""
         if not self.model.uses_images:
             return torch.zeros(images.shape[0], 1, device=images.device)
-        pixels = (images[:, None].float() / 255).contiguous(memory_format=torch.channels_last)
         mixed = self.training and self.precision == "bfloat16"
         with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
-            return self.encoder(pixels).float()
+            return self.encoder(self.pixels(images)).float()
+
+    def pixels(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N 1 28 28"]:
+        """Images as the encoder takes them: paper is 0, ink is 1."""
+        return (images[:, None].float() / 255).contiguous(memory_format=torch.channels_last)
 
     def forward(self, batch: Batch) -> Float[Tensor, "B _"]:
         """The output for each sequence of a batch."""

@@ -17,6 +17,10 @@ BRIEF: dict[str, Fields] = {
     "sum": {"steps": 1_800, "sequences_per_step": 128, "curriculum": 0.7},  # 45 to 54 s; a sum says less of each image
     "contains": {"steps": 650, "learning_rate": 3e-3, "sequences_per_step": 512},  # 20 s
 }
+# Of an encoder where that is not what suits it: as many images, in smaller steps.
+BRIEF_ENCODER: dict[tuple[str, str], Fields] = {
+    ("classify", "vit"): {"steps": 1_200, "images_per_step": 128, "sequences_per_step": 128, "optimizer": "muon"},
+}
 # The length-only baseline learns a handful of numbers and looks at no image; it converges in a second.
 LENGTH_ONLY: Fields = {"steps": 500, "learning_rate": 3e-2, "curriculum": 0.0, "augmentation_strength": 0.0}
 
@@ -57,7 +61,12 @@ PACKAGED = {
 }
 
 
-def brief(task: str, uses_images: bool) -> Fields:
-    """The fields that `compare` sets for a model of a task. A model that uses no images has a recipe of its own."""
+def brief(task: str, uses_images: bool, encoder: str | None = None) -> Fields:
+    """The fields that `compare` sets for a model of a task, and for an encoder that has a recipe of its own.
+
+    So has a model that uses no images.
+    """
     fields = BRIEF.get(task, {"steps": Run.steps})
+    if encoder is not None:
+        fields = fields | BRIEF_ENCODER.get((task, encoder), {})
     return fields if uses_images else fields | LENGTH_ONLY

@@ -64,7 +64,7 @@ class Run:
     learning_rate: float = 4e-3
     """The highest learning rate. After the warm-up a cosine lowers it; it would be zero one step after the last."""
     optimizer: Annotated[str, tyro.conf.arg(metavar="{adamw,muon}")] = "adamw"
-    """adamw, or muon: Muon for the matrices of linear and recurrent layers, AdamW for all else, both at one rate."""
+    """adamw, or muon: Muon for the large matrices of layers, AdamW for all else, both at one rate."""
     warmup_fraction: float = 0.1
     """Fraction of the steps in which the learning rate rises linearly to the highest."""
     weight_decay: float = 0.05

@@ -1,6 +1,7 @@
 """What every network must keep: one function a promise, run over all parts and, to show its teeth, over broken toys."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, sample
 from digitset.device import Machine
+from digitset.encoders import LooksAtPlaces
 from digitset.errors import InputError
 from digitset.network import Network
 from digitset.rng import generator
@@ -162,6 +164,22 @@ def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> N
     raise AssertionError("eight examples could not be memorised in 600 steps")
 
 
+def attention_over_places_is_weights(make: Factory, task: Task, digits: Digits) -> None:
+    """Of an encoder that shows where it looks: of each head rows that sum to 1, over a square grid."""
+    network = make().eval()
+    if not isinstance(network.encoder, LooksAtPlaces):
+        return
+    with torch.inference_mode():
+        layers, pooling = network.encoder.attention(network.pixels(digits.images[:3]))
+    count = pooling.shape[2]
+    assert math.isqrt(count) ** 2 == count
+    assert pooling.shape[0] == 3
+    for weights in (*layers, pooling):
+        assert weights.shape[::3] == (3, count) or weights.shape[::2] == (3, count)
+        assert (weights >= 0).all()
+        torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+
+
 CHECKS = (
     output_has_its_shape,
     gradients_are_finite,
@@ -172,5 +190,6 @@ CHECKS = (
     the_same_is_said_twice,
     five_steps_give_the_same_bits,
     a_copy_answers_the_same,
+    attention_over_places_is_weights,
     eight_examples_are_memorised,
 )

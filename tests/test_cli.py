@@ -121,7 +121,14 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--lengths", "0", "10"], "--lengths: expected 1 <= shortest <= longest, got 0 10"),
         (["train", "sum", "--lengths", "-5", "-1"], "--lengths: expected 1 <= shortest <= longest, got -5 -1"),
         (["train", "classify", "--lengths", "2", "3"], "--lengths: expected 1 1"),
-        (["train", "sum", "--encoder", "vit", "--encoder-options", "patch", "0"], "expected a patch that divides 28"),
+        (
+            ["train", "sum", "--encoder", "vit", "--encoder-options", "patch", "4"],
+            "expected a patch of 7 with this stem",
+        ),
+        (
+            [*("train", "sum", "--encoder", "vit", "--encoder-options"), *("stem", "patches", "patch", "0")],
+            "expected a patch that divides 28",
+        ),
         (["train", "contains", "--images-per-step", "10"], "--images-per-step: expected at least 11 images"),
         (["train", "sum", *SHORT, "--out", "/proc/digitset"], "/proc/digitset"),
         (["train", "sum", "--steps", "0"], "--steps: expected at least 1, got 0"),

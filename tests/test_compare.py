@@ -16,6 +16,8 @@ from conftest import Outcome
 from PIL import Image
 from test_structure import ROOT
 
+from digitset import recipes
+from digitset.bench.compare import plan
 from digitset.bench.tables import CLASSIFIER_RULE, ResultRow, identity, read_csv
 from digitset.data.mnist import Splits
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluation_sets, wilson
@@ -141,6 +143,18 @@ def test_classifier_rule_is_the_rule_on_predicted_digits(mnist: Splits) -> None:
     expected = float((answers == batch.targets(SUM)).double().mean())
     assert scores["published"].accuracy == pytest.approx(expected, abs=1e-3)
     assert json.dumps(scores["published"].to_json())
+
+
+def test_models_that_see_images_get_as_many_of_them() -> None:
+    """An encoder with a recipe of its own, too, and the length-only baseline keeps its own."""
+    models, encoders = ("constant", "exact", "mlp"), ("cnn", "vit")
+    runs = plan(("classify", "sum", "contains"), models, encoders, quick=False, device="cpu")
+    for task in ("classify", "sum", "contains"):
+        images = {run.images_per_step * run.steps for run in runs if run.task == task and run.model != "constant"}
+        assert len(images) == 1
+    vit, cnn = (Run("classify", "mlp", name, **recipes.brief("classify", True, name)) for name in ("vit", "cnn"))
+    assert (vit.optimizer, vit.images_per_step, cnn.optimizer, cnn.images_per_step) == ("muon", 128, "adamw", 256)
+    assert recipes.brief("sum", False, "cnn")["steps"] == recipes.LENGTH_ONLY["steps"]
 
 
 def test_wilson_interval() -> None:

@@ -37,8 +37,8 @@ def few(mnist: Splits) -> Splits:
     return Splits(mnist.train, Digits(mnist.val.images[:60], mnist.val.labels[:60]), test, mnist.checksum)
 
 
-def untrained(name: str, model: str) -> Predictor:
-    run = Run(name, model, encoder="lenet")
+def untrained(name: str, model: str, encoder: str = "lenet") -> Predictor:
+    run = Run(name, model, encoder)
     return Predictor(run, stirred(Experiment.of(run).build()), torch.device("cpu"))
 
 
@@ -77,8 +77,8 @@ def test_figures_say_the_answers_as_their_kind_does(name: str, few: Splits, tmp_
 @pytest.mark.parametrize("name", TASKS)
 def test_explanations_fit_the_kind(name: str, mnist: Splits, tmp_path: Path) -> None:
     task = load_task(name)
-    for model in models_for(task):
-        predictor = untrained(name, model)
+    for model, encoder in [*((model, "lenet") for model in models_for(task)), ("exact", "vit")]:
+        predictor = untrained(name, model, encoder)
         images = mnist.test.images[: 1 if task.single_image else task.lengths[0] + 2].numpy()
         anchor = mnist.test.images[50].numpy() if task.anchored else None
         explanation = explain(predictor, images, anchor)
@@ -88,6 +88,7 @@ def test_explanations_fit_the_kind(name: str, mnist: Splits, tmp_path: Path) -> 
         path = tmp_path / f"{model}.svg"
         draw_explanation(path, f"{name}/{model}", task, images, anchor, explanation)
         drawn = path.read_text()
+        assert ("what it rests on" in drawn) == (encoder == "vit")
         shows_distribution = explanation.distribution is not None and task.kind != "binary"
         assert ("probability of each answer" in drawn) == shows_distribution
 

@@ -2,15 +2,18 @@
 
 import functools
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
 
 from digitset.data.mnist import load_data
+from digitset.encoders.vit import Vit
 from digitset.errors import InputError
 from digitset.evaluation.calibration import central_interval
 from digitset.inference.explain import explain
+from digitset.inference.places import _rollout  # pyright: ignore[reportPrivateUsage]
 from digitset.inference.predictor import Predictor
 from digitset.network import Experiment
 from digitset.run import Run
@@ -20,8 +23,8 @@ ROWS = [(task, model) for task in ("sum", "contains") for model in ("exact", "tr
 ROWS += [("classify", "mlp"), ("sum", "transformer_exact"), ("sum", "attention_pool"), ("maximum", "exact")]
 
 
-def untrained(task: str, model: str, **options: int | float | str) -> Predictor:
-    run = Run(task, model, encoder="lenet", model_options=options)
+def untrained(task: str, model: str, encoder: str = "lenet", **options: int | float | str) -> Predictor:
+    run = Run(task, model, encoder, model_options=options)
     return Predictor(run, Experiment.of(run).build(), torch.device("cpu"))
 
 
@@ -76,6 +79,55 @@ def test_attention_rows_and_rollout_are_weights(task: str, layers: int) -> None:
     if task == "contains" and not layers:
         assert explanation.pairwise is None
         torch.testing.assert_close(explanation.rollout, explanation.attention.mean(dim=0))
+
+
+@pytest.mark.parametrize(
+    ("task", "model"), [("classify", "mlp"), ("sum", "exact"), ("sum", "transformer"), ("contains", "transformer")]
+)
+def test_places(task: str, model: str) -> None:
+    """Weights sum to 1, and to erase a place is to ask about the rest of the image."""
+    predictor = untrained(task, model, encoder="vit")
+    images = IMAGES[:1] if task == "classify" else IMAGES[:3]
+    anchor = IMAGES[7] if task == "contains" else None
+    places = explain(predictor, images, anchor).places
+    assert places is not None
+    n = len(images)
+    assert places.heads.shape == (n, 8, 4, 4)
+    torch.testing.assert_close(places.heads.sum(dim=(2, 3)), torch.ones(n, 8))
+    torch.testing.assert_close(places.rollout.sum(dim=(1, 2)), torch.ones(n))
+    rest = images[-1:].copy()
+    rest[0, 7:14, 14:21] = 0
+    for erased, expected in ((images[-1:], 0.0), (rest, float(places.erased[-1, 1, 2]))):
+        batch = predictor.batch([images[-1:], erased], None if anchor is None else np.stack([anchor] * 2))
+        with torch.inference_mode():
+            output = predictor.network(batch)
+        kind = predictor.network.model.output_kind
+        answer = predictor.task.answer(predictor.task.decode(output[:1], kind)).round().long()
+        losses = predictor.task.training_loss(output, kind, answer.expand(2))
+        assert float(losses[1] - losses[0]) == pytest.approx(expected, abs=1e-4)
+    assert explain(untrained(task, model), images, anchor).places is None
+
+
+def test_what_pools_is_what_is_shown() -> None:
+    """The vector of an image is made with the pooling weights, after the layers whose attention is shown."""
+    predictor = untrained("classify", "mlp", encoder="vit")
+    encoder = cast(Vit, predictor.network.encoder)
+    inputs = list[torch.Tensor]()
+    encoder.look.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    pixels = predictor.network.pixels(torch.from_numpy(IMAGES))
+    with torch.inference_mode():
+        vectors, (layers, pooling) = encoder(pixels), encoder.attention(pixels)
+        torch.testing.assert_close(inputs[0], inputs[1])
+        torch.testing.assert_close(encoder.embedding((pooling @ inputs[0]).flatten(1)), vectors)
+    assert len(layers) == 4
+
+
+def test_rollout_goes_through_all_layers() -> None:
+    """Attention that always takes the first token, twice: a quarter of the weight is left where it was."""
+    first = torch.zeros(1, 2, 4, 4)
+    first[..., 0] = 1
+    rolled = _rollout([first, first], torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]]))
+    torch.testing.assert_close(rolled, torch.tensor([[0.75, 0.0, 0.125, 0.125]]))
 
 
 def test_order_moves_an_explanation_with_its_image() -> None:

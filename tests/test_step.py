@@ -93,9 +93,10 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def test_a_step_of_muon_is_orthogonal_at_the_rate_of_the_schedule(few: Splits) -> None:
-    """Of matrices; with Nesterov's momentum, and a scale of .2 sqrt(longer side) (arXiv 2502.16982, section 2.2)."""
+    """Of large matrices; with Nesterov's momentum, and a scale of .2 sqrt(longer side) (arXiv 2502.16982, section 2.2)."""
     experiment, state = start(replace(RUN, optimizer="muon", weight_decay=5.0))
-    matrices = {f"{name}.weight" for name, layer in state.network.named_modules() if isinstance(layer, nn.Linear)}
+    layers = {name: each for name, each in state.network.named_modules() if isinstance(each, nn.Linear)}
+    matrices = {f"{name}.weight" for name, each in layers.items() if min(each.weight.shape) >= 16}
     momentum = defaultdict[str, Any](float)
     for step in range(4):
         before = weights_of(state.network)
@@ -109,7 +110,7 @@ def test_a_step_of_muon_is_orthogonal_at_the_rate_of_the_schedule(few: Splits) -
             expected = -rate * 0.2 * math.sqrt(max(direction.shape)) * direction
             # torch computes the direction in bfloat16, which disturbs its small singular values
             assert float((change - expected).norm() / expected.norm()) < 0.4, f"step {step}: {name}"
-    assert len(matrices) >= 3
+    assert len(matrices) >= 2
 
 
 def test_a_large_gradient_is_scaled_to_the_limit_and_a_small_one_left(few: Splits) -> None:

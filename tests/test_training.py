@@ -23,7 +23,7 @@ from digitset.network import Experiment
 from digitset.rng import seed_torch, torch_state_kept
 from digitset.run import Run
 from digitset.run_folder import LengthScores, RunFolder, SetScores
-from digitset.training import loop
+from digitset.training import loop, optimizer
 from digitset.training.loop import learning_rate, lengths_at, train
 from digitset.training.optimizer import AdamW, Muon, optimizers, parameter_groups
 
@@ -209,7 +209,8 @@ def test_the_optimizer_is_torchs(
     assert our_state["param_groups"] == their_state["param_groups"]
 
 
-def test_muon_is_for_matrices_and_adamw_for_the_rest() -> None:
+def test_muon_is_for_large_matrices_and_adamw_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizer, "LEAST_SIDE", 4)
     network = AllKinds()
     names = {parameter: name for name, parameter in network.named_parameters()}
     run = replace(RUN, optimizer="muon", weight_decay=0.3, learning_rate=0.1)
@@ -218,15 +219,10 @@ def test_muon_is_for_matrices_and_adamw_for_the_rest() -> None:
         {names[each]: group["weight_decay"] for group in each_of.param_groups for each in group["params"]}
         for each_of in (adamw, muon)
     )
-    assert of_muon == dict.fromkeys(
-        (
-            *("recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "recurrent.weight_hr_l0"),
-            *("attention.in_proj_weight", "attention.out_proj.weight", "last.weight"),
-        ),
-        0.3,
-    )
+    large = ("recurrent.weight_ih_l0", "attention.in_proj_weight", "attention.out_proj.weight")
+    assert of_muon == dict.fromkeys(large, 0.3)
     assert of_adamw.keys() == set(names.values()) - of_muon.keys()
-    assert of_adamw["kernels.0.weight"] == 0.3
+    assert of_adamw["kernels.0.weight"] == of_adamw["last.weight"] == 0.3
     assert of_adamw["last.bias"] == 0.0
 
 
@@ -264,7 +260,7 @@ def test_weight_decay_is_for_the_weights_of_layers() -> None:
 @pytest.mark.parametrize(
     ("run", "free"),
     [
-        (Run("sum", "set_transformer", "vit"), ["class_token", "positions", "seed", "points", "points"]),
+        (Run("sum", "set_transformer", "vit"), ["positions", "seed", "points", "points"]),
         (Run("contains", "transformer"), []),
         (Run("bags", "gru", "unpadded"), []),
     ],

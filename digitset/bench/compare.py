@@ -49,12 +49,12 @@ def plan(
             rows += [(task, "mlp", name) for name in encoders]
         else:
             rows += [(task, name, encoders[0]) for name in models]
-    return [Run(*row, **_recipe(row[0], row[1], quick), **settings) for row in rows]
+    return [Run(*row, **_recipe(*row, quick), **settings) for row in rows]
 
 
-def _recipe(task: str, model: str, quick: bool) -> dict[str, Any]:
+def _recipe(task: str, model: str, encoder: str, quick: bool) -> dict[str, Any]:
     """The fields of Run that a comparison sets for a row."""
-    recipe = recipes.brief(task, load_model(model).uses_images)
+    recipe = recipes.brief(task, load_model(model).uses_images, encoder)
     if quick:
         recipe = {**recipe, "steps": QUICK_STEPS}
     return {**recipe, "validate_every": max(1, recipe["steps"] // VALIDATIONS)}

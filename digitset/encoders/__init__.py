@@ -1,6 +1,7 @@
 """How one image becomes a vector. A file is an encoder: a subclass of `Encoder`, named like the file.
 
-Offers `Encoder`, the contract; `load_encoder(name)`, the one way to an encoder's class.
+Offers `Encoder`, the contract; `LooksAtPlaces`, an optional interface of an encoder; `load_encoder(name)`, the one way
+to an encoder's class.
 """
 
 import functools
@@ -21,6 +22,19 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
         """The vector of each image. Ink is 1 and paper is 0."""
+
+
+class LooksAtPlaces(ABC):
+    """Interface of an encoder whose attention over the places of an image can be shown.
+
+    Its T tokens stand for the squares of a grid over the image, row by row.
+    """
+
+    @abstractmethod
+    def attention(
+        self, images: Float[Tensor, "N 1 28 28"]
+    ) -> tuple[list[Float[Tensor, "N H T T"]], Float[Tensor, "N K T"]]:
+        """The weights of each self-attention layer, from token (row) to token, and those that make the vector."""
 
 
 @functools.cache

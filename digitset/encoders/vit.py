@@ -1,51 +1,82 @@
-"""vit: a Vision Transformer over the patches of one image (Dosovitskiy et al. 2021)."""
+"""vit: a Vision Transformer over 16 places of one image (Dosovitskiy et al. 2021), pooled by attention."""
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from digitset.encoders import Encoder
+from digitset.encoders import Encoder, LooksAtPlaces
 from digitset.layers import Block
 
 
-class Vit(Encoder):
-    """Patches -> linear projection + learned positions -> Transformer layers -> class token (or mean) -> the vector.
+class Vit(Encoder, LooksAtPlaces):
+    """Image -> tokens, plus learned positions -> Transformer layers -> pooling by attention -> the vector.
 
-    Differs from the paper only in size: 16 patches of 7x7, four layers of width 64 by default.
+    Differs from the paper in three ways, each of which learns faster on few images (LOG.md). The tokens come from three
+    convolutions of stride 2 (Xiao et al. 2021, arXiv 2106.14881), so that there are 4x4, each from 18x18 pixels about
+    its place; with the stem "patches" they are the paper's: separate squares, one linear map of each. No class token:
+    the vector is made of weighted means of all tokens, one a pooling head (Hassani et al. 2021, arXiv 2104.05704,
+    equation 5, has one head). And the perceptrons are 2 times as wide as a token, not 4.
     """
 
     def __init__(
         self,
         width: int = 128,
+        stem: Literal["convolutions", "patches"] = "convolutions",
         patch: int = 7,
         layers: int = 4,
         hidden: int = 64,
         heads: int = 4,
-        pool: Literal["class", "mean"] = "class",
+        pooling_heads: int = 8,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if stem not in ("convolutions", "patches"):
+            raise ValueError(f"vit: expected stem 'convolutions' or 'patches', got '{stem}'")
+        if stem == "convolutions" and patch != 7:
+            raise ValueError(
+                f"vit: expected a patch of 7 with this stem, got {patch}; take the stem 'patches' for others"
+            )
         if patch < 1 or 28 % patch:
             raise ValueError(f"vit: expected a patch that divides 28, got {patch}; take 2, 4, 7 or 14")
-        if pool not in ("class", "mean"):
-            raise ValueError(f"vit: expected pool 'class' or 'mean', got '{pool}'")
-        self.patch, self.pool = patch, pool
-        self.project = nn.Linear(patch * patch, hidden)
-        self.class_token = nn.Parameter(torch.zeros(1, 1, hidden)) if pool == "class" else None
-        self.positions = nn.Parameter(torch.randn(1, (28 // patch) ** 2 + (pool == "class"), hidden) * 0.02)
-        self.blocks = nn.ModuleList(Block(hidden, heads, 4 * hidden, dropout) for _ in range(layers))
+        self.stem = _convolutions(hidden) if stem == "convolutions" else nn.Conv2d(1, hidden, patch, patch)
+        self.positions = nn.Parameter(torch.randn(1, (28 // patch) ** 2, hidden) * 0.02)
+        self.blocks = nn.ModuleList(Block(hidden, heads, 2 * hidden, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
-        self.embedding = nn.Linear(hidden, width)
+        self.look = nn.Linear(hidden, pooling_heads)
+        self.embedding = nn.Linear(pooling_heads * hidden, width)
 
     def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
-        patches = F.pixel_unshuffle(images, self.patch).flatten(2).transpose(1, 2)
-        tokens = self.project(patches)
-        if self.class_token is not None:
-            tokens = torch.cat([self.class_token.expand(len(images), -1, -1), tokens], dim=1)
-        tokens = tokens + self.positions
+        tokens = self._tokens(images)
         for block in self.blocks:
             tokens = block(tokens)
-        return self.embedding(self.norm(tokens[:, 0] if self.pool == "class" else tokens.mean(dim=1)))
+        tokens = self.norm(tokens)
+        weights = self.look(tokens).softmax(dim=1)
+        return self.embedding((weights.transpose(1, 2) @ tokens.to(weights.dtype)).flatten(1))
+
+    def attention(
+        self, images: Float[Tensor, "N 1 28 28"]
+    ) -> tuple[list[Float[Tensor, "N H T T"]], Float[Tensor, "N K T"]]:
+        layers, tokens = list[Tensor](), self._tokens(images)
+        for block in (cast(Block, block) for block in self.blocks):
+            normed = block.attention_norm(tokens)
+            layers.append(block.attention.weights(normed, normed))
+            tokens = block(tokens)
+        return layers, self.look(self.norm(tokens)).softmax(dim=1).transpose(1, 2)
+
+    def _tokens(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N T C"]:
+        return self.stem(images).permute(0, 2, 3, 1).flatten(1, 2) + self.positions
+
+
+def _convolutions(hidden: int) -> nn.Sequential:
+    """28x28 -> 14x14 -> 7x7 -> 4x4. Kernels of 4, so that the places lie evenly over the image."""
+    return nn.Sequential(
+        nn.Conv2d(1, 32, 4, 2, padding=1, bias=False),
+        nn.BatchNorm2d(32),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(32, 64, 4, 2, padding=1, bias=False),
+        nn.BatchNorm2d(64),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(64, hidden, 3, 2, padding=1),
+    )

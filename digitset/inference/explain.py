@@ -8,6 +8,7 @@ from torch import Tensor
 
 from digitset.data.sequences import Batch
 from digitset.evaluation.calibration import LEVEL, central_interval
+from digitset.inference.places import Places, look
 from digitset.inference.predictor import Images, Predictor
 from digitset.models import Attends, ReadsDigits, SelfAttends
 from digitset.tasks import Task
@@ -37,6 +38,8 @@ class Explanation:
     """How much of each image there is in what is read, through all layers (Abnar and Zuidema 2020): sums to 1."""
     digit_probabilities: Float32[Tensor, "n 10"] | None
     """The probabilities of each image's digit, for a task that names digits."""
+    places: Places | None
+    """Where on each image the encoder looks."""
 
 
 @torch.inference_mode()
@@ -79,6 +82,7 @@ def explain(predictor: Predictor, images: Images, anchor: Images | None = None) 
         pairwise=pairwise,
         rollout=rollout,
         digit_probabilities=digits,
+        places=look(predictor, images, anchor),
     )
 
 

@@ -7,18 +7,24 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from digitset.inference.explain import Explanation, answer_in_words
+from digitset.inference.places import Places
 from digitset.inference.predictor import Images
 from digitset.report.figures import COLOURS, INK, SHEET_STYLE, save
 from digitset.tasks import Task
 
 LINE = 10  # images
 LIKELY = 1e-3  # the least probable answer that is drawn
+MAPS = (
+    "where it looks: attention, through all layers; what it rests on: if a red place is erased, the answer gets worse"
+)
+LEAST_LOSS = 0.1  # of erasing: what is drawn in full colour even if nothing matters more
 
 
 def draw_explanation(
@@ -31,38 +37,49 @@ def draw_explanation(
 ) -> None:
     """Draws an explanation of uint8 images [n, 28, 28] into a PNG, SVG or PDF, and [28, 28] for the anchor.
 
-    Above each image is the answer to it alone; under it, what it adds. `path` ends in .png, .svg or .pdf; `name` is the
+    Above each image is the answer to it alone; under it, what it adds; then where on it the encoder looks, and what
+    matters there, for an encoder that shows it. `path` ends in .png, .svg or .pdf; `name` is the
     model's, for the title; `explanation` is of the same images.
     """
-    n = len(images)
-    columns, lines = min(n, LINE) + (anchor is not None), math.ceil(n / LINE)
-    panels = [panel for panel in (_distribution, _weights, _pairwise) if _fits(panel, task, explanation)]
+    n, places = len(images), explanation.places
+    one = n == 1 and anchor is None  # its maps stand beside it, not under it
+    lines, rows = math.ceil(n / LINE), 1 if one or places is None else 3
+    columns = 3 if one and places is not None else min(n, LINE) + (anchor is not None)
+    panels = [panel for panel in (_distribution, _weights, _pairwise, _heads) if _fits(panel, task, explanation)]
     width, below = max(6.5, 1.05 * columns), 2.9 if panels else 0
+    above = lines * (1.6 + 1.15 * (rows - 1))
     with mpl.rc_context(SHEET_STYLE):
-        figure = Figure(figsize=(width, 1.1 + 1.6 * lines + below), layout="constrained")
-        grid = GridSpec(1 + bool(panels), 1, figure, height_ratios=[1.6 * lines, below][: 1 + bool(panels)])
-        tiles = grid[0].subgridspec(lines, columns)
+        figure = Figure(figsize=(width, 1.1 + above + below), layout="constrained")
+        grid = GridSpec(1 + bool(panels), 1, figure, height_ratios=[above, below][: 1 + bool(panels)])
+        tiles = grid[0].subgridspec(lines * rows, columns)
         if anchor is not None:
             axes = _tile(figure, tiles[0, 0], anchor)
             axes.set_title("anchor", fontsize=9)
         for index, image in enumerate(images):
-            axes = _tile(figure, tiles[index // LINE, index % LINE + (anchor is not None)], image)
-            _label(axes, task, explanation, index)
+            row, column = index // LINE * rows, index % LINE + (anchor is not None)
+            _label(_tile(figure, tiles[row, column], image), task, explanation, index)
+            if places is not None:
+                spots = [(0, 1), (0, 2)] if one else [(row + 1, column), (row + 2, column)]
+                pair = [_tile(figure, tiles[spot], image) for spot in spots]
+                _places(pair, places, index, one, first=index % LINE == 0)
         if panels:
             row = grid[1].subgridspec(1, len(panels))
             for index, panel in enumerate(panels):
                 panel(figure.add_subplot(row[index]), task, explanation)
+        legend = _legend(explanation)
         words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
-        figure.suptitle(f"{name}: {task.question}  {words}\n\n", fontsize=12)
-        figure.text(0.5, 1 - 0.42 / figure.get_figheight(), _legend(explanation), ha="center", va="center", fontsize=9)
+        figure.suptitle(f"{name}: {task.question}  {words}\n\n{legend.count(chr(10)) * chr(10)}", fontsize=12)
+        figure.text(0.5, 1 - 0.34 / figure.get_figheight(), legend, ha="center", va="top", fontsize=9)
         save(figure, path)
 
 
 def _legend(explanation: Explanation) -> str:
+    maps = "" if explanation.places is None else f"\n{MAPS}"
     if len(explanation.single_answers) == 1:
-        return "above the image: what is read"
+        return f"above the image: what is read{maps}"
     frame = "" if explanation.attention is None else "; the thicker the frame, the more attention"
-    return f"above each image: the answer to it alone; below: the answer to all, less that to all but this one{frame}"
+    below = "the answer to all, less that to all but this one"
+    return f"above each image: the answer to it alone; below: {below}{frame}{maps}"
 
 
 def _tile(figure: Figure, index: SubplotSpec, image: Images) -> Axes:
@@ -88,10 +105,33 @@ def _label(axes: Axes, task: Task, explanation: Explanation, index: int) -> None
             spine.set(color=COLOURS[1], linewidth=0.6 + 5 * share)
 
 
+def _places(pair: list[Axes], places: Places, index: int, one: bool, first: bool) -> None:
+    """Over an image, in the first axes, where the encoder looks; in the second, what the answer to it rests on."""
+    looks, matters = places.rollout[index], places.erased[index]
+    _over(pair[0], looks / looks.max())
+    _over(pair[1], matters / max(LEAST_LOSS, float(matters.abs().max())))
+    for axes, words in zip(pair, ("where it looks", "what it rests on"), strict=True):
+        if one:
+            axes.set_title(words, fontsize=9)
+        elif first:
+            axes.set_ylabel(words.replace("it ", "it\n"), fontsize=9)
+
+
+def _over(axes: Axes, values: Float[Tensor, "G G"]) -> None:
+    """Colours over an image: red for up to 1, blue for down to -1, nothing for 0."""
+    colours = np.empty((*values.shape, 4))
+    for sign, colour in ((1, COLOURS[1]), (-1, COLOURS[0])):
+        colours[(values * sign >= 0).numpy(), :3] = to_rgb(colour)
+    colours[..., 3] = 0.75 * values.abs().clamp(max=1).numpy()
+    axes.imshow(colours, extent=(-0.5, 27.5, 27.5, -0.5))
+
+
 def _fits(panel: object, task: Task, explanation: Explanation) -> bool:
     several = len(explanation.single_answers) > 1
     if panel is _distribution:
         return explanation.distribution is not None and task.kind != "binary"
+    if panel is _heads:
+        return not several and explanation.places is not None
     if panel is _weights:
         return several and explanation.attention is not None and explanation.pairwise is None
     return several and explanation.pairwise is not None
@@ -119,6 +159,21 @@ def _weights(axes: Axes, task: Task, explanation: Explanation) -> None:
 def _pairwise(axes: Axes, task: Task, explanation: Explanation) -> None:
     assert explanation.pairwise is not None
     _heat(axes, explanation.pairwise.mean(dim=0), "attention from row to column", "image")
+
+
+def _heads(axes: Axes, task: Task, explanation: Explanation) -> None:
+    """What each pooling head takes from each place of the only image, one small map a head."""
+    assert explanation.places is not None
+    heads = explanation.places.heads[0]
+    side, columns = heads.shape[-1], math.ceil(len(heads) / 2)
+    sheet = np.full((2 * (side + 1) - 1, columns * (side + 1) - 1), np.nan)
+    for index, head in enumerate(heads.numpy()):
+        top, left = index // columns * (side + 1), index % columns * (side + 1)
+        sheet[top : top + side, left : left + side] = head
+    axes.imshow(sheet, cmap="Reds", vmin=0, vmax=float(heads.max()))
+    axes.set(title=f"{len(heads)} heads (at most {float(heads.max()):.2f} of a place)", xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 def _heat(axes: Axes, weights: Float[Tensor, "R n"], title: str, rows: str) -> None:

@@ -15,6 +15,7 @@ from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
 from digitset.run import Run
 
+LEAST_SIDE = 16  # of a matrix that Muon is for: an answer's layer has fewer outputs, and is better left to AdamW
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
@@ -64,13 +65,14 @@ _step = cast(Callable[..., float | None], inspect.unwrap(cast(Callable[..., Any]
 
 
 def optimizers(run: Run, network: nn.Module, device: torch.device) -> list[torch.optim.Optimizer]:
-    """What applies the gradients of a run: AdamW for all parameters, or beside Muon for those that are no matrices.
+    """What applies the gradients of a run: AdamW for all parameters, or beside Muon for all but large matrices.
 
     Muon (Jordan et al. 2024) makes the update of a matrix orthogonal. Scaled as Liu et al. 2025 (arXiv 2502.16982,
     section 2.2) do, it is as large as AdamW's, so that one learning rate and one decay suit both.
     """
     decayed, others = parameter_groups(network)
-    matrices = [each for each in decayed if each.dim() == 2] if run.optimizer == "muon" else []
+    matrices = [each for each in decayed if each.dim() == 2 and min(each.shape) >= LEAST_SIDE]
+    matrices = matrices if run.optimizer == "muon" else []
     kept = {id(matrix) for matrix in matrices}
     groups = [
         {"params": [each for each in decayed if id(each) not in kept], "weight_decay": run.weight_decay},

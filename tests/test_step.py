@@ -93,7 +93,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def test_a_step_of_muon_is_orthogonal_at_the_rate_of_the_schedule(few: Splits) -> None:
-    """Of large matrices; with Nesterov's momentum, and a scale of .2 sqrt(longer side) (arXiv 2502.16982, section 2.2)."""
+    """Of large matrices; with Nesterov's momentum, and scaled by .2 sqrt(longer side) (arXiv 2502.16982, 2.2)."""
     experiment, state = start(replace(RUN, optimizer="muon", weight_decay=5.0))
     layers = {name: each for name, each in state.network.named_modules() if isinstance(each, nn.Linear)}
     matrices = {f"{name}.weight" for name, each in layers.items() if min(each.weight.shape) >= 16}

@@ -90,7 +90,8 @@ def plain(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> 
     if visible is not None:  # not minus infinity: where there is nothing else, its softmax is NaN
         lowest = torch.finfo(logits.dtype).min
         logits = logits + torch.zeros_like(visible, dtype=logits.dtype).masked_fill(~visible, lowest)
-    return logits.softmax(dim=-1) @ value
+    # a softmax in bfloat16 takes 3 times as long over 16 keys, and is less precise
+    return logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(value.dtype) @ value
 
 
 class Attention(nn.Module):

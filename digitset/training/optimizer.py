@@ -6,11 +6,13 @@ arithmetic is torch's own.
 """
 
 import inspect
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
 from digitset.run import Run
@@ -58,7 +60,38 @@ class AdamW(torch.optim.AdamW):
 
 @_without_decorators
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon` with plain methods."""
+    """`torch.optim.Muon` with its "match_rms_adamw", for all matrices of one shape at a time: twice as fast for vit."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            by_shape: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    by_shape[parameter.shape].append(parameter)
+            for shape, parameters in by_shape.items():
+                directions = orthogonal(torch.stack([self._momentum(each, group["momentum"]) for each in parameters]))
+                size = 0.2 * max(shape) ** 0.5 * group["lr"]
+                for parameter, direction in zip(parameters, directions, strict=True):
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"]).add_(direction, alpha=-size)
+
+    def _momentum(self, parameter: nn.Parameter, decay: float) -> Tensor:
+        """Nesterov's, of the gradient that a parameter has now."""
+        gradient, state = cast(Tensor, parameter.grad), self.state[parameter]
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        return gradient.lerp(state["momentum_buffer"].lerp_(gradient, 1 - decay), decay)
+
+
+def orthogonal(matrices: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
+    """Each matrix with singular values near 1 in place of its own: five Newton-Schulz steps (Jordan et al. 2024)."""
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = (matrices.transpose(1, 2) if tall else matrices).bfloat16()
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(5):
+        gram = x @ x.transpose(1, 2)
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
+    return (x.transpose(1, 2) if tall else x).float()
 
 
 _step = cast(Callable[..., float | None], inspect.unwrap(cast(Callable[..., Any], torch.optim.AdamW.step)))  # pyright: ignore[reportUnknownMemberType]
@@ -82,5 +115,5 @@ def optimizers(run: Run, network: nn.Module, device: torch.device) -> list[torch
     found: list[torch.optim.Optimizer] = [AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)]
     if matrices:
         rate, decay = run.learning_rate, run.weight_decay
-        found.append(Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        found.append(Muon(matrices, lr=rate, weight_decay=decay))
     return found

@@ -119,7 +119,7 @@ def test_what_pools_is_what_is_shown() -> None:
         vectors, (layers, pooling) = encoder(pixels), encoder.attention(pixels)
         torch.testing.assert_close(inputs[0], inputs[1])
         torch.testing.assert_close(encoder.embedding((pooling @ inputs[0]).flatten(1)), vectors)
-    assert len(layers) == 4
+    assert len(layers) == 3
 
 
 def test_rollout_goes_through_all_layers() -> None:

@@ -25,7 +25,7 @@ class Vit(Encoder, LooksAtPlaces):
         width: int = 128,
         stem: Literal["convolutions", "patches"] = "convolutions",
         patch: int = 7,
-        layers: int = 4,
+        layers: int = 3,
         hidden: int = 64,
         heads: int = 4,
         pooling_heads: int = 8,

@@ -87,8 +87,7 @@ def orthogonal(matrices: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
     """Each matrix with singular values near 1 in place of its own: five Newton-Schulz steps (Jordan et al. 2024)."""
     tall = matrices.shape[1] > matrices.shape[2]
     wide = (matrices.transpose(1, 2) if tall else matrices).bfloat16()
-    norm = cast(Tensor, torch.linalg.vector_norm(wide, dim=(1, 2), keepdim=True))
-    x = wide / norm.clamp(min=1e-7)
+    x = wide / wide.float().square().sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-7).bfloat16()
     for _ in range(5):
         gram = x @ x.transpose(1, 2)
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)

@@ -1,4 +1,4 @@
-"""Which of the two ways of attention is faster where: plain products, or torch's fused kernel.
+"""How fast attention is by plain products, and by torch's fused kernel.
 
     uv run benchmarks/attention.py [--keys 5 17 49] [--tokens 4096] [--device cpu] [--out results/attention.csv]
 
@@ -47,7 +47,7 @@ def main(
 
 
 def ratios(length: int, rows: int, precision: str, masked: bool, device: torch.device) -> list[tuple[str, float]]:
-    """How many times as long the fused way takes, with gradients and without."""
+    """How many times as long the fused way takes as plain products, with gradients and without."""
     torch.manual_seed(0)
     dtype = getattr(torch, precision)
     shape = (rows, HEADS, length, WIDTH // HEADS)

@@ -80,17 +80,17 @@ def attend(
 
 
 def fused(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
-    """`attend` by torch's kernel, which never holds all weights."""
+    """`attend` by torch's own function, which need not hold all weights."""
     return F.scaled_dot_product_attention(query, key, value, attn_mask=visible)
 
 
 def plain(query: Tensor, key: Tensor, value: Tensor, visible: Tensor | None) -> Tensor:
     """`attend` by two matrix products and a softmax."""
     logits = (query * query.shape[-1] ** -0.5) @ key.transpose(2, 3)
-    if visible is not None:  # not minus infinity: where there is nothing else, its softmax is NaN
+    if visible is not None:  # not minus infinity: in a row without visible keys the softmax would be NaN
         lowest = torch.finfo(logits.dtype).min
         logits = logits + torch.zeros_like(visible, dtype=logits.dtype).masked_fill(~visible, lowest)
-    # a softmax in bfloat16 takes 3 times as long over 16 keys, and is less precise
+    # a softmax in bfloat16 is slower over few keys (LOG.md), and less precise
     return logits.softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(value.dtype) @ value
 
 
@@ -156,7 +156,7 @@ class Attention(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def _projected(self, query: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values; of tokens that attend to themselves by one product instead of three."""
+        """Queries, keys and values; for self-attention by one matrix product instead of three."""
         if query is not context:
             return self.query(query), self.key(context), self.value(context)
         parts = (self.query, self.key, self.value)

@@ -17,7 +17,7 @@ BRIEF: dict[str, Fields] = {
     "sum": {"steps": 1_800, "sequences_per_step": 128, "curriculum": 0.7},  # 45 to 54 s; a sum says less of each image
     "contains": {"steps": 650, "learning_rate": 3e-3, "sequences_per_step": 512},  # 20 s
 }
-# Of an encoder where that is not what suits it: as many images, in smaller steps.
+# What differs for an encoder that needs other settings: as many images, in smaller steps, with Muon.
 BRIEF_ENCODER: dict[tuple[str, str], Fields] = {
     ("classify", "vit"): {"steps": 1_200, "images_per_step": 128, "sequences_per_step": 128, "optimizer": "muon"},
 }
@@ -62,9 +62,9 @@ PACKAGED = {
 
 
 def brief(task: str, uses_images: bool, encoder: str | None = None) -> Fields:
-    """The fields that `compare` sets for a model of a task, and for an encoder that has a recipe of its own.
+    """The fields that `compare` sets for a model of a task and, if it is given, for an encoder.
 
-    So has a model that uses no images.
+    A model that uses no images gets `LENGTH_ONLY`.
     """
     fields = BRIEF.get(task, {"steps": Run.steps})
     if encoder is not None:

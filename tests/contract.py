@@ -165,7 +165,7 @@ def eight_examples_are_memorised(make: Factory, task: Task, digits: Digits) -> N
 
 
 def attention_over_places_is_weights(make: Factory, task: Task, digits: Digits) -> None:
-    """Of an encoder that shows where it looks: of each head rows that sum to 1, over a square grid."""
+    """If the encoder shows where it looks, its weights are at least 0, sum to 1, and lie on a square grid."""
     network = make().eval()
     if not isinstance(network.encoder, LooksAtPlaces):
         return

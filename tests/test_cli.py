@@ -123,11 +123,15 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "classify", "--lengths", "2", "3"], "--lengths: expected 1 1"),
         (
             ["train", "sum", "--encoder", "vit", "--encoder-options", "patch", "4"],
-            "expected a patch of 7 with this stem",
+            "expected a patch of 7 with the stem",
         ),
         (
             [*("train", "sum", "--encoder", "vit", "--encoder-options"), *("stem", "patches", "patch", "0")],
             "expected a patch that divides 28",
+        ),
+        (
+            ["train", "sum", "--encoder", "vit", "--encoder-options", "pooling_heads", "0"],
+            "expected hidden and pooling_heads of at least 1",
         ),
         (["train", "contains", "--images-per-step", "10"], "--images-per-step: expected at least 11 images"),
         (["train", "sum", *SHORT, "--out", "/proc/digitset"], "/proc/digitset"),

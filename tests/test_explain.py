@@ -106,6 +106,20 @@ def test_places(task: str, model: str) -> None:
         losses = predictor.task.training_loss(output, kind, answer.expand(2))
         assert float(losses[1] - losses[0]) == pytest.approx(expected, abs=1e-4)
     assert explain(untrained(task, model), images, anchor).places is None
+    if task == "sum":
+        assert explain(untrained(task, "constant", encoder="vit"), images).places is None
+
+
+def test_places_of_any_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """5 x 5 places: the last column is what is right of pixel 22."""
+    monkeypatch.setattr(Vit, "attention", lambda _, images: ([], torch.full((len(images), 1, 25), 0.04)))
+    predictor = untrained("classify", "mlp", encoder="vit")
+    image = IMAGES[:1].copy()
+    image[0, :, :22] = 0
+    places = explain(predictor, image).places
+    assert places is not None
+    assert places.erased.shape == (1, 5, 5)
+    assert (places.erased[0, :, :4] == 0).all()
 
 
 def test_what_pools_is_what_is_shown() -> None:

@@ -84,7 +84,7 @@ def test_a_step_is_adamw_at_the_rate_of_the_schedule(few: Splits) -> None:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Five Newton-Schulz steps towards the nearest orthogonal matrix, with the numbers of Jordan 2024."""
+    """Five Newton-Schulz steps towards the nearest orthogonal matrix, with the coefficients of Jordan et al. 2024."""
     wide = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T) / matrix.norm()
     for _ in range(5):
         gram = wide @ wide.T
@@ -108,7 +108,7 @@ def test_a_step_of_muon_is_orthogonal_at_the_rate_of_the_schedule(few: Splits) -
             direction = orthogonal(0.05 * gradients[name] + 0.95 * momentum[name])
             change = after[name] - before[name] * (1 - rate * 5.0)
             expected = -rate * 0.2 * math.sqrt(max(direction.shape)) * direction
-            # torch computes the direction in bfloat16, which disturbs its small singular values
+            # the direction is computed in bfloat16, which disturbs its small singular values
             assert float((change - expected).norm() / expected.norm()) < 0.4, f"step {step}: {name}"
     assert len(matrices) >= 2
 

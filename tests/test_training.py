@@ -191,7 +191,7 @@ def test_training_does_not_import_the_compiler(optimizer: str, tmp_path: Path) -
 def test_the_optimizer_is_torchs(
     ours: Callable[..., torch.optim.Optimizer], theirs: Callable[..., torch.optim.Optimizer], settings: dict[str, Any]
 ) -> None:
-    """Of matrices of several shapes, two of one; one has no gradient."""
+    """Four matrices: two have the same shape, one has no gradient."""
     shapes = [(16, 24), (32, 16), (16, 24), (16, 16)]
 
     def trained(kind: Callable[..., torch.optim.Optimizer]) -> tuple[list[nn.Parameter], dict[str, Any]]:

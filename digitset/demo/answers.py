@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from digitset.demo.about import about
-from digitset.demo.schema import EXPLAINED, Answer, Model, Question, pixels
+from digitset.demo.schema import EXPLAINED, Answer, Model, Places, Question, pixels
 from digitset.errors import InputError
 from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.explain import explain
@@ -79,6 +79,9 @@ def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | No
     if math.isnan(float(explanation.contributions[0])):
         values["contributions"] = None
     values["interval"] = None if explanation.interval is None else list(explanation.interval)
+    if explanation.places is not None:
+        maps = explanation.places
+        values["places"] = Places(heads=maps.heads.tolist(), rollout=maps.rollout.tolist(), erased=maps.erased.tolist())
     return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
 
 

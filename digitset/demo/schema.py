@@ -69,8 +69,20 @@ class Question(Strict):
         return values
 
 
+class Places(Strict):
+    """Where on each image the encoder looks, on a grid of rows and columns."""
+
+    heads: list[list[list[list[float]]]] = Field(
+        description="what each pooling head takes from each place [images, heads, rows, columns]"
+    )
+    rollout: list[list[list[float]]] = Field(description="the same through all layers [images, rows, columns]")
+    erased: list[list[list[float]]] = Field(
+        description="how much worse the answer to the image alone becomes without the place [images, rows, columns]"
+    )
+
+
 class Answer(Strict):
-    """What a model says. A field is null where the model or the task has no such thing, or nobody asked for it."""
+    """What a model says. A field is null where the model, encoder or task has no such thing, or nobody asked for it."""
 
     model: str
     answer: float = Field(description="the class, the count, the quantity (not rounded), the probability of yes")
@@ -94,6 +106,7 @@ class Answer(Strict):
     digit_probabilities: list[list[float]] | None = Field(
         description="the probabilities of each image's digit [images, 10]"
     )
+    places: Places | None = Field(description="where on each image the encoder looks, and what its answer rests on")
     seconds: float = Field(ge=0, description="how long the model took")
 
 

@@ -27,14 +27,17 @@ class Encoder(nn.Module, ABC):
 class LooksAtPlaces(ABC):
     """Interface of an encoder whose attention over the places of an image can be shown.
 
-    Its T tokens stand for the squares of a grid over the image, row by row.
+    Its T tokens stand for the squares of a G x G grid over the image, row by row; T is G^2.
     """
 
     @abstractmethod
     def attention(
         self, images: Float[Tensor, "N 1 28 28"]
     ) -> tuple[list[Float[Tensor, "N H T T"]], Float[Tensor, "N K T"]]:
-        """The weights of each self-attention layer, from token (row) to token, and those that make the vector."""
+        """The weights of each self-attention layer, H heads from token (row) to token, and of K heads that pool them.
+
+        All are at least 0 and sum to 1 over the last axis.
+        """
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from digitset.tasks import Task
 
 @dataclass(frozen=True)
 class Explanation:
-    """Of one answer for n images, on the CPU. A field is None where the model or the task has no such thing."""
+    """Of one answer for n images, on the CPU. A field is None where the model, encoder or task has no such thing."""
 
     answer: float
     """As `Predictor.predict` gives it: the digit, the sum, the probability of yes."""
@@ -39,7 +39,7 @@ class Explanation:
     digit_probabilities: Float32[Tensor, "n 10"] | None
     """The probabilities of each image's digit, for a task that names digits."""
     places: Places | None
-    """Where on each image the encoder looks."""
+    """Where on each image the encoder looks; None if it has no attention to show."""
 
 
 @torch.inference_mode()

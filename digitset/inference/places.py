@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
+from digitset.data.sequences import Batch
 from digitset.encoders import LooksAtPlaces
 from digitset.inference.predictor import Images, Predictor
 
@@ -20,19 +20,20 @@ class Places:
     rollout: Float32[Tensor, "n G G"]
     """The same through all layers, on average over heads (Abnar and Zuidema 2020): sums to 1."""
     erased: Float32[Tensor, "n G G"]
-    """By how much the loss of the answer to this image alone rises if the place is made paper."""
+    """By how much the task's training loss rises if the place becomes paper, for this image alone (after the anchor).
+
+    The target is what the network answers to the whole image. Negative if the loss falls.
+    """
 
 
 @torch.inference_mode()
 def look(predictor: Predictor, images: Images, anchor: Images | None = None) -> Places | None:
-    """Where the encoder looks on uint8 images [n, 28, 28]; None if it has no attention to show.
+    """Where the encoder looks on uint8 images [n, 28, 28]; None if it has no attention to show or is not used.
 
-    `anchor` is [28, 28], for a task with one. A place is erased for the whole network: its answer to the rest of the
-    image, alone and after the same anchor, is held against its answer to the whole image. Raises InputError as
-    `Predictor.predict` does.
+    `anchor` is [28, 28], for a task with one. Raises InputError as `Predictor.predict` does.
     """
     network = predictor.network
-    if not isinstance(network.encoder, LooksAtPlaces):
+    if not (network.model.uses_images and isinstance(network.encoder, LooksAtPlaces)):
         return None
     batch = predictor.batch([images], None if anchor is None else anchor[None])
     layers, pooling = network.encoder.attention(network.pixels(batch.images[: len(images)]))
@@ -40,7 +41,7 @@ def look(predictor: Predictor, images: Images, anchor: Images | None = None) -> 
     return Places(
         heads=pooling.cpu().unflatten(-1, (side, side)),
         rollout=_rollout([layer.cpu() for layer in layers], pooling.cpu()).unflatten(-1, (side, side)),
-        erased=_erased(predictor, images, anchor, side),
+        erased=_erased(predictor, batch, side),
     )
 
 
@@ -52,24 +53,23 @@ def _rollout(layers: list[Float[Tensor, "n H T T"]], pooling: Float[Tensor, "n K
     return flow[:, 0]
 
 
-def _erased(predictor: Predictor, images: Images, anchor: Images | None, side: int) -> Float[Tensor, "n G G"]:
-    """The loss of what is answered to each image alone: without a place, less that with it."""
-    network, task = predictor.network, predictor.task
-    kind, size = network.model.output_kind, 28 // side
-    singles: list[np.ndarray] = []
-    for image in np.asarray(images):
-        for row in range(0, 28, size):
-            for column in range(0, 28, size):
-                copy = image.copy()
-                copy[row : row + size, column : column + size] = 0
-                singles.append(copy[None])
-    singles += [image[None] for image in np.asarray(images)]
-    anchors = None if anchor is None else np.repeat(np.asarray(anchor)[None], len(singles), axis=0)
-    batch = predictor.batch(singles, anchors)
-    vectors = network.embed_in_parts(batch.images)
-    output = torch.cat(list(network.apply_model_in_parts(vectors, batch)))
-    n = len(images)
+def _erased(predictor: Predictor, batch: Batch, side: int) -> Float[Tensor, "n G G"]:
+    """For each image and place, the loss with the place erased less that of the whole image: see `Places.erased`.
+
+    `batch` is one sequence, with its anchor's image last.
+    """
+    network, task, n = predictor.network, predictor.task, batch.index.shape[1]
+    edges = [round(28 * index / side) for index in range(side + 1)]
+    copies = batch.images[:n].repeat(side**2 + 1, 1, 1).unflatten(0, (-1, n))  # the last are whole
+    for place in range(side**2):
+        row, column = divmod(place, side)
+        copies[place, :, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = 0
+    images = torch.cat([copies.flatten(0, 1), batch.images[n:]])
+    index = torch.arange((side**2 + 1) * n, device=images.device)[:, None]
+    anchor = None if batch.anchor is None else torch.full_like(index[:, 0], len(index))
+    alone = Batch(images, torch.zeros_like(images[:, 0, 0], dtype=torch.int64), index, index >= 0, anchor)
+    output = torch.cat(list(network.apply_model_in_parts(network.embed_in_parts(images), alone)))
+    kind = network.model.output_kind
     answers = task.answer(task.decode(output[-n:], kind)).round().long()
-    whole = task.training_loss(output[-n:], kind, answers)
-    losses = task.training_loss(output[:-n], kind, answers.repeat_interleave(side**2))
-    return (losses.view(n, side, side) - whole[:, None, None]).float().cpu()
+    losses = task.training_loss(output, kind, answers.repeat(side**2 + 1)).view(-1, n)
+    return (losses[:-1] - losses[-1]).T.reshape(n, side, side).float().cpu()

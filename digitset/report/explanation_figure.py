@@ -24,7 +24,7 @@ LIKELY = 1e-3  # the least probable answer that is drawn
 MAPS = (
     "where it looks: attention, through all layers; what it rests on: if a red place is erased, the answer gets worse"
 )
-LEAST_LOSS = 0.1  # of erasing: what is drawn in full colour even if nothing matters more
+LEAST_LOSS = 0.1  # full colour is at least this change of the loss, so that small ones stay pale
 
 
 def draw_explanation(
@@ -171,7 +171,11 @@ def _heads(axes: Axes, task: Task, explanation: Explanation) -> None:
         top, left = index // columns * (side + 1), index % columns * (side + 1)
         sheet[top : top + side, left : left + side] = head
     axes.imshow(sheet, cmap="Reds", vmin=0, vmax=float(heads.max()))
-    axes.set(title=f"{len(heads)} heads (at most {float(heads.max()):.2f} of a place)", xticks=[], yticks=[])
+    axes.set(
+        title=f"{len(heads)} head{'s' * (len(heads) > 1)} (at most {float(heads.max()):.2f} of a place)",
+        xticks=[],
+        yticks=[],
+    )
     for spine in axes.spines.values():
         spine.set_visible(False)
 

@@ -270,7 +270,8 @@ def restore(state: State, run_folder: RunFolder) -> None:
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:
         return
-    saved.setdefault("optimizers", [saved.get("optimizer")])  # once there was AdamW alone
+    if "optimizer" in saved:  # older checkpoints hold one, AdamW
+        saved["optimizers"] = [saved["optimizer"]]
     saved.setdefault("images", saved["step"] * run_folder.run().images_per_step // distributed.rank().count)
     try:
         state.load_checkpoint(saved)

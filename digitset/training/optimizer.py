@@ -2,7 +2,8 @@
 
 torch's optimizers are ready for torch.compile: making one imports torch._dynamo, which takes 1 to 3 seconds of every
 process that trains. Nothing is compiled here, so the methods are taken without the decorators that need it. The
-arithmetic is torch's own.
+arithmetic of AdamW is torch's own; that of Muon is written here for many matrices at once, and held against torch's
+by a test.
 """
 
 import inspect
@@ -17,7 +18,9 @@ from torch.nn.modules.conv import _ConvNd  # pyright: ignore[reportPrivateUsage]
 
 from digitset.run import Run
 
-LEAST_SIDE = 16  # of a matrix that Muon is for: an answer's layer has fewer outputs, and is better left to AdamW
+# Muon is for matrices whose shorter side is at least this. The output layer has fewer outputs, and learns better with
+# AdamW (LOG.md).
+LEAST_SIDE = 16
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
@@ -60,7 +63,11 @@ class AdamW(torch.optim.AdamW):
 
 @_without_decorators
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon` with its "match_rms_adamw", for all matrices of one shape at a time: twice as fast for vit."""
+    """`torch.optim.Muon` with plain methods, whose step takes all matrices of one shape together (LOG.md).
+
+    The scale is always "match_rms_adamw", with Nesterov's momentum and five Newton-Schulz steps; torch's arguments for
+    these have no effect.
+    """
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -84,7 +91,10 @@ class Muon(torch.optim.Muon):
 
 
 def orthogonal(matrices: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
-    """Each matrix with singular values near 1 in place of its own: five Newton-Schulz steps (Jordan et al. 2024)."""
+    """Each matrix with singular values of about .5 to 1.5 in place of its own, by five Newton-Schulz steps in bfloat16.
+
+    The coefficients are those of Jordan et al. 2024.
+    """
     tall = matrices.shape[1] > matrices.shape[2]
     wide = (matrices.transpose(1, 2) if tall else matrices).bfloat16()
     x = wide / wide.float().square().sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-7).bfloat16()
@@ -98,10 +108,10 @@ _step = cast(Callable[..., float | None], inspect.unwrap(cast(Callable[..., Any]
 
 
 def optimizers(run: Run, network: nn.Module, device: torch.device) -> list[torch.optim.Optimizer]:
-    """What applies the gradients of a run: AdamW for all parameters, or beside Muon for all but large matrices.
+    """What applies the gradients of a run: AdamW for all parameters, or Muon for large matrices and AdamW for the rest.
 
-    Muon (Jordan et al. 2024) makes the update of a matrix orthogonal. Scaled as Liu et al. 2025 (arXiv 2502.16982,
-    section 2.2) do, it is as large as AdamW's, so that one learning rate and one decay suit both.
+    Muon (Jordan et al. 2024) makes the update of a matrix nearly orthogonal. Scaled as Liu et al. 2025 do (arXiv
+    2502.16982, section 2.2), its root mean square is about that of AdamW's, so that one rate and one decay suit both.
     """
     decayed, others = parameter_groups(network)
     matrices = [each for each in decayed if each.dim() == 2 and min(each.shape) >= LEAST_SIDE]

@@ -58,11 +58,12 @@ def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
 
 
-# On a CPU, where gradients are needed, plain products are faster than torch's fused attention up to so many keys: in
-# bfloat16 2.4 times at 10 keys, 12 at 17, 8 at 49 and 2 at 400; in float32 1.2 times from 10 to 49 and no longer at 100
-# (forward and backward, results/attention.csv). Elsewhere, and without gradients, the fused way is as fast or faster,
-# and keeps no weights.
-PLAIN_KEYS = {torch.bfloat16: 400, torch.float32: 64}
+# On a CPU, where gradients are needed, plain products are faster than torch's fused attention up to so many keys.
+# Forward and backward, with padding, the fused way takes in bfloat16 2.0 times as long at 10 keys, 15 at 17, 8 at 49
+# and 2.5 at 200; in float32 1.1 times at 10 and 1.2 at 49, but less time at 100 (results/attention.csv). With more keys
+# the weights would take much memory. Without gradients plain products win only for few keys; there, and on other
+# devices, which were not measured, the fused way is taken.
+PLAIN_KEYS = {torch.bfloat16: 200, torch.float32: 64}
 
 
 def attend(

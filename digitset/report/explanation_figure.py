@@ -22,7 +22,7 @@ from digitset.tasks import Task
 LINE = 10  # images
 LIKELY = 1e-3  # the least probable answer that is drawn
 MAPS = (
-    "where it looks: attention, through all layers; what it rests on: if a red place is erased, the answer gets worse"
+    "where it looks: attention, through all layers; what it rests on: to erase red makes the answer worse, blue better"
 )
 LEAST_LOSS = 0.1  # full colour is at least this change of the loss, so that small ones stay pale
 
@@ -37,9 +37,9 @@ def draw_explanation(
 ) -> None:
     """Draws an explanation of uint8 images [n, 28, 28] into a PNG, SVG or PDF, and [28, 28] for the anchor.
 
-    Above each image is the answer to it alone; under it, what it adds; then where on it the encoder looks, and what
-    matters there, for an encoder that shows it. `path` ends in .png, .svg or .pdf; `name` is the
-    model's, for the title; `explanation` is of the same images.
+    Above each image is the answer to it alone; under it, what it adds; then where on it the encoder looks, and what the
+    answer rests on there, for an encoder that shows it. `path` ends in .png, .svg or .pdf; `name` is the model's, for
+    the title; `explanation` is of the same images.
     """
     n, places = len(images), explanation.places
     one = n == 1 and anchor is None  # its maps stand beside it, not under it

@@ -114,8 +114,8 @@ def optimizers(run: Run, network: nn.Module, device: torch.device) -> list[torch
     2502.16982, section 2.2), its root mean square is about that of AdamW's, so that one rate and one decay suit both.
     """
     decayed, others = parameter_groups(network)
-    matrices = [each for each in decayed if each.dim() == 2 and min(each.shape) >= LEAST_SIDE]
-    matrices = matrices if run.optimizer == "muon" else []
+    large = [each for each in decayed if each.dim() == 2 and min(each.shape) >= LEAST_SIDE]
+    matrices = large if run.optimizer == "muon" else []
     kept = {id(matrix) for matrix in matrices}
     groups = [
         {"params": [each for each in decayed if id(each) not in kept], "weight_decay": run.weight_decay},
@@ -124,6 +124,5 @@ def optimizers(run: Run, network: nn.Module, device: torch.device) -> list[torch
     fused = device.type != "mps" or None
     found: list[torch.optim.Optimizer] = [AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)]
     if matrices:
-        rate, decay = run.learning_rate, run.weight_decay
-        found.append(Muon(matrices, lr=rate, weight_decay=decay))
+        found.append(Muon(matrices, lr=run.learning_rate, weight_decay=run.weight_decay))
     return found

@@ -6,6 +6,7 @@ A cell trains on a fixed number of labelled sequences of training images (`Run.t
 It stops by a rule that was fixed before any was trained: it trains for 1 / SHORT of the steps and, from the start,
 for all of them; the run with the higher accuracy on validation images is the cell, the shorter one if they are equal.
 All steps are STEPS, or as many as one pass over the labels takes. Test images are read once a row, for that run alone.
+All train with Muon, with which few steps teach more (LOG.md).
 The learning rate of a model of a task is the one of RATES with the highest validation accuracy at SEARCHED labels, with
 a seed that no row has; `labels_search.csv`, beside the table, has all that were tried.
 
@@ -115,14 +116,15 @@ def main(
 
 def two_runs(task: str, model: str, count: int, seed: int, rate: float) -> tuple[Run, ...]:
     """The runs of a cell, the shorter first; one for the length-only baseline, which has a recipe of its own."""
-    shared = Run(task, model, seed=seed, training_sequences=count, encoder_options={"channels": 32}, curriculum=0.5)
+    shared = Run(task, model, seed=seed, training_sequences=count, curriculum=0.5)
     if not load_model(model).uses_images:
-        run = replace(shared, encoder_options={}, sequences_per_step=256, **recipes.LENGTH_ONLY)
+        run = replace(shared, sequences_per_step=256, **recipes.LENGTH_ONLY)
         return (replace(run, validate_every=run.steps),)
     shortest, longest = load_task(task).lengths
     sequences = round(IMAGES / ((shortest + longest) / 2 + load_task(task).anchored))
     steps = max(STEPS, -(-count // sequences))
-    run = replace(shared, sequences_per_step=sequences, learning_rate=rate)
+    run = replace(shared, sequences_per_step=sequences, learning_rate=rate, optimizer="muon")
+    run = replace(run, encoder_options={"channels": 32})
     return tuple(replace(run, steps=each, validate_every=each) for each in (steps // SHORT, steps))
 
 

@@ -95,7 +95,7 @@ def test_attention_pool_is_equation_9(task: Task) -> None:
         assert (attention[len(images) :] == 0).all()
 
 
-def test_the_mode_of_the_levels_is_for_evaluation_only() -> None:
+def test_the_mode_of_the_levels_is_whole_and_for_evaluation_only() -> None:
     torch.manual_seed(0)
     mean = Transformer(16, SUM, 10, hidden=32, dropout=0.0)
     mode = Transformer(16, SUM, 10, hidden=32, dropout=0.0, readout="mode")
@@ -103,7 +103,11 @@ def test_the_mode_of_the_levels_is_for_evaluation_only() -> None:
     tokens, mask = torch.randn(5, 4, 16), torch.ones(5, 4, dtype=torch.bool)
     torch.testing.assert_close(mean.train()(tokens, mask, None), mode.train()(tokens, mask, None), rtol=0, atol=0)
     soft, hard = mean.eval()(tokens, mask, None), mode.eval()(tokens, mask, None)
-    torch.testing.assert_close(hard, hard.round())  # untrained levels are the digits
+    assert torch.equal(hard, hard.round())
     assert not torch.equal(soft, hard)
+    with torch.no_grad():
+        mode.head.levels.add_(0.004)  # as training leaves them
+    long, present = tokens[:1, :1].expand(1, 500, 16), torch.ones(1, 500, dtype=torch.bool)
+    assert torch.equal(mode(long, present, None), 500 * mode(tokens[:1, :1], mask[:1, :1], None))
     with pytest.raises(InputError, match="readout mean or mode"):
         Experiment.of(Run("sum", model_options={"readout": "median"})).build()

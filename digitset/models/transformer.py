@@ -20,7 +20,7 @@ class Transformer(Model, SelfAttends):
     result. kobybibas/vit_for_mnist instead has a linear head after a mean that includes padding.
 
     `layers` is the number of self-attention layers: 1 by default, and none where there is an anchor. `readout` is
-    "mean" or "mode" of the levels; it changes evaluation only.
+    "mean" or "mode" of the levels; it changes evaluation only, where "mode" makes each number whole.
     """
 
     output_kind = "numbers"

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 MODELS = (
     *("sum/exact", "sum/transformer", "sum/mlp", "contains/transformer", "contains/exact", "classify/mlp"),
+    *("sum/transformer-vit", "contains/transformer-vit", "classify/mlp-vit"),
     *(
         "bags/attention_pool",
         "bags/exact",
@@ -50,8 +51,9 @@ def predictors() -> dict:
 
     predictors = {}
     for name in MODELS:
-        task, model = name.split("/")
-        run = Run(task=task, model=model, encoder="lenet")
+        task, _, parts = name.partition("/")
+        model, _, encoder = parts.partition("-")
+        run = Run(task=task, model=model, encoder=encoder or "lenet")
         predictors[name] = Predictor(run, Experiment.of(run).build(), torch.device("cpu"))
     return predictors
 

@@ -108,9 +108,9 @@ def settled(page: Page) -> None:
         """() => {
             const { get, filled, model } = window.page;
             const { answers, task, tiles, anchor } = get();
-            const now = JSON.stringify([task, model().model, tiles.map((one) => one.key), anchor.key]);
+            const now = JSON.stringify([task, model().name, tiles.map((one) => one.key), anchor.key]);
             const same = !window.requests && window.before === now && answers?.task === task &&
-                answers.model === model().model &&
+                answers.model === model().name &&
                 JSON.stringify(answers.keys) === JSON.stringify(filled().map((one) => one.key));
             window.before = now;
             return same;
@@ -203,7 +203,7 @@ def test_attention_is_drawn_from_anchor_and_among_tiles(page: Page) -> None:
     switch(page, "contains")
     assert page.locator(".anchor .tile").is_visible()
     widths = [float(path.get_attribute("stroke-width") or 0) for path in page.locator("#lines path").all()]
-    heads = np.array(state(page, "now.answers.said.transformer.attention"))
+    heads = np.array(state(page, "now.answers.said['contains/transformer'].attention"))
     np.testing.assert_allclose(widths, 0.75 + 9 * heads.mean(axis=0), atol=0.01)
     page.locator('label:has([value="head-2"])').click()
     widths = [float(path.get_attribute("stroke-width") or 0) for path in page.locator("#lines path").all()]
@@ -212,13 +212,56 @@ def test_attention_is_drawn_from_anchor_and_among_tiles(page: Page) -> None:
     assert page.locator("#lines path").count() == 0
     switch(page, "sum/transformer")
     tiles(page).nth(2).hover()
-    rows = np.array(state(page, "now.answers.said.transformer.pairwise"))[:, 2].mean(axis=0)
+    rows = np.array(state(page, "now.answers.said['sum/transformer'].pairwise"))[:, 2].mean(axis=0)
     widths = [float(path.get_attribute("stroke-width") or 0) for path in page.locator("#lines path").all()]
     np.testing.assert_allclose(widths, 0.75 + 9 * rows, atol=0.01)
     tiles(page).nth(3).focus()  # by keyboard, while the mouse stays where it is
-    rows = np.array(state(page, "now.answers.said.transformer.pairwise"))[:, 3].mean(axis=0)
+    rows = np.array(state(page, "now.answers.said['sum/transformer'].pairwise"))[:, 3].mean(axis=0)
     widths = [float(path.get_attribute("stroke-width") or 0) for path in page.locator("#lines path").all()]
     np.testing.assert_allclose(widths, 0.75 + 9 * rows, atol=0.01)
+
+
+COLOURS = """(canvas) => {
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+    return [...data].filter((_, place) => place % 4 === 3);
+}"""
+
+
+@browsed
+@pytest.mark.parametrize("name", ["classify/mlp-vit", "sum/transformer-vit", "contains/transformer-vit"])
+def test_where_a_vision_transformer_looks(page: Page, name: str) -> None:
+    """Maps of the chosen digit, of all digits on demand, and of what the model gets, not of strokes being drawn."""
+    task = name.partition("/")[0]
+    switch(page, task)
+    assert page.locator(".maps").is_hidden(), "the first model of each task has another encoder"
+    switch(page, name)
+    places = state(page, f"now.answers.said['{name}'].places")
+    rollout, erased = np.array(places["rollout"]), np.array(places["erased"])
+    assert rollout.shape == erased.shape == (5, 4, 4)
+    np.testing.assert_allclose(rollout.sum(axis=(1, 2)), 1, atol=1e-4)
+    assert page.locator(".tiles .map:visible").count() == 0
+    assert page.locator(".strip .layers").count() == 8
+    for words, values, least in (("where it looks", rollout, 0), ("what it rests on", erased, 0.1)):
+        do(page, words)
+        assert page.locator(".tiles .map:visible").count() == 5
+        for index in range(5):
+            drawn = np.array(page.locator(".tiles .map").nth(index).evaluate(COLOURS)) / 255
+            strongest = max(least, np.abs(values[index]).max())
+            np.testing.assert_allclose(drawn, 0.75 * np.abs(values[index]).ravel() / strongest, atol=0.005)
+    draw(page, page.locator(".tiles .blank .pad"), SEVEN)
+    assert page.locator(".tiles .map:visible").count() == 6
+    do(page, "what it rests on")
+    assert page.locator(".tiles .map:visible").count() == 0
+    switch(page, f"{task}/mlp" if task == "classify" else f"{task}/exact")
+    assert page.locator(".maps").is_hidden()
+
+
+@browsed
+def test_models_that_differ_in_their_encoder_say_so(page: Page) -> None:
+    names = page.locator("#models .name").all_inner_texts()
+    assert names == ["Exact", "Transformer, LeNet", "Fully connected", "Transformer, ViT"]
 
 
 @browsed

@@ -190,9 +190,9 @@ def demo(
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
     predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}
-    kinds = [f"{predictor.run.task}/{predictor.run.model}" for predictor in predictors.values()]
+    kinds = [f"{run.task}/{run.model}, {run.encoder}" for run in (each.run for each in predictors.values())]
     if len(set(kinds)) < len(kinds):
-        raise InputError(f"expected one model of a kind for each task, got {', '.join(kinds)}")
+        raise InputError(f"expected one model of a task, a kind and an encoder, got {'; '.join(kinds)}")
     serve(predictors, host, port, browser)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from digitset.demo.about import about
 from digitset.demo.schema import EXPLAINED, Answer, Model, Places, Question, pixels
+from digitset.encoders import LooksAtPlaces
 from digitset.errors import InputError
 from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.explain import explain
@@ -36,6 +37,7 @@ def describe(name: str, predictor: Predictor, default: bool) -> Model:
         kind=task.kind,
         distribution=model.output_kind == "distribution" or task.kind != "quantity",
         attention=isinstance(model, Attends),
+        places=model.uses_images and isinstance(predictor.network.encoder, LooksAtPlaces),
         digit_probabilities=isinstance(model, ReadsDigits) and not task.label_invariant,
         default=default,
     )

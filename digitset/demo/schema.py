@@ -126,6 +126,7 @@ class Model(Strict):
     kind: Kind = Field(description="what its answer is: no or yes, one of some classes, a count, a quantity")
     distribution: bool = Field(description="whether an answer has the field of this name, and so below")
     attention: bool
+    places: bool
     digit_probabilities: bool
     default: bool = Field(description="true for the one with which the page begins")
 

@@ -2,7 +2,7 @@
 
 import { chance, distribution, number } from "./chart.js";
 import { filled, get, model, modelsOfTask, set } from "./state.js";
-import { brief, detail, headline, invitation, percent, refusal, title } from "./words.js";
+import { brief, detail, headline, invitation, named, percent, refusal } from "./words.js";
 
 const QUIET = 700; // milliseconds without change, before a screen reader is told
 let telling = 0;
@@ -11,7 +11,7 @@ let told = "";
 export function showAnswer(places, now) {
   const one = model();
   const found = now.answers?.task === now.task ? now.answers : null;
-  const said = found?.said[one.model];
+  const said = found?.said[one.name];
   const text = invitation(one, filled().length, now.anchor?.pixels);
   const truth = truthOf(one, said);
   places.answer.replaceChildren(...(text ? [element("p", "invitation", text)] : large(one, said, truth)));
@@ -54,7 +54,7 @@ function chartOf(one, said, wide) {
 function sentence(one, said, truth) {
   if (said.refused) return refusal(one, filled().length);
   const labels = truth === null ? "" : ` The labels say ${truth.toLowerCase()}.`;
-  return `${title(one.model)}: ${headline(one, said.answer)}. ${detail(one, said)}.${labels}`;
+  return `${named(one, modelsOfTask())}: ${headline(one, said.answer)}. ${detail(one, said)}.${labels}`;
 }
 
 function tell(place, text) {
@@ -72,14 +72,14 @@ export function showModels(fieldset, now) {
   fieldset.hidden = modelsOfTask().length < 2;
   choices(fieldset, modelsOfTask(), now, {
     name: "model",
-    chosen: (one) => one.model === now.choice[now.task],
-    choose: (one) => set({ choice: { ...get().choice, [one.task]: one.model }, head: null }),
+    chosen: (one) => one.name === now.choice[now.task],
+    choose: (one) => set({ choice: { ...get().choice, [one.task]: one.name }, head: null }),
     value: (one) => one.name,
-    text: (one) => title(one.model),
+    text: (one) => named(one, modelsOfTask()),
   });
   for (const one of modelsOfTask()) {
     const card = fieldset.querySelector(`[value="${CSS.escape(one.name)}"]`).parentElement;
-    const said = found?.said[one.model];
+    const said = found?.said[one.name];
     const truth = truthOf(one, said);
     let note = card.querySelector(".note");
     if (!note) card.append((note = element("span", "note", "")));

@@ -22,17 +22,17 @@ export async function ask() {
   }
 }
 
-// {keys, task, model, said: {model: answer}, problem}; `keys` are those of the tiles that were asked about.
+// {keys, task, model, said: {model: answer}, problem}, models by name; `keys` are those of the tiles that were asked about.
 async function askOnce() {
   const { task, anchor, chosen } = get();
   const tiles = filled();
-  const answers = { task, model: model().model, keys: tiles.map((one) => one.key), said: {}, problem: null };
+  const answers = { task, model: model().name, keys: tiles.map((one) => one.key), said: {}, problem: null };
   if (!tiles.length || (anchored() && !anchor?.pixels)) return answers;
   try {
     await Promise.all(
       modelsOfTask().map(async (one) => {
-        const explain = one.model === answers.model && tiles.length <= MOST_EXPLAINED;
-        answers.said[one.model] = await askModel(one, tiles, anchor, chosen, explain);
+        const explain = one.name === answers.model && tiles.length <= MOST_EXPLAINED;
+        answers.said[one.name] = await askModel(one, tiles, anchor, chosen, explain);
       }),
     );
   } catch (error) {
@@ -42,7 +42,7 @@ async function askOnce() {
 }
 
 async function askModel(one, tiles, anchor, chosen, explain) {
-  if (one.single_image) return askEach(one, tiles, chosen);
+  if (one.single_image) return askEach(one, tiles, chosen, explain);
   if (one.longest !== null && tiles.length > one.longest) return { refused: one.longest };
   return predict(one.name, tiles, one.anchored ? anchor : null, explain);
 }
@@ -50,19 +50,26 @@ async function askModel(one, tiles, anchor, chosen, explain) {
 const alone = new Map();
 
 // A task about one image is asked for each; the answer shown is that for the chosen tile, or the last.
-async function askEach(one, tiles, chosen) {
-  const answers = await Promise.all(tiles.map((tile) => askAlone(one, tile)));
+async function askEach(one, tiles, chosen, explain) {
+  const answers = await Promise.all(tiles.map((tile) => askAlone(one, tile, explain && one.places)));
   const asked = find(chosen);
   const shown = asked?.pixels && tiles.includes(asked) ? asked : tiles.at(-1);
   const single_answers = answers.map((answer) => answer.answer);
-  return { ...answers[tiles.indexOf(shown)], single_answers, contributions: null };
+  const first = answers[tiles.indexOf(shown)];
+  return { ...first, single_answers, contributions: null, places: first.places && placesOf(answers) };
 }
 
-async function askAlone(one, tile) {
-  const name = `${one.name} ${tile.label} ${base64(tile.pixels)}`;
+// The places of all images, as one answer to all of them would have them.
+const placesOf = (answers) =>
+  Object.fromEntries(
+    Object.keys(answers[0].places).map((name) => [name, answers.map((answer) => answer.places[name][0])]),
+  );
+
+async function askAlone(one, tile, explain) {
+  const name = `${one.name} ${explain} ${tile.label} ${base64(tile.pixels)}`;
   if (!alone.has(name)) {
     if (alone.size > 1000) alone.clear();
-    alone.set(name, await predict(one.name, [tile], null, false));
+    alone.set(name, await predict(one.name, [tile], null, explain));
   }
   return alone.get(name);
 }

@@ -39,7 +39,7 @@ function flowOf(now) {
   const said = saidNow(now);
   if (!said?.attention) return null;
   const { keys } = now.answers;
-  const asked = now.models.find((one) => one.task === now.task && one.model === now.answers.model);
+  const asked = now.models.find((one) => one.name === now.answers.model);
   if (asked.anchored) return { from: now.anchor.key, keys, weights: weightsOf(said.attention, now.head) };
   const from = [now.pointed, now.chosen].find((key) => keys.includes(key));
   if (!from || !said.pairwise) return null;

@@ -27,6 +27,7 @@ export function letDraw(pad, item, key) {
       if (Math.hypot(next.x - last.x, next.y - last.y) > CLOSEST) stroke = [...stroke, next];
     }
     const strokes = [...down.strokes, stroke]; // a drawing is gone on with, a picture is drawn over
+    set({ drawn: key });
     replace(key, { strokes, pixels: read(strokes), label: null });
   }
 
@@ -45,7 +46,9 @@ export function letDraw(pad, item, key) {
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
     pad.addEventListener(end, (event) => {
-      if (event.pointerId === down?.event.pointerId) down = stroke = null;
+      if (event.pointerId !== down?.event.pointerId) return;
+      down = stroke = null;
+      set({ drawn: null });
     });
   }
 }

@@ -2,8 +2,9 @@
 
 import { digits } from "./chart.js";
 import { grey } from "./ink.js";
+import { MAPS, colour, show } from "./maps.js";
 import { clear, filled, find, get, makeAnchor, model, move, remove } from "./state.js";
-import { about } from "./tiles.js";
+import { about, ink } from "./tiles.js";
 import { capital, percent } from "./words.js";
 
 const ACTIONS = [
@@ -21,6 +22,7 @@ export function prepare(section) {
     <canvas class="seen" width="28" height="28" role="img" aria-label="The image that the model gets, 28 by 28">
     </canvas>
     <div class="says"><p class="who"></p><p class="what"></p></div><div class="chances"></div>
+    <div class="maps" role="group" aria-label="Where the model looks on a digit" hidden></div>
     <div class="tools" role="group" aria-label="The chosen digit"></div>`;
   for (const [name, text, action] of ACTIONS) {
     const button = document.createElement("button");
@@ -29,6 +31,49 @@ export function prepare(section) {
     button.addEventListener("click", () => action(get().chosen));
     section.querySelector(".tools").append(button);
   }
+}
+
+function showMaps(place, tile, maps, now) {
+  place.hidden = !maps;
+  if (!maps) return;
+  if (!place.children.length) place.append(...Object.keys(MAPS).map(mapButton), heads());
+  for (const button of place.querySelectorAll("button")) {
+    const name = button.dataset.map;
+    button.setAttribute("aria-pressed", String(now.map === name));
+    over(button, tile, maps[name]);
+  }
+  const strip = place.querySelector(".strip");
+  while (strip.children.length < maps.heads.length) strip.append(layers("span"));
+  while (strip.children.length > maps.heads.length) strip.lastChild.remove();
+  maps.heads.forEach((head, index) => over(strip.children[index], tile, head));
+}
+
+function mapButton(name) {
+  const button = layers("button");
+  Object.assign(button, { type: "button", title: "Show it on all digits" });
+  button.dataset.map = name;
+  button.append(MAPS[name]);
+  button.addEventListener("click", () => show(name));
+  return button;
+}
+
+function heads() {
+  const figure = document.createElement("div");
+  figure.innerHTML = '<span class="strip" role="img" aria-label="What each head takes"></span>each head';
+  return figure;
+}
+
+// An image with a map over it.
+function layers(tag) {
+  const element = document.createElement(tag);
+  element.innerHTML = `<span class="layers"><canvas width="28" height="28"></canvas><canvas></canvas></span>`;
+  return element;
+}
+
+function over(element, tile, map) {
+  const [image, colours] = element.querySelectorAll("canvas");
+  grey(image, tile.pixels, ink());
+  colour(colours, map);
 }
 
 export function showLooked(section, now) {
@@ -43,6 +88,7 @@ export function showLooked(section, now) {
   section.querySelector(".what").textContent = some ? words(said, isAnchor) : advice;
   const bars = said.digits ? [digits(said.digits, "The probability of each digit")] : [];
   section.querySelector(".chances").replaceChildren(...bars);
+  showMaps(section.querySelector(".maps"), tile, said.maps, now);
   section.classList.toggle("other", some && tile.key !== now.chosen); // what can be done is for the chosen one only
   enable(section, find(now.chosen));
 }
@@ -70,7 +116,7 @@ function enable(section, tile) {
     clear: filledTile,
     remove: filledTile && place >= 0,
   };
-  for (const button of section.querySelectorAll("button")) {
+  for (const button of section.querySelectorAll("[data-act]")) {
     const name = button.dataset.act;
     button.hidden = name === "anchor" && !model().anchored;
     button.setAttribute("aria-disabled", String(!can[name])); // a disabled one would lose the focus

@@ -98,7 +98,7 @@ async function start() {
   const models = await listModels();
   const [digits, [anchor]] = await Promise.all([dealDigits(5), dealDigits(1)]);
   const choice = {};
-  for (const one of models) choice[one.task] ??= one.model;
+  for (const one of models) choice[one.task] ??= one.name;
   const begin = models.find((one) => one.default);
   prepare(place("looked"));
   const tiles = [...digits.map(tile), tile()];

@@ -5,12 +5,14 @@ const KEPT = 50; // steps that can be undone
 let now = {
   models: [], // as /v1/models gives them
   task: "",
-  choice: {}, // the model chosen for each task
+  choice: {}, // the name of the model chosen for each task
   tiles: [], // the last one is blank, to draw in
   anchor: null, // a tile
   chosen: null, // the key of the tile that is looked at
   head: null, // of attention; null is their mean
+  map: null, // the one of MAPS that lies over all digits
   pointed: null, // the key of the tile under the mouse
+  drawn: null, // the key of the tile under the pen
   answers: null, // what `ask` found
   problem: null, // what went wrong, in a sentence
 };
@@ -38,7 +40,7 @@ export function tile(content = {}) {
 
 export const filled = () => now.tiles.filter((one) => one.pixels);
 
-export const model = () => now.models.find((one) => one.task === now.task && one.model === now.choice[now.task]);
+export const model = () => now.models.find((one) => one.name === now.choice[now.task]);
 
 export const modelsOfTask = () => now.models.filter((one) => one.task === now.task);
 

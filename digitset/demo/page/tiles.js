@@ -2,13 +2,14 @@
 
 import { letDraw } from "./drawing.js";
 import { grey, paint } from "./ink.js";
+import { colour, mapsOf } from "./maps.js";
 import { letDrag } from "./order.js";
 import { get, model, set } from "./state.js";
 import { alone, contribution, effect, percent, reading } from "./words.js";
 
 const MANY = 12;
 const elements = new Map();
-const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
+export const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
 
 export const elementOf = (key) => elements.get(key);
 
@@ -18,6 +19,7 @@ function create(tile, tag) {
   item.dataset.key = tile.key;
   item.innerHTML = `
     <canvas class="pad" width="224" height="224" aria-hidden="true"></canvas>
+    <canvas class="map" width="1" height="1" aria-hidden="true"></canvas>
     <span class="hint" aria-hidden="true">draw</span>
     <span class="heat" aria-hidden="true"></span>
     <div class="caption" aria-hidden="true"><canvas class="seen" width="28" height="28"></canvas>
@@ -76,24 +78,28 @@ export function showAnchor(place, now) {
 function showTile(item, tile, now) {
   item.classList.toggle("blank", !tile.pixels);
   item.classList.toggle("chosen", now.chosen === tile.key);
-  const colour = ink();
-  if (item.painted !== tile.pixels || item.colour !== colour) {
-    paint(item.querySelector(".pad"), tile, colour);
-    grey(item.querySelector(".seen"), tile.pixels ?? new Uint8Array(784), "#ffffff");
-    Object.assign(item, { painted: tile.pixels, colour });
-  }
   const said = about(tile.key, now);
+  const map = now.drawn === tile.key ? null : said.maps?.[now.map];
+  const paintedAs = [tile.pixels, ink(), Boolean(map)];
+  if (paintedAs.some((value, place) => item.painted?.[place] !== value)) {
+    // A map is of the image that the model gets, not of the strokes as they were drawn.
+    paint(item.querySelector(".pad"), map ? { ...tile, strokes: [] } : tile, ink());
+    grey(item.querySelector(".seen"), tile.pixels ?? new Uint8Array(784), "#ffffff");
+    item.painted = paintedAs;
+  }
+  item.querySelector(".map").hidden = !map;
+  if (map) colour(item.querySelector(".map"), map);
   item.querySelector(".reading").textContent = said.reading ?? "";
   item.querySelector(".adds").textContent = said.adds ?? "";
   item.style.setProperty("--heat", said.heat ?? 0);
 }
 
-// What is known of one tile: {reading, alone, adds, effect, attention, heat, digits}, of the answers that are there.
+// What is known of one tile: {reading, alone, adds, effect, attention, heat, digits, maps}, of the answers that are there.
 export function about(key, now) {
   const { answers } = now;
   const said = answers?.said[answers.model];
   const place = answers?.keys.indexOf(key) ?? -1;
-  const one = now.models.find((each) => each.task === answers?.task && each.model === answers?.model);
+  const one = now.models.find((each) => each.name === answers?.model);
   if (place < 0 || !said?.single_answers || now.task !== answers.task) return {};
   const weights = said.attention && weightsOf(said.attention, now.head);
   const added = said.contributions?.[place];
@@ -105,6 +111,7 @@ export function about(key, now) {
     attention: weights ? weights[place] : null,
     heat: weights ? weights[place] / Math.max(...weights) : 0,
     digits: said.digit_probabilities?.[place] ?? null,
+    maps: mapsOf(said, place),
   };
 }
 

@@ -1,10 +1,17 @@
 // All that the page says, apart from its labels.
 
-const NAMES = { deepsets: "Deep Sets", gru: "GRU", mlp: "Fully connected" }; // models whose file has another name
+// Models and encoders whose file has another name.
+const NAMES = { cnn: "CNN", deepsets: "Deep Sets", gru: "GRU", lenet: "LeNet", mlp: "Fully connected", vit: "ViT" };
 
 export const capital = (text) => text.replace(/^./, (first) => first.toUpperCase());
 
 export const title = (name) => NAMES[name] ?? capital(name.replaceAll("_", " "));
+
+// A model among those of its task, with its encoder where another one differs in that alone.
+export const named = (one, models) => {
+  const same = models.filter((each) => each.model === one.model);
+  return same.length > 1 ? `${title(one.model)}, ${NAMES[one.encoder] ?? one.encoder}` : title(one.model);
+};
 
 export const percent = (chance) => {
   if (chance > 0.9995 && chance < 1) return "over 99.9 %";

@@ -125,7 +125,7 @@ def test_mistakes_are_one_line(folder: Path) -> None:
         model_commands.predict("model.onnx", (one,), device="cuda")
     with pytest.raises(InputError, match="an empty one"):
         model_commands.predict("sum", ("",))
-    with pytest.raises(InputError, match="one model of a task, a kind and an encoder, got sum/exact):
+    with pytest.raises(InputError, match="one model of a task, a kind and an encoder, got sum/exact"):
         model_commands.demo(("sum/exact", "sum"))
 
 

@@ -5,7 +5,10 @@
 Of the published windows, the first so many. For a sum: how often leaving one image out moves the answer by its digit
 (to within a half), and how often the prediction for that image alone is its digit. For an anchor: over windows with
 some image of the anchor's digit and some other, how much of the attention falls on matching images, how often the most
-attended image matches, and what attention that looks at all images alike would have.
+attended image matches, and what attention that looks at all images alike would have. For an encoder that shows where
+it looks: how much of the attention (of the last layer, and through all layers) falls on the place whose erasing raises
+the loss most, and how often the most attended place is that one. Images for which no place raises it by RAISED are left
+out: there is nothing to find.
 """
 
 import csv
@@ -21,9 +24,11 @@ from digitset.bench.statistics import mean
 from digitset.data.mnist import load_data
 from digitset.data.sequences import published
 from digitset.inference.explain import Explanation, explain
+from digitset.inference.places import Places
 from digitset.inference.predictor import load
 
 console = Console()
+RAISED = 0.1  # of the loss
 COLUMNS: tuple[str, ...] = ("model", "measure", "n", "mean")
 Measured = dict[str, list[float]]  # values by measure
 
@@ -56,13 +61,17 @@ def main(
 def measured(name: str, windows: int) -> list[dict[str, str]]:
     """The rows of one model."""
     predictor = load(name)
-    batch = published(load_data(predictor.run.data).test, (1, 10), predictor.task.anchored)
+    lengths = (1, 1) if predictor.task.single_image else (1, 10)
+    batch = published(load_data(predictor.run.data).test, lengths, predictor.task.anchored)
     values_of: Measured = {}
     for row in track(range(min(windows, len(batch.index))), description=name, console=console):
         index = batch.index[row, batch.mask[row]]
         anchor = None if batch.anchor is None else batch.anchor[row]
         explanation = explain(predictor, batch.images[index], None if anchor is None else batch.images[anchor])
-        count(values_of, explanation, batch.labels[index], None if anchor is None else batch.labels[anchor])
+        if not predictor.task.single_image:
+            count(values_of, explanation, batch.labels[index], None if anchor is None else batch.labels[anchor])
+        if explanation.places is not None:
+            count_places(values_of, explanation.places)
     return [
         {"model": name, "measure": measure, "n": str(len(values)), "mean": f"{mean(values).mean:.4f}"}
         for measure, values in values_of.items()
@@ -85,6 +94,20 @@ def count(values_of: Measured, explanation: Explanation, digits: Tensor, anchor:
     add(values_of, "attention on matching images", float(weights[match].sum()))
     add(values_of, "the most attended image matches", bool(match[weights.argmax()]))
     add(values_of, "attention on them if it were uniform", float(match.double().mean()))
+
+
+def count_places(values_of: Measured, places: Places) -> None:
+    """Adds, for each image of an explanation, whether attention and erasing agree."""
+    erased = places.erased.flatten(1)
+    for name, attention in (("last layer", places.heads.mean(dim=1)), ("all layers", places.rollout)):
+        for looks, matters in zip(attention.flatten(1), erased, strict=True):
+            if matters.max() < RAISED:
+                continue
+            most = matters.argmax()
+            add(values_of, f"attention on the place that matters most, {name}", float(looks[most]))
+            add(values_of, f"the most attended place matters most, {name}", bool(looks.argmax() == most))
+            if name == "all layers":
+                add(values_of, "either, if attention were uniform", 1 / len(looks))
 
 
 def add(values_of: Measured, measure: str, value: float) -> None:

@@ -15,6 +15,7 @@ from digitset.inference.explain import answer_in_words, explain
 from digitset.inference.predictor import Predictor
 from digitset.inference.publish import publish
 from digitset.network import Experiment
+from digitset.report import comparison
 from digitset.report.comparison import draw_prediction_figures
 from digitset.report.explanation_figure import draw_explanation
 from digitset.run import Run
@@ -72,6 +73,29 @@ def test_figures_say_the_answers_as_their_kind_does(name: str, few: Splits, tmp_
         shares = [float(share) for text in texts for share in re.findall(r"(\d+\.\d)%", text)]
         assert all(50 <= share <= 100 for share in shares)
         assert any("confusion" in caption for caption in drawn) == (task.kind in ("classes", "count"))
+
+
+@pytest.mark.parametrize("name", ["classify", "sum", "contains"])
+def test_a_sheet_shows_where_the_encoder_looks(
+    name: str, few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One map over each image of a sequence; beside a single image, two. None over an anchor."""
+    task = load_task(name)
+    predictor, pictures = untrained(name, models_for(task)[0], "vit"), list[int]()
+    for shows in (True, False):
+        if not shows:
+            monkeypatch.setattr(comparison, "look", lambda *given: None)
+        drawn = dict(draw_prediction_figures(tmp_path, "vit", predictor, few, ".svg"))
+        (sheet,) = (path for caption, path in drawn.items() if "predictions" in caption or "attention" in caption)
+        pictures.append(sheet.read_text().count("<image"))
+        assert ("red: where it looks" in sheet.read_text()) == shows
+    coloured, plain = pictures
+    if task.single_image:
+        assert coloured == 5 * plain  # the image alone, and twice with a map
+    else:
+        anchors = sheet.read_text().count(">in ?<")
+        assert coloured - plain == plain - anchors
+        assert bool(anchors) == task.anchored
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -106,7 +106,7 @@ def test_the_mode_of_the_levels_is_whole_and_for_evaluation_only() -> None:
     assert torch.equal(hard, hard.round())
     assert not torch.equal(soft, hard)
     with torch.no_grad():
-        mode.head.levels.add_(0.004)  # as training leaves them
+        mode.state_dict()["head.levels"].add_(0.004)  # as training leaves them
     long, present = tokens[:1, :1].expand(1, 500, 16), torch.ones(1, 500, dtype=torch.bool)
     assert torch.equal(mode(long, present, None), 500 * mode(tokens[:1, :1], mask[:1, :1], None))
     with pytest.raises(InputError, match="readout mean or mode"):

@@ -10,6 +10,8 @@ from digitset.data.sequences import Batch
 from digitset.encoders import LooksAtPlaces
 from digitset.inference.predictor import Images, Predictor
 
+LEAST_LOSS = 0.1  # full colour is at least this change of the loss, so that small ones stay pale
+
 
 @dataclass(frozen=True)
 class Places:
@@ -24,6 +26,17 @@ class Places:
 
     The target is what the network answers to the whole image. Negative if the loss falls.
     """
+
+    @property
+    def looks(self) -> Float32[Tensor, "n G G"]:
+        """The rollout to draw: of each image the largest is 1."""
+        return self.rollout / self.rollout.amax(dim=(1, 2), keepdim=True)
+
+    @property
+    def rests(self) -> Float32[Tensor, "n G G"]:
+        """What the answer rests on, to draw: `erased` from -1 to 1."""
+        most = self.erased.abs().amax(dim=(1, 2), keepdim=True)
+        return self.erased / most.clamp(min=LEAST_LOSS)
 
 
 @torch.inference_mode()

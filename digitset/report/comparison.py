@@ -11,6 +11,7 @@ from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ComparisonR
 from digitset.data.mnist import Splits, load_data
 from digitset.evaluation.calibration import reliability
 from digitset.evaluation.evaluate import Predictions, evaluation_sets, predict_sets
+from digitset.inference.places import Places, look
 from digitset.inference.predictor import Predictor, load
 from digitset.models import Attends
 from digitset.report import figures
@@ -182,17 +183,16 @@ def draw_prediction_figures(
         drawn.append((f"{name}: how often it is right, by its certainty", path))
     rows = _telling_rows(task, predictions)
     weights = _attention(predictor, predictions, rows) if task.anchored else None
-    if weights is None:
-        path = folder / f"{label}_predictions{suffix}"
-        title = f"{task.name}, {name}: the worst errors, then the first of the test set"
-        figures.draw_predictions(path, title, task, predictions, rows)
-        drawn.append((f"{name}: predictions", path))
-    else:  # the same sequences and answers, with attention
-        path = folder / f"{label}_attention{suffix}"
-        title = f"{task.name}, {name}: attention from the anchor to the sequence"
-        figures.draw_attention(path, title, task, predictions, rows, weights)
-        drawn.append((f"{name}: attention", path))
-    return drawn
+    places = _places(predictor, predictions, rows)
+    what, title = "predictions", "the worst errors, then the first of the test set"
+    if weights is not None:
+        what, title = "attention", "attention from the anchor to the sequence"
+    if places is not None:
+        rests = "; beside it what the answer rests on (blue speaks against it)" if task.single_image else ""
+        title += f";\nred: where it looks{rests}"
+    path = folder / f"{label}_{what}{suffix}"
+    figures.draw_predictions(path, f"{task.name}, {name}: {title}", task, predictions, rows, weights, places)
+    return [*drawn, (f"{name}: {what}", path)]
 
 
 def _telling_rows(task: Task, predictions: Predictions) -> list[int]:
@@ -211,6 +211,18 @@ def _attention(predictor: Predictor, predictions: Predictions, rows: list[int]) 
     vectors = predictor.network.embed_in_parts(predictions.batch.images)
     tokens, mask, anchor = predictions.batch.gather(vectors)
     return model.attention(tokens[rows], mask[rows], None if anchor is None else anchor[rows])
+
+
+def _places(predictor: Predictor, predictions: Predictions, rows: list[int]) -> list[Places] | None:
+    """Where the encoder looks on the images of some rows; None for an encoder that does not show it."""
+    batch, found = predictions.batch, list[Places]()
+    for row in rows:
+        anchor = None if batch.anchor is None else batch.images[batch.anchor[row]]
+        places = look(predictor, batch.images[batch.index[row, batch.mask[row]]], anchor)
+        if places is None:
+            return None
+        found.append(places)
+    return found
 
 
 def _name(row: ComparisonRow, among: list[ComparisonRow]) -> str:

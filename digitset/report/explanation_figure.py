@@ -7,7 +7,6 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, SubplotSpec
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +15,7 @@ from torch import Tensor
 from digitset.inference.explain import Explanation, answer_in_words
 from digitset.inference.places import Places
 from digitset.inference.predictor import Images
-from digitset.report.figures import COLOURS, INK, SHEET_STYLE, save
+from digitset.report.figures import COLOURS, INK, SHEET_STYLE, colours, save
 from digitset.tasks import Task
 
 LINE = 10  # images
@@ -24,7 +23,6 @@ LIKELY = 1e-3  # the least probable answer that is drawn
 MAPS = (
     "where it looks: attention, through all layers; what it rests on: to erase red makes the answer worse, blue better"
 )
-LEAST_LOSS = 0.1  # full colour is at least this change of the loss, so that small ones stay pale
 
 
 def draw_explanation(
@@ -107,23 +105,13 @@ def _label(axes: Axes, task: Task, explanation: Explanation, index: int) -> None
 
 def _places(pair: list[Axes], places: Places, index: int, one: bool, first: bool) -> None:
     """Over an image, in the first axes, where the encoder looks; in the second, what the answer to it rests on."""
-    looks, matters = places.rollout[index], places.erased[index]
-    _over(pair[0], looks / looks.max())
-    _over(pair[1], matters / max(LEAST_LOSS, float(matters.abs().max())))
+    for axes, values in zip(pair, (places.looks[index], places.rests[index]), strict=True):
+        axes.imshow(colours(values), extent=(-0.5, 27.5, 27.5, -0.5))
     for axes, words in zip(pair, ("where it looks", "what it rests on"), strict=True):
         if one:
             axes.set_title(words, fontsize=9)
         elif first:
             axes.set_ylabel(words.replace("it ", "it\n"), fontsize=9)
-
-
-def _over(axes: Axes, values: Float[Tensor, "G G"]) -> None:
-    """Colours over an image: red for up to 1, blue for down to -1, nothing for 0."""
-    colours = np.empty((*values.shape, 4))
-    for sign, colour in ((1, COLOURS[1]), (-1, COLOURS[0])):
-        colours[(values * sign >= 0).numpy(), :3] = to_rgb(colour)
-    colours[..., 3] = 0.75 * values.abs().clamp(max=1).numpy()
-    axes.imshow(colours, extent=(-0.5, 27.5, 27.5, -0.5))
 
 
 def _fits(panel: object, task: Task, explanation: Explanation) -> bool:

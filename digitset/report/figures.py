@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
@@ -15,6 +18,7 @@ from digitset.bench.tables import CLASSIFIER_RULE
 from digitset.evaluation.calibration import BINS, Bin
 from digitset.evaluation.evaluate import Predictions
 from digitset.inference.length_generalization import Point
+from digitset.inference.places import Places
 from digitset.pictures.normalize import Picture
 from digitset.tasks import Task
 
@@ -160,24 +164,25 @@ def draw_reliability(path: Path, title: str, bins: list[Bin]) -> None:
         save(figure, path)
 
 
-def draw_predictions(path: Path, title: str, task: Task, predictions: Predictions, rows: list[int]) -> None:
-    """Sequences in rows, their images in order (an anchor first), with answer and truth; padding is not drawn."""
-    _sheet(path, title, task, predictions, rows, None)
-
-
-def draw_attention(
-    path: Path, title: str, task: Task, predictions: Predictions, rows: list[int], weights: Tensor
+def draw_predictions(
+    path: Path,
+    title: str,
+    task: Task,
+    predictions: Predictions,
+    rows: list[int],
+    weights: Float[Tensor, "R H L"] | None = None,
+    places: list[Places] | None = None,
 ) -> None:
-    """The same, with the weight [rows, heads, L] of each image under it: a bar for the mean over heads."""
-    _sheet(path, title, task, predictions, rows, weights)
+    """Sequences in rows, their images in order (an anchor first), with answer and truth; padding is not drawn.
 
-
-def _sheet(
-    path: Path, title: str, task: Task, predictions: Predictions, rows: list[int], weights: Tensor | None
-) -> None:
-    batch = predictions.batch
+    With `weights`, under each image is a bar for its attention, the mean over heads. With `places`, one for each row,
+    each image is coloured where the encoder looks; a single image stands beside that, and beside what the answer to it
+    rests on.
+    """
+    batch, single = predictions.batch, task.single_image and places is not None
     first = 0 if batch.anchor is None else 2  # the anchor's column, then a gap
-    wide, high = batch.index.shape[1] + first + 3.2, 1.15 if weights is None else 1.45  # in images
+    most = 3 if single else batch.index.shape[1]  # tiles
+    wide, high = most + first + 3.2, 1.15 if weights is None else 1.45  # in images
     answers = task.answer(predictions.prediction[rows])
     right = task.scores(predictions.prediction[rows], predictions.target[rows])["accuracy"] == 1
     with mpl.rc_context(SHEET_STYLE):
@@ -192,11 +197,15 @@ def _sheet(
                 axes.text(1.45, top + 0.5, "in ?", ha="center", va="center", color=INK)
             for index in range(int(batch.lengths[row])):
                 weight = None if weights is None else float(weights[line, :, index].mean())
-                _tile(axes, first + 1.08 * index, top, batch.images[batch.index[row, index]], weight)
+                image = batch.images[batch.index[row, index]]
+                looks = None if places is None else places[line].looks[index]
+                rests = None if places is None else places[line].rests[index]
+                for column, over in enumerate((None, looks, rests) if single else (looks,), start=index):
+                    _tile(axes, first + 1.08 * column, top, image, weight, over)
             text = _answer_and_truth(task, float(answers[line]), int(predictions.target[row]), bool(right[line]))
-            end = first + 1.08 * batch.index.shape[1] + 0.15
+            end = first + 1.08 * most + 0.15
             axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
-        axes.set(xlim=(-0.05, 1.08 * batch.index.shape[1] + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
+        axes.set(xlim=(-0.05, 1.08 * most + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
         save(figure, path)
 
 
@@ -219,13 +228,27 @@ def draw_steps(path: Path, title: str, pictures: list[Picture], names: list[str]
         save(figure, path)
 
 
-def _tile(axes: Axes, x: float, y: float, image: Tensor, weight: float | None) -> None:
-    """One image, black on white as on paper, and under it its attention weight as a bar and a number."""
-    axes.imshow(255 - image.cpu().numpy(), cmap="gray", vmin=0, vmax=255, extent=(x, x + 1, y + 1, y))
+def _tile(
+    axes: Axes, x: float, y: float, image: Tensor, weight: float | None, places: Float[Tensor, "G G"] | None = None
+) -> None:
+    """One image, black on white as on paper; colours over it; under it its attention weight as a bar and a number."""
+    extent = (x, x + 1, y + 1, y)
+    axes.imshow(255 - image.cpu().numpy(), cmap="gray", vmin=0, vmax=255, extent=extent)
+    if places is not None:
+        axes.imshow(colours(places), extent=extent)
     axes.add_patch(Rectangle((x, y), 1, 1, fill=False, lw=0.6, ec="#999999"))
     if weight is not None:
         axes.add_patch(Rectangle((x, y + 1.03), weight, 0.1, color=COLOURS[0], lw=0))
         axes.text(x + 0.5, y + 1.25, f"{weight:.2f}", ha="center", va="center", fontsize=8, color=INK)
+
+
+def colours(values: Float[Tensor, "G G"]) -> np.ndarray:
+    """Colours to lie over an image [G, G, 4]: red for up to 1, blue for down to -1, nothing for 0."""
+    made = np.empty((*values.shape, 4))
+    for sign, colour in ((1, COLOURS[1]), (-1, COLOURS[0])):
+        made[(values * sign >= 0).numpy(), :3] = to_rgb(colour)
+    made[..., 3] = 0.75 * values.abs().clamp(max=1).numpy()
+    return made
 
 
 def _answer_and_truth(task: Task, answer: float, truth: int, right: bool) -> str:

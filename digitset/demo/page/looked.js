@@ -22,8 +22,8 @@ export function prepare(section) {
     <canvas class="seen" width="28" height="28" role="img" aria-label="The image that the model gets, 28 by 28">
     </canvas>
     <div class="says"><p class="who"></p><p class="what"></p></div><div class="chances"></div>
-    <div class="maps" role="group" aria-label="Where the model looks on a digit" hidden></div>
-    <div class="tools" role="group" aria-label="The chosen digit"></div>`;
+    <div class="tools" role="group" aria-label="The chosen digit"></div>
+    <div class="maps" role="group" aria-label="Where the model looks on the digit" hidden></div>`;
   for (const [name, text, action] of ACTIONS) {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", textContent: text });

@@ -191,8 +191,8 @@ def test_training_does_not_import_the_compiler(optimizer: str, tmp_path: Path) -
 def test_the_optimizer_is_torchs(
     ours: Callable[..., torch.optim.Optimizer], theirs: Callable[..., torch.optim.Optimizer], settings: dict[str, Any]
 ) -> None:
-    """Four matrices: two have the same shape, one has no gradient."""
-    shapes = [(16, 24), (32, 16), (16, 24), (16, 16)]
+    """Two matrices have the same shape, two are long, one has no gradient."""
+    shapes = [(16, 24), (32, 16), (16, 24), (16, 80), (80, 16), (16, 16)]
 
     def trained(kind: Callable[..., torch.optim.Optimizer]) -> tuple[list[nn.Parameter], dict[str, Any]]:
         random = generator(0, "matrices")
@@ -200,7 +200,7 @@ def test_the_optimizer_is_torchs(
         used = kind(weights, lr=0.1, weight_decay=0.3, **settings)
         for _ in range(5):
             used.zero_grad()
-            for weight in weights[:3]:
+            for weight in weights[:-1]:
                 weight.grad = torch.randn(weight.shape, generator=random)
             used.step()
         return weights, used.state_dict()

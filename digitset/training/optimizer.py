@@ -21,6 +21,9 @@ from digitset.run import Run
 # Muon is for matrices whose shorter side is at least this. The output layer has fewer outputs, and learns better with
 # AdamW (LOG.md).
 LEAST_SIDE = 16
+STEPS, FIRST, SECOND, THIRD = 5, 3.4445, -4.7750, 2.0315  # of Newton and Schulz
+LEAST_NORM = 1e-7
+LONG = 4  # times the short side
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
 
 
@@ -91,17 +94,37 @@ class Muon(torch.optim.Muon):
 
 
 def orthogonal(matrices: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
-    """Each matrix with singular values of about .5 to 1.5 in place of its own, by five Newton-Schulz steps in bfloat16.
+    """Each matrix with singular values of about .5 to 1.5 in place of its own, by five Newton-Schulz steps.
 
-    The coefficients are those of Jordan et al. 2024.
+    The coefficients are those of Jordan et al. 2024. As there, the steps are in bfloat16; those of a long matrix are in
+    float32, on its short side alone, which is faster (LOG.md).
     """
     tall = matrices.shape[1] > matrices.shape[2]
-    wide = (matrices.transpose(1, 2) if tall else matrices).bfloat16()
-    x = wide / wide.float().square().sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=1e-7).bfloat16()
-    for _ in range(5):
+    wide = matrices.transpose(1, 2) if tall else matrices
+    made = _through_gram(wide) if wide.shape[2] >= LONG * wide.shape[1] else _directly(wide)
+    return made.transpose(1, 2) if tall else made
+
+
+def _directly(wide: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
+    norm = wide.square().sum(dim=(1, 2), keepdim=True).sqrt().clamp(min=LEAST_NORM)
+    x = wide.bfloat16() / norm.bfloat16()
+    for _ in range(STEPS):
         gram = x @ x.transpose(1, 2)
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x.transpose(1, 2) if tall else x).float()
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=SECOND, alpha=THIRD), x, beta=FIRST)
+    return x.float()
+
+
+def _through_gram(wide: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
+    """Each step multiplies by a polynomial of the Gram matrix; the matrix is multiplied by the product of all."""
+    gram = wide @ wide.transpose(1, 2)
+    norm = gram.diagonal(dim1=1, dim2=2).sum(dim=1).sqrt().clamp(min=LEAST_NORM)[:, None, None]
+    gram = gram / norm.square()
+    one = torch.eye(gram.shape[1], device=gram.device)
+    whole = one.expand_as(gram)
+    for _ in range(STEPS):
+        factor = torch.baddbmm(gram, gram, gram, beta=SECOND, alpha=THIRD) + FIRST * one
+        whole, gram = factor @ whole, factor @ gram @ factor
+    return (whole / norm) @ wide
 
 
 _step = cast(Callable[..., float | None], inspect.unwrap(cast(Callable[..., Any], torch.optim.AdamW.step)))  # pyright: ignore[reportUnknownMemberType]

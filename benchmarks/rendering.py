@@ -135,7 +135,7 @@ def tight(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:
 
 
 def broken(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:
-    """A stroke with one or two gaps, as a pen leaves that skips; of 28 pixels or larger, dark on light or light on dark."""
+    """A stroke with one or two gaps, as a pen leaves that skips; of 28 pixels or more, of either polarity."""
     ink = image.astype(np.float32) / 255
     points = np.argwhere(ink > 0.7)
     y, x = np.mgrid[:28, :28]
@@ -143,7 +143,7 @@ def broken(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey
         row, column = points[draw.integers(len(points))]
         ink *= np.hypot(y - row, x - column) > draw.uniform(1.2, 2.2)
     scale = 1 if draw.uniform() < 0.5 else draw.uniform(2, 6)
-    ink = np.pad(enlarged((ink * 255).astype(np.uint8), scale), int(draw.integers(0, 3 * scale + 1)))
+    ink = np.pad(enlarged((ink * 255).astype(np.uint8), scale), int(draw.integers(0, int(3 * scale) + 1)))
     return ink if draw.uniform() < 0.5 else 1 - ink
 
 
@@ -207,7 +207,12 @@ def boxed(images: UInt8[np.ndarray, "n 28 28"], draw: np.random.Generator) -> Gr
     line = max(1, int(draw.uniform(0.02, 0.07) * size))
     for index, image in enumerate(images):
         _put(sheet, image, size, (high / 2, size / 2 + step * (index + 0.5)), draw)
-    top, bottom, left, right = int(0.3 * size), high - int(0.3 * size), int(size / 2), int(size / 2 + step * len(images))
+    top, bottom, left, right = (
+        int(0.3 * size),
+        high - int(0.3 * size),
+        int(size / 2),
+        int(size / 2 + step * len(images)),
+    )
     sheet[top : top + line, left:right] = sheet[bottom - line : bottom, left:right] = 1
     each = draw.uniform() < 0.5
     for at in np.arange(left, right + 1, step if each else right - left):

@@ -108,7 +108,8 @@ def draw_labels(path: Path, rows: list[LabelRow]) -> None:
     style = {name: (COLOURS[index % len(COLOURS)], dashes[index // len(COLOURS)]) for index, name in enumerate(names)}
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.6), layout="constrained")
-        for axes, (task, models) in zip(figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True):
+        panels = figure.subplots(1, len(found), squeeze=False)[0]
+        for axes, (task, models) in zip(panels, found.items(), strict=True):
             for name, points in models.items():
                 counts, (colour, dash) = sorted(points), style[name]
                 low, high = ([pick(points[count]) for count in counts] for pick in (min, max))
@@ -117,7 +118,7 @@ def draw_labels(path: Path, rows: list[LabelRow]) -> None:
                 axes.plot(counts, means, color=colour, ls=dash, lw=2, marker="o", ms=4, label=name)
             axes.set(xscale="log", title=task, xlabel="labels", ylabel="accuracy (random sequences)")
             axes.xaxis.set_major_formatter("{x:,.0f}")
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
         save(figure, path)
 
 

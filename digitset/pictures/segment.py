@@ -1,19 +1,23 @@
 """A picture of several digits in a row -> its digits, in reading order."""
 
+import math
+
 import numpy as np
-from jaxtyping import Float32, Int32
+from jaxtyping import Bool, Float32
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from digitset.pictures.normalize import EIGHT, Picture, find_ink, longest_side, picture
+from digitset.pictures.ink import EIGHT, Box, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
 
 WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
 WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own
+BESIDE = 0.2  # of a digit's height: how far to the right of a 5 its top stroke begins
+BAR = 3.5  # times as long as thick
 SPECK = 0.15  # of a digit's height: what is neither as high nor as wide is no ink that a person meant
 NEAR = 0.3  # of a digit's height: a part of a digit is as close to the rest
-Box = tuple[slice, slice]
-Pieces = Int32[np.ndarray, "H W"]
+Group = tuple[Box, list[int]]  # a digit: its box, and the numbers of its pieces
 
 
 def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> list[Picture]:
@@ -33,20 +37,16 @@ def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> li
     boxes: dict[int, Box] = {
         number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None
     }
-    inside = {number: box for number, box in boxes.items() if not _touches_edge(box, pieces.shape)}
+    inside = {number: box for number, box in boxes.items() if not touches_edge(box, pieces.shape)}
     digits = _joined(pieces, inside or boxes)
     return [_cut(grey, flat, pieces, box, members) for box, members in _in_reading_order(digits)]
-
-
-def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
-    return any(part.start == 0 or part.stop == side for part, side in zip(box, shape, strict=True))
 
 
 def _height(box: Box) -> int:
     return box[0].stop - box[0].start
 
 
-def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[tuple[Box, list[int]]]:
+def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[Group]:
     """Digits, each its box and its pieces: whole ones, with the parts that belong to them; then parts that make one.
 
     A digit's height is the median over the pieces that are at least half as long as the longest.
@@ -67,10 +67,35 @@ def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[tuple[Box, list[int]]
         if near and min(near)[0] <= NEAR * high:
             index = min(near)[1]
             box, members = digits[index]
-            digits[index] = (_around(box, boxes[part]), [*members, part])
+            digits[index] = (around(box, boxes[part]), [*members, part])
         else:
             digits.append((boxes[part], [part]))
-    return [(box, members) for box, members in digits if longest_side(box) >= 0.4 * high]
+    return _without_bars(pieces, [(box, members) for box, members in digits if longest_side(box) >= 0.4 * high], high)
+
+
+def _without_bars(pieces: Pieces, digits: list[Group], high: float) -> list[Group]:
+    """No digit is a bar along the row: one is the top of the digit to its left or below, if it is close; or a sign."""
+    bars = [digit for digit in digits if all(_is_bar(pieces[digit[0]] == member) for member in digit[1])]
+    digits = [digit for digit in digits if digit not in bars]
+    for box, members in bars:
+        for index, (other, others) in enumerate(digits):
+            whole = around(box, other)
+            gap = box[1].start - other[1].stop
+            level = box[0].start < (other[0].start + other[0].stop) / 2
+            if level and gap <= BESIDE * high and box[1].start >= other[1].start and _height(whole) <= 1.3 * high:
+                digits[index] = (whole, [*others, *members])
+                break
+    return digits
+
+
+def _is_bar(ink: Bool[np.ndarray, "h w"]) -> bool:
+    """Whether ink is long along the row and thin across it."""
+    rows, columns = np.nonzero(ink)
+    (wide, slope), (_, high) = np.cov(columns, rows)
+    turned = math.atan2(2 * slope, wide - high) / 2
+    across = (wide + high - math.hypot(wide - high, 2 * slope)) / 2
+    along = (wide + high + math.hypot(wide - high, 2 * slope)) / 2
+    return abs(turned) < math.radians(30) and across < along / BAR**2
 
 
 def _edge_of(pieces: Pieces, box: Box, number: int) -> np.ndarray:
@@ -81,25 +106,20 @@ def _edge_of(pieces: Pieces, box: Box, number: int) -> np.ndarray:
 
 def _belongs(part: Box, digit: Box, high: float) -> bool:
     """Whether a part can be of a digit: over or under it in some columns, and both together no larger than a digit."""
-    whole = _around(part, digit)
+    whole = around(part, digit)
     overlap = min(part[1].stop, digit[1].stop) - max(part[1].start, digit[1].start)
     narrower = min(part[1].stop - part[1].start, digit[1].stop - digit[1].start)
     limit = 1.3 * max(high, _height(digit))
     return overlap >= 0.25 * narrower - 0.05 * high and _height(whole) <= limit and longest_side(whole) <= 1.2 * limit
 
 
-def _around(one: Box, other: Box) -> Box:
-    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
-    return rows, columns
-
-
-def _in_reading_order(digits: list[tuple[Box, list[int]]]) -> list[tuple[Box, list[int]]]:
+def _in_reading_order(digits: list[Group]) -> list[Group]:
     """Row by row: a digit is in the row whose last digit, to its left, it is level with."""
 
     def middle(digit: tuple[Box, list[int]], axis: int) -> float:
         return (digit[0][axis].start + digit[0][axis].stop) / 2
 
-    rows: list[list[tuple[Box, list[int]]]] = []
+    rows: list[list[Group]] = []
     for digit in sorted(digits, key=lambda digit: middle(digit, 1)):
         level = [
             (abs(middle(row[-1], 0) - middle(digit, 0)), index)

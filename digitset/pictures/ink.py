@@ -1,0 +1,239 @@
+"""A picture in grey -> its ink: what differs from the paper, in pieces, without lines and frames.
+
+Light and paper are told from ink first, whichever is darker. Then each piece is asked what it is: a frame, a line of
+the paper or a bar is left out before anything is concluded from the size of what remains.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Float64, Int32
+from scipy import ndimage
+
+from digitset.errors import InputError
+from digitset.pictures.read import reduced, resized
+
+COARSE = 96  # pixels on which the light is looked at
+FAINTEST = 0.04  # ink differs from its paper by at least this
+SPECK, PALE_SPECK = 80, 50  # what is shorter than this part of the picture's longest side is no ink, dark or pale
+DARK = 0.3
+LINE = 0.6  # of the columns without strokes: a line through the picture is seen in so many
+SMALLEST_FRAME = 30  # pixels
+EDGE = 0.12  # of a side: a strip along the edge is no thicker
+CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
+EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
+
+Grey = Float32[np.ndarray, "H W"]
+Pieces = Int32[np.ndarray, "H W"]
+Box = tuple[slice, slice]
+
+
+def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.ndarray, "H W"]]:
+    """The picture without its light, ink 1 and paper 0, and the pieces of ink in it, numbered from 1; 0 is paper.
+
+    Raises InputError, which begins with `name`, if there is none.
+    """
+    raw = _without_light(grey)
+    smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800) if max(grey.shape) > 200 else raw
+    marked = smooth[smooth > max(FAINTEST, 4 * _noise(smooth))]
+    if not marked.size:
+        raise _no_ink(name)
+    level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
+    ink = without_rules(without_frames(labelled(smooth > CUT * level)) > 0)
+    pieces = _without_specks(labelled(ink), max(3, max(grey.shape) / (SPECK if level > DARK else PALE_SPECK)))
+    if not pieces.any():
+        raise _no_ink(name)
+    return np.clip(smooth / level, 0, 1).astype(np.float32), pieces
+
+
+def _no_ink(name: str) -> InputError:
+    return InputError(f"{name}: expected a digit in ink that stands out from its paper, found none; use more contrast")
+
+
+def _without_light(grey: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
+    """How far each pixel is from its paper towards ink: 0 paper, 1 as black (or, on dark paper, as white) as can be.
+
+    The paper's grey is a quadratic surface through most of the pixels, and what blurred pixels of paper differ from it.
+    Light multiplies: ink in a shadow is as much darker than its paper, in proportion, as ink in the light.
+    """
+    small = reduced(grey, COARSE).astype(np.float64)
+    # If the edge is no paper, but a border or the lines of a cell, a surface that trusts it is bent, or most is ink.
+    ways = [_light(small, edge) for edge in (True, False)]
+    light, dark = min(ways, key=lambda way: _share(small, *way) + float(np.ptp(way[0])))
+    return _towards(grey, np.clip(resized(light.astype(np.float32), *grey.shape), 0, 1), dark)
+
+
+def _light(small: Float64[np.ndarray, "H W"], edge: bool) -> tuple[Float64[np.ndarray, "H W"], bool]:
+    """The grey that paper has at each pixel, and whether ink is darker. With `edge`, the picture's edge is paper."""
+    surface = _surface(small, edge)
+    rest = small - surface
+    dark = bool(np.sum(rest**3) < 0)  # ink is what differs most
+    towards = -rest if dark else rest
+    paper = ndimage.binary_erosion(towards <= max(FAINTEST, 3 * _noise(towards)), EIGHT, border_value=1).astype(float)
+    blur = max(small.shape) / 10
+    weight = ndimage.gaussian_filter(paper, blur)
+    return surface + ndimage.gaussian_filter(rest * paper, blur) / (weight + 0.05), dark
+
+
+def _towards(grey: Float[np.ndarray, "H W"], light: Float[np.ndarray, "H W"], dark: bool) -> Float[np.ndarray, "H W"]:
+    return (light - grey) / np.maximum(light, 0.1) if dark else (grey - light) / np.maximum(1 - light, 0.1)
+
+
+def _share(small: Float64[np.ndarray, "H W"], light: Float64[np.ndarray, "H W"], dark: bool) -> float:
+    """How much of the picture would be ink."""
+    towards = _towards(small, np.clip(light, 0, 1), dark)
+    return float(np.mean(towards > max(FAINTEST, CUT * float(np.percentile(towards, 98)))))
+
+
+def _noise(towards_ink: Float[np.ndarray, "H W"]) -> float:
+    """The standard deviation of paper, from the half of it that differs away from ink, where no ink is."""
+    away = towards_ink[towards_ink < 0]
+    return 1.4826 * float(np.median(-away)) if away.size else 0.0
+
+
+def _surface(grey: Float64[np.ndarray, "H W"], trusted: bool) -> Float64[np.ndarray, "H W"]:
+    """The quadratic surface nearest to the grey in the sum of absolute differences, in which ink hardly counts.
+
+    Where the edge is `trusted` to be paper, as it is even if the digit fills the picture, its pixels count as much as
+    all others three times, and where most of the edge has one grey (a screen's white has no light on it), that is the
+    surface. Found by least squares, weighted again and again by the inverse of the difference.
+    """
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in grey.shape), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
+    edge = np.maximum(np.abs(x), np.abs(y)).ravel() == 1
+    level = np.median(grey.ravel()[edge])
+    if trusted and np.mean(np.abs(grey.ravel()[edge] - level) < 0.01) > 0.5:
+        return np.full_like(grey, level)
+    values, share = grey.ravel(), np.where(edge & trusted, 3 / edge.sum(), 1 / max(1, (~edge).sum()))
+    weight, fit = share, np.zeros(6)
+    for _ in range(30):
+        weighted = terms.T * weight
+        fit = np.linalg.solve(weighted @ terms + 1e-9 * np.eye(6), weighted @ values)
+        weight = share / np.maximum(np.abs(values - terms @ fit), 1e-3)
+    return (terms @ fit).reshape(grey.shape)
+
+
+def _otsu(values: Float32[np.ndarray, " n"]) -> float:
+    """The threshold that leaves two groups as far apart as can be (Otsu 1979, equation 18)."""
+    counts, edges = np.histogram(values, 128)
+    middles = (edges[1:] + edges[:-1]) / 2
+    below = counts.cumsum()
+    above = below[-1] - below
+    sums = (counts * middles).cumsum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(edges[1:][np.nanargmax(between)]) if np.isfinite(between[:-1]).any() else float(edges[0])
+
+
+def labelled(ink: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
+    """Pieces of ink, numbered from 1; pixels that touch at a corner are of one piece."""
+    pieces = np.zeros(ink.shape, np.int32)
+    ndimage.label(ink, EIGHT, output=pieces)
+    return pieces
+
+
+def _without_specks(pieces: Int32[np.ndarray, "H W"], smallest: float) -> Int32[np.ndarray, "H W"]:
+    """The pieces that are at least `smallest` pixels long or wide, numbered as before."""
+    keep = [False] + [longest_side(box) >= smallest for box in ndimage.find_objects(pieces)]
+    return np.where(np.array(keep)[pieces], pieces, 0).astype(np.int32)
+
+
+def without_rules(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """Ink without thin straight lines through the whole picture, as ruled paper has them; digits on them stay whole.
+
+    Of a line along the rows, pixels go where the ink is no higher than a line; where a stroke crosses it, it is higher.
+    """
+    for _ in range(2):  # along the rows, then along the columns
+        ink = _without_rules_along_rows(ink).T
+    return ink
+
+
+def _without_rules_along_rows(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    high, wide = ink.shape
+    thin = max(1, high // 30)
+    steps = np.diff(np.pad(ink.T, ((0, 0), (1, 1))).ravel().astype(np.int8))
+    starts, ends = np.nonzero(steps == 1)[0], np.nonzero(steps == -1)[0]  # of runs down the columns, with their gaps
+    columns, tops, lengths = starts // (high + 2), starts % (high + 2), ends - starts
+    without_strokes = np.ones(wide, bool)
+    without_strokes[columns[lengths > 2 * thin]] = False
+    short = lengths <= thin
+    between = short & without_strokes[columns]  # a line goes on where there is no digit; a row of bars does not
+    if without_strokes.sum() < max(8, 0.15 * wide) or between.sum() < LINE * without_strokes.sum():
+        return ink
+    best = (0, np.empty(0, int), 0.0)
+    for slope in np.tan(np.radians(np.arange(-4, 4.1, 0.5))):
+        where = np.round((tops + lengths / 2 - slope * columns) / 2).astype(int) + wide  # bins of two pixels
+        votes = np.bincount(where[between])
+        votes = np.convolve(votes, [1, 1, 1], "same")
+        lines = np.nonzero(votes >= LINE * without_strokes.sum())[0]
+        if votes.max() > best[0]:
+            best = (int(votes.max()), lines, float(slope))
+    _, lines, slope = best
+    where = np.round((tops + lengths / 2 - slope * columns) / 2).astype(int) + wide
+    on_line = np.isin(where, np.unique(np.concatenate([lines - 1, lines, lines + 1]))) & (lengths <= 2 * thin)
+    kept = ink.copy()
+    for column, top, length in zip(columns[on_line], tops[on_line], lengths[on_line], strict=True):
+        kept[top : top + length, column] = False
+    return kept
+
+
+def without_frames(pieces: Pieces) -> Pieces:
+    """The pieces without those that are frames or strips along the edge, numbered as before.
+
+    If nothing but such remains, all stay.
+    """
+    boxes = {number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None}
+    left_out = [
+        number
+        for number, box in boxes.items()
+        if (touches_edge(box, pieces.shape) and _along_edge(pieces[box] == number, box, pieces.shape))
+        or (longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box))
+    ]
+    return pieces if len(left_out) == len(boxes) else np.where(np.isin(pieces, left_out), 0, pieces).astype(np.int32)
+
+
+def _along_edge(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a piece is a strip along one or more edges of the picture, which it touches over half of their length."""
+    near, touched = np.zeros_like(piece), False
+    for axis in (0, 1):
+        side, start, stop = shape[axis], box[axis].start, box[axis].stop
+        depth = np.arange(start, stop) if axis == 1 else np.arange(start, stop)[:, None]
+        for outer, distance in ((start == 0, depth), (stop == side, side - 1 - depth)):
+            if not outer:
+                continue
+            run = piece & (distance == 0)
+            if run.sum() >= 0.5 * shape[1 - axis]:
+                touched = True
+                near |= distance < max(2, EDGE * side)
+    return touched and float((piece & near).sum()) >= 0.85 * float(piece.sum())
+
+
+def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
+    """Whether a piece is made of thin straight lines along rows and columns, with ink of another size between them."""
+    piece = pieces[box] == number
+    if piece.sum() > 0.5 * piece.size:
+        return False
+    inside = [longest_side(each) for each in ndimage.find_objects(np.where(piece, 0, pieces[box])) if each is not None]
+    if max(inside, default=0) < max(piece.shape) / 12:
+        return False
+    straight = np.zeros_like(piece)
+    for axis, side in enumerate(piece.shape):
+        band = ndimage.maximum_filter1d(piece, max(3, round(0.04 * piece.shape[1 - axis])), axis=1 - axis)
+        if band.mean(axis=axis).max() < 0.85:  # no line from one end to the other
+            return False
+        thick = ndimage.maximum_filter1d(piece, 3, axis=1 - axis)
+        length = max(3, int(0.4 * side))
+        straight |= ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
+    return float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+
+
+def longest_side(box: tuple[slice, ...]) -> int:
+    return max(part.stop - part.start for part in box)
+
+
+def touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
+    return any(part.start == 0 or part.stop == side for part, side in zip(box, shape, strict=True))
+
+
+def around(one: Box, other: Box) -> Box:
+    """The smallest box around two."""
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, columns

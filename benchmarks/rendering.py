@@ -160,7 +160,8 @@ def faint(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:
     """Ink that is 8 to 15 % darker than its paper, with a little noise."""
     ink = _on_sheet(image, draw, 40, 200)
     grey = draw.uniform(0.75, 0.98) * (1 - draw.uniform(0.08, 0.15) * ink)
-    return through_jpeg((grey + draw.normal(0, draw.uniform(0.002, 0.01), ink.shape)).astype(np.float32), 92)
+    grey += draw.normal(0, draw.uniform(0.002, 0.01), ink.shape)
+    return through_jpeg(np.clip(grey, 0, 1).astype(np.float32), 92)
 
 
 def small(image: UInt8[np.ndarray, "28 28"], draw: np.random.Generator) -> Grey:

@@ -153,8 +153,8 @@ def test_models_that_see_images_get_as_many_of_them() -> None:
         images = {run.images_per_step * run.steps for run in runs if run.task == task and run.model != "constant"}
         assert len(images) == 1
     vit, cnn = (Run("classify", "mlp", name, **recipes.brief("classify", True, name)) for name in ("vit", "cnn"))
-    assert (vit.optimizer, vit.images_per_step, cnn.optimizer, cnn.images_per_step) == ("muon", 128, "adamw", 256)
-    assert recipes.brief("sum", False, "cnn")["steps"] == recipes.LENGTH_ONLY["steps"]
+    assert (vit.optimizer, vit.images_per_step, cnn.optimizer, cnn.images_per_step) == ("muon", 128, "muon", 256)
+    assert recipes.brief("sum", False, "cnn").items() >= recipes.LENGTH_ONLY.items()
 
 
 def test_wilson_interval() -> None:

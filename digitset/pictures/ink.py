@@ -13,8 +13,8 @@ from digitset.pictures.read import reduced, resized
 
 COARSE = 96  # pixels on which the light is looked at
 FAINTEST = 0.04  # ink differs from its paper by at least this
-SPECK, PALE_SPECK = 80, 50  # what is shorter than this part of the picture's longest side is no ink, dark or pale
-DARK = 0.3
+SPECK, PALE_SPECK = 150, 50  # what is shorter than this part of the picture's longest side is no ink, dark or pale
+APART = 0.35  # two papers on one picture differ by at least this
 LINE = 0.6  # of the columns without strokes: a line through the picture is seen in so many
 SMALLEST_FRAME = 30  # pixels
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
@@ -26,6 +26,33 @@ Pieces = Int32[np.ndarray, "H W"]
 Box = tuple[slice, slice]
 
 
+def panels(grey: Float32[np.ndarray, "H W"]) -> list[Box]:
+    """The parts of a picture that have papers of their own, as boxes: light beside dark. Mostly one, the whole picture.
+
+    The paper is what a median over more than a digit's strokes leaves. Parts are boxes of either, if they are boxes.
+    """
+    whole = [(slice(0, grey.shape[0]), slice(0, grey.shape[1]))]
+    small = reduced(grey, COARSE)
+    paper = np.asarray(ndimage.median_filter(small, max(3, max(small.shape) // 6), mode="nearest"))
+    light = paper > _otsu(paper.ravel())
+    if not (0.15 < light.mean() < 0.85) or paper[light].mean() - paper[~light].mean() < APART:
+        return whole
+    found = list[Box]()
+    for side in (light, ~light):
+        numbered = labelled(side)
+        for number, box in enumerate(ndimage.find_objects(numbered), 1):
+            if (numbered[box] == number).sum() > 0.1 * side.size:
+                found.append(box)
+                if (numbered[box] == number).mean() < 0.9:
+                    return whole
+    scale = [large / few for large, few in zip(grey.shape, small.shape, strict=True)]
+    return [(_scaled(box[0], scale[0]), _scaled(box[1], scale[1])) for box in found] or whole
+
+
+def _scaled(part: slice, by: float) -> slice:
+    return slice(round(part.start * by), round(part.stop * by))
+
+
 def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.ndarray, "H W"]]:
     """The picture without its light, ink 1 and paper 0, and the pieces of ink in it, numbered from 1; 0 is paper.
 
@@ -33,18 +60,20 @@ def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[n
     """
     raw = _without_light(grey)
     smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800) if max(grey.shape) > 200 else raw
-    marked = smooth[smooth > max(FAINTEST, 4 * _noise(smooth))]
+    noise = _noise(smooth)
+    marked = smooth[smooth > max(FAINTEST, 4 * noise)]
     if not marked.size:
-        raise _no_ink(name)
+        raise no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
     ink = without_rules(without_frames(labelled(smooth > CUT * level)) > 0)
-    pieces = _without_specks(labelled(ink), max(3, max(grey.shape) / (SPECK if level > DARK else PALE_SPECK)))
+    speck = SPECK if level > max(0.1, 10 * noise) else PALE_SPECK
+    pieces = _without_specks(labelled(ink), max(3, max(grey.shape) / speck))
     if not pieces.any():
-        raise _no_ink(name)
-    return np.clip(smooth / level, 0, 1).astype(np.float32), pieces
+        raise no_ink(name)
+    return np.clip(raw / level, 0, 1).astype(np.float32), pieces
 
 
-def _no_ink(name: str) -> InputError:
+def no_ink(name: str) -> InputError:
     return InputError(f"{name}: expected a digit in ink that stands out from its paper, found none; use more contrast")
 
 

@@ -12,10 +12,11 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy import ndimage
 
-from digitset.pictures.ink import EIGHT, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.pictures.ink import EIGHT, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
 from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
+CLOSE = 0.25  # of the picture's longest side: a smaller digit is looked at again from close by
 LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
 FINE = 2  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
 THIN, THICK = 2.0, 5.0  # MNIST's pixels; of the validation images, 5 % have thinner strokes and 1 % have thicker ones
@@ -45,17 +46,31 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
     """The one digit of a picture, with all that led to it.
 
     `grey`: 0 black .. 1 white, dark ink on light or light ink on dark, of any size. The largest piece of ink is the
-    digit, with what is close to it; what touches the picture's edge is left out if there is a digit that does not. An
-    image of MNIST comes out nearly as itself, of either polarity: most differ by two grey levels at most, a few by some
-    dozens. A digit that is crossed by a line of the paper as dark as itself is taken with the line, and paper with
-    blots or folds but no digit may be read as one.
+    digit, with what is close to it. Frames, lines of the paper and what touches the picture's edge are left out if
+    there is a digit beside them. An image of MNIST comes out nearly as itself, of either polarity: most differ by two
+    grey levels at most, a few by some dozens. Paper with blots or folds but no digit may be read as one.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
-    grey = reduced(grey, LONGEST)
-    flat, pieces = find_ink(grey, name)
+    small = reduced(grey, LONGEST)
+    flat, pieces = find_ink(small, name)
     chosen = _one_digit(pieces)
-    return picture(grey, flat, chosen)
+    box = ndimage.find_objects(chosen.astype(np.int32))[0]
+    if longest_side(box) > CLOSE * max(small.shape):
+        return picture(small, flat, chosen)
+    return picture(*_closer(grey, box, max(grey.shape) / max(small.shape)))
+
+
+def _closer(grey: Grey, box: Box, scale: float) -> tuple[Grey, Grey, Bool[np.ndarray, "h w"]]:
+    """The same digit from all pixels of the picture around its box, whose light is more even, and its ink there.
+
+    `box` is on a picture that is `scale` times smaller.
+    """
+    room = longest_side(box)
+    rows, columns = (slice(max(0, int(scale * (part.start - room))), int(scale * (part.stop + room))) for part in box)
+    around_it = reduced(grey[rows, columns], LONGEST)
+    flat, pieces = find_ink(around_it, "")
+    return around_it, flat, _one_digit(pieces)
 
 
 def _one_digit(pieces: Pieces) -> Bool[np.ndarray, "H W"]:

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float32
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from digitset.pictures.ink import EIGHT, Box, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.errors import InputError
+from digitset.pictures.ink import EIGHT, Box, Pieces, around, find_ink, longest_side, no_ink, panels, touches_edge
 from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
 
@@ -24,22 +25,46 @@ def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> li
     """The digits of a picture, each with the steps that led to it, from left to right and row by row.
 
     `grey`: 0 black .. 1 white, as for `digitset.pictures.normalize.normalize`. A digit is a piece of ink, with the
-    smaller pieces that are close above or below it: the top stroke of a 5, a 4 in two strokes. Specks are left out, as
-    is what touches the picture's edge, if something does not. Rows may climb or fall, and digits may be slanted.
+    smaller pieces that are close above or below it: the top stroke of a 5, a 4 in two strokes. Specks, bars, frames and
+    lines of the paper are left out, and so is what touches the picture's edge, unless it is as high as the others. Rows
+    may climb or fall, and digits may be slanted. Dark ink on light paper and light ink on dark paper may be on one
+    picture, beside one another.
 
-    Digits that touch one another are taken for one: leave paper between them. A line of the paper that is as dark as
-    the digits, and goes through them, makes one digit of them all.
+    Digits that touch one another are taken for one: leave paper between them.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
     grey = reduced(grey, WIDEST)
-    flat, pieces = find_ink(grey, name)
+    parts, found = panels(grey), list[tuple[Box, Picture]]()
+    for rows, columns in parts:
+        try:
+            flat, pieces = find_ink(grey[rows, columns], name)
+        except InputError:
+            if len(parts) == 1:
+                raise
+            continue
+        for box, members in _joined(pieces, _inside(pieces)):
+            there = (_moved(box[0], rows.start), _moved(box[1], columns.start))
+            found.append((there, _cut(grey[rows, columns], flat, pieces, box, members)))
+    if not found:
+        raise no_ink(name)
+    return [digit for _, digit in _in_reading_order(found)]
+
+
+def _inside(pieces: Pieces) -> dict[int, Box]:
+    """The boxes of pieces that do not touch the picture's edge, and of those that do and are as long as a digit."""
     boxes: dict[int, Box] = {
         number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None
     }
-    inside = {number: box for number, box in boxes.items() if not touches_edge(box, pieces.shape)}
-    digits = _joined(pieces, inside or boxes)
-    return [_cut(grey, flat, pieces, box, members) for box, members in _in_reading_order(digits)]
+    sides = {number: longest_side(box) for number, box in boxes.items() if not touches_edge(box, pieces.shape)}
+    if not sides:
+        return boxes
+    high = float(np.median([side for side in sides.values() if side >= max(sides.values()) / 2]))
+    return {number: box for number, box in boxes.items() if number in sides or WHOLE < longest_side(box) / high < 1.5}
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
 
 
 def _height(box: Box) -> int:
@@ -113,13 +138,13 @@ def _belongs(part: Box, digit: Box, high: float) -> bool:
     return overlap >= 0.25 * narrower - 0.05 * high and _height(whole) <= limit and longest_side(whole) <= 1.2 * limit
 
 
-def _in_reading_order(digits: list[Group]) -> list[Group]:
+def _in_reading_order(digits: list[tuple[Box, Picture]]) -> list[tuple[Box, Picture]]:
     """Row by row: a digit is in the row whose last digit, to its left, it is level with."""
 
-    def middle(digit: tuple[Box, list[int]], axis: int) -> float:
+    def middle(digit: tuple[Box, Picture], axis: int) -> float:
         return (digit[0][axis].start + digit[0][axis].stop) / 2
 
-    rows: list[list[Group]] = []
+    rows: list[list[tuple[Box, Picture]]] = []
     for digit in sorted(digits, key=lambda digit: middle(digit, 1)):
         level = [
             (abs(middle(row[-1], 0) - middle(digit, 0)), index)

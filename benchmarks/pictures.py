@@ -2,11 +2,15 @@
 
     uv run benchmarks/pictures.py RUN [--count 500] [--seed 0] [--split test] [--out results/pictures.csv]
 
-RUN is the folder of a finished run of `classify`. The pictures are MNIST's test digits as `rendering.py` renders them.
+RUN is the folder of a finished run of `classify`, or a packaged one. The pictures are MNIST's test digits as
+`rendering.py` renders them, kind by kind: one digit each, or several in reading order. Of several, a digit is right if
+it stands in its place among the others, as difflib aligns what is read with what is there; the rest of what is read is
+not there.
 The settings of `digitset.pictures.normalize` and `digitset.pictures.segment` were chosen on validation digits
 (`--split val`).
 """
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -57,12 +61,14 @@ def main(
     rows += accuracy("as pictures of 28x28", correct([digit_or_nothing(picture) for picture in grey]))
     inverted = [digit_or_nothing(1 - picture) for picture in grey]
     rows += accuracy("as pictures of 28x28, dark on light", correct(inverted))
-    for name, render in {"clean": rendering.clean, "photographed": rendering.photographed}.items():
+    for name, render in rendering.ONE.items():
         pictures = rendered(render, images, seed)
         rows += accuracy(name, correct([digit_or_nothing(picture) for picture in pictures]))
         seconds = median(lambda some=pictures[:20]: [digit_or_nothing(picture) for picture in some], 3, 0)
         rows.append((f"{name}: ms a picture", 1e3 / 20 * seconds))
-    show(f"{split}, {count} digits", rows + in_rows(predictor, images, labels, seed), out)
+    for name, (render, several) in rendering.SEVERAL.items():
+        rows += of_several(predictor, name, render, np.split(images, range(several, count, several)), labels, seed)
+    show(f"{split}, {count} digits", rows, out)
 
 
 def rendered(render: Callable, images: np.ndarray, seed: int) -> list[np.ndarray]:
@@ -83,19 +89,33 @@ def accuracy(name: str, correct: np.ndarray) -> Rows:
     return [(name, float(correct.mean())), (f"{name}: low", low), (f"{name}: high", high)]
 
 
-def in_rows(predictor: digitset.Predictor, images: np.ndarray, labels: np.ndarray, seed: int) -> Rows:
-    """The same digits in rows of 2 to 8: rows that are split into the right number, and accuracy on those."""
+def of_several(
+    predictor: digitset.Predictor, name: str, render: Callable, groups: list[np.ndarray], labels: np.ndarray, seed: int
+) -> Rows:
+    """Which digits are read in their place, and how many digits are read that are not there."""
     draw = np.random.default_rng(seed)
-    ends = np.cumsum(draw.integers(2, 9, len(images) // 8))
-    right_number, correct = [], []
-    for begin, end in zip(np.r_[0, ends[:-1]], ends, strict=True):
-        pictures = split_picture(rendering.row(images[begin:end], draw))
-        right_number.append(len(pictures) == end - begin)
-        if right_number[-1]:
-            correct.append(predictor.predict([each.digit[None] for each in pictures]) == labels[begin:end])
-    return accuracy("in rows: rows split into the right number of digits", np.array(right_number)) + accuracy(
-        "in rows: digits of those predicted correctly", np.concatenate(correct)
-    )
+    correct, extra, begin = [], 0, 0
+    for images in groups:
+        there = labels[begin : begin + len(images)].tolist()
+        begin += len(images)
+        read = predictions(predictor, render(images, draw))
+        matches = difflib.SequenceMatcher(None, there, read, autojunk=False).get_matching_blocks()
+        right = np.zeros(len(there), bool)
+        for match in matches:
+            right[match.a : match.a + match.size] = True
+        correct.append(right)
+        extra += len(read) - int(right.sum())
+    digits = np.concatenate(correct)
+    return [*accuracy(name, digits), (f"{name}: read, but not there", extra / len(digits))]
+
+
+def predictions(predictor: digitset.Predictor, grey: np.ndarray) -> list[int]:
+    """What is read on a picture; nothing where no ink is found."""
+    try:
+        found = split_picture(grey)
+    except InputError:
+        return []
+    return [int(answer) for answer in predictor.predict([each.digit[None] for each in found])]
 
 
 if __name__ == "__main__":

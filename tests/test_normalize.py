@@ -9,10 +9,16 @@ from PIL import Image, ImageDraw
 
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
+from digitset.inference.predictor import Predictor, load
 from digitset.pictures.normalize import digit, normalize
 from digitset.pictures.read import read_picture
 from digitset.pictures.segment import split_picture
 from digitset.report import figures
+
+
+@pytest.fixture(scope="module")
+def reader() -> Predictor:
+    return load("classify")
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
@@ -50,6 +56,52 @@ def test_rendered_digits_come_back(mnist: Splits, render, least: float) -> None:
     assert np.mean([alike(one, image) for one, image in zip(made, images, strict=True)]) > least
     known = mnist.train.labels[:5000].numpy()[nearest(made, mnist.train.images[:5000].numpy())]
     assert np.mean(known == mnist.val.labels[:25].numpy()) > 0.85
+
+
+KINDS = {  # of one digit: how many of 20 are read at least
+    **dict.fromkeys(
+        ("with a dark edge", "filling the picture", "uneven ink", "faint pen", "small on a large sheet"), 19
+    ),
+    **{"cells cut along their lines": 17, "strokes in pieces": 17},
+}
+SEVERAL = ("in boxes", "on ruled paper", "in a grid", "in two polarities")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_picture_is_read(mnist: Splits, reader: Predictor, kind: str) -> None:
+    draw = np.random.default_rng(7)
+    made = [digit(rendering.ONE[kind](image, draw)) for image in mnist.val.images[200:220].numpy()]
+    right = reader.predict([one[None] for one in made]) == mnist.val.labels[200:220].numpy()
+    assert right.sum() >= KINDS[kind]
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+def test_each_kind_of_picture_is_split(mnist: Splits, reader: Predictor, kind: str) -> None:
+    draw, (render, count) = np.random.default_rng(7), rendering.SEVERAL[kind]
+    right = 0
+    for begin in range(300, 300 + 4 * count, count):
+        found = split_picture(render(mnist.val.images[begin : begin + count].numpy(), draw))
+        read = reader.predict([one.digit[None] for one in found]).tolist()
+        right += read == mnist.val.labels[begin : begin + count].tolist()
+    assert right >= 3
+
+
+def test_bars_and_signs_of_division_are_no_digits(mnist: Splits) -> None:
+    sheet = np.zeros((120, 420), np.float32)
+    for index, left in enumerate((20, 160, 320)):
+        sheet[30:86, left : left + 56] = rendering.enlarged(mnist.val.images[index].numpy(), 2)
+    sheet[58:63, 100:130] = sheet[58:63, 250:280] = 1
+    sheet[40:46, 262:268] = sheet[76:82, 262:268] = 1
+    assert len(split_picture(1 - sheet)) == 3
+
+
+def test_a_digit_at_the_edge_is_not_left_out(mnist: Splits) -> None:
+    sheet = np.zeros((100, 200), np.float32)
+    first, second = (rendering.enlarged(mnist.val.images[index].numpy(), 2) for index in (0, 3))
+    sheet[20:76, 20:76] = first
+    cut = second[np.nonzero(second.max(axis=1) > 0.5)[0][0] :]
+    sheet[: len(cut), 110:166] = cut
+    assert len(split_picture(1 - sheet)) == 2
 
 
 def seven(side: int, pen: int, dark: float = 0.0, light: float = 1.0) -> np.ndarray:

@@ -31,7 +31,7 @@ from digitset import InputError, Predictor, registry
 from digitset.data.mnist import Splits
 from digitset.demo import serve
 from digitset.demo.app import create_app
-from digitset.demo.gate import LARGEST
+from digitset.demo.gate import HEADERS, LARGEST
 from digitset.inference.explain import explain
 
 Server = tuple[str, subprocess.Popen]
@@ -65,7 +65,9 @@ def test_lists_its_models(service: httpx.Client, predictors: dict[str, Predictor
     assert {name: model["longest"] for name, model in models.items() if model["longest"]} == {
         "sum/mlp": 10,
         "classify/mlp": 1,
+        "classify/mlp-vit": 1,
     }
+    assert {name for name, model in models.items() if model["places"]} == {name for name in models if "-vit" in name}
     kinds = {model["task"]: model["kind"] for model in models.values()}
     assert kinds == {
         "bags": "binary",
@@ -99,7 +101,10 @@ def test_answers_are_those_of_the_library(
         if field not in ("model", "truth", "seconds", "contributions"):
             expected = getattr(explanation, field)
             assert (value is None) == (expected is None), field
-            if value is not None:
+            if field == "places" and value is not None:
+                for name, maps in value.items():
+                    np.testing.assert_allclose(maps, getattr(expected, name), rtol=1e-3, atol=1e-4, err_msg=name)
+            elif value is not None:
                 np.testing.assert_allclose(value, np.asarray(expected), rtol=1e-4, atol=1e-5, err_msg=field)
     if len(images) > 1:
         np.testing.assert_allclose(explained["contributions"], explanation.contributions, rtol=1e-3, atol=1e-4)
@@ -238,14 +243,20 @@ def test_other_bad_requests(service: httpx.Client) -> None:
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "evil.example:8000", ""])
 def test_another_sites_name_is_refused(service: httpx.Client, host: str) -> None:
     for path in ("/", "/v1/models"):
-        assert service.get(path, headers={"host": host}).status_code == 400
+        response = service.get(path, headers={"host": host})
+        assert response.status_code == 400
+        assert response.headers.items() >= HEADERS.items()
 
 
 def test_another_sites_page_is_refused(service: httpx.Client) -> None:
     """A browser sends such a request without asking first."""
     own = f"{service.base_url.scheme}://{service.base_url.netloc.decode()}"
-    for origin, status in (("http://evil.example", 403), ("null", 403), (own, 200)):
-        assert service.get("/v1/models", headers={"origin": origin}).status_code == status
+    here = service.base_url.netloc.decode()
+    for origin in ("http://evil.example", "null", "", here, f"https://evil.example/?://{here}", f"{own}.evil.example"):
+        assert service.get("/v1/models", headers={"origin": origin}).status_code == 403, origin
+    assert service.get("/v1/models", headers={"origin": own}).status_code == 200
+    twice = [("origin", own), ("origin", own)]
+    assert service.get("/v1/models", headers=twice).status_code == 403
 
 
 def test_a_host_of_all_addresses_answers_to_any_name(predictors: dict[str, Predictor]) -> None:

@@ -45,7 +45,7 @@ def test_json_of_one_picture_of_several_digits(folder: Path, mnist: Splits, tmp_
     row, figure = folder / "row" / "row.png", tmp_path / "steps.png"
     command = [sys.executable, "-m", "digitset", "predict", "sum", str(row), "--split", "--json", "--show", str(figure)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    (answer,) = json.loads(result.stdout)
+    (answer,) = json.loads(result.stdout)["answers"]
     assert answer["answer"] == sum(digits(mnist))
     assert answer["interval"][0] <= answer["answer"] <= answer["interval"][1]
     assert [part["alone"] for part in answer["pictures"]] == digits(mnist)
@@ -54,6 +54,31 @@ def test_json_of_one_picture_of_several_digits(folder: Path, mnist: Splits, tmp_
     with Image.open(figure) as drawn:
         assert drawn.size[1] > 300
     assert result.stderr == f"digitset: how pictures became digits: {figure}\n"
+
+
+def test_the_fate_of_every_picture_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is left out of a folder; what cannot be read, while the others are; and code 2 in the end."""
+    for name in ("a1.png", "a2.png"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "a3.png").write_text("not a picture")
+    Image.new("L", (50, 50), 255).save(tmp_path / "a4.png")
+    for name in ("IMG_1.HEIC", "b.txt", "c.txt", "d.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    for json_too in (False, True):
+        with pytest.raises(InputError, match="2 pictures were refused: the answer is about the others"):
+            model_commands.predict("classify", (str(tmp_path),), as_json=json_too)
+        said = capsys.readouterr()
+        assert said.err.count("\n") == 3
+        assert f"{tmp_path}: left out b.txt, c.txt, d.txt and 2 more: " in said.err
+        assert f"{tmp_path / 'a3.png'}: expected a picture" in said.err
+        assert f"{tmp_path / 'a4.png'}: expected ink on paper" in said.err
+        assert "a1.png" in said.out
+        assert "a3.png" not in said.out.partition('"refused"')[0]
+    told = json.loads(said.out)
+    assert (len(told["answers"]), len(told["notes"]), len(told["refused"])) == (2, 1, 2)
+    with pytest.raises(InputError, match=r"a3\.png: expected a picture"):
+        model_commands.predict("classify", (str(tmp_path / "a3.png"),))
 
 
 def test_each_picture_is_classified_by_itself(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,14 +99,14 @@ def test_an_anchor(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
 
 def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model_commands.predict("contains/transformer", (str(folder),), anchor=str(folder / "a1.png"), as_json=True)
-    ours = json.loads(capsys.readouterr().out)[0]
+    ours = json.loads(capsys.readouterr().out)["answers"][0]
     path = tmp_path / "model.onnx"
     command = [sys.executable, "-m", "digitset", "export", "contains/transformer", str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert re.search(r"differs from torch by at most \d\S* on sequences of 1, 3, 10, 40 test images", said.stdout)
     assert said.stderr == ""
     model_commands.predict(str(path), (str(folder),), anchor=str(folder / "a1.png"), onnx=True, as_json=True)
-    theirs = json.loads(capsys.readouterr().out)[0]
+    theirs = json.loads(capsys.readouterr().out)["answers"][0]
     assert theirs["answer"] == pytest.approx(ours["answer"], abs=1e-4)
     for ours_part, theirs_part in zip(ours["pictures"], theirs["pictures"], strict=True):
         assert theirs_part["alone"] == pytest.approx(ours_part["alone"], abs=1e-4)

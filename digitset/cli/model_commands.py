@@ -109,8 +109,7 @@ def predict(
     if show is not None:
         _check_figure("--show", show)
     asked = ask.read_all(pictures, anchor, split)
-    for note in asked.notes:
-        print(f"digitset: {note}", file=sys.stderr)
+    _tell(asked)
     if onnx or model.endswith(".onnx"):
         from digitset.inference.onnx_runtime import OnnxPredictor
 
@@ -122,7 +121,8 @@ def predict(
     if show is not None:
         _draw_steps(show, asked)
     if as_json:
-        print(json.dumps([dataclasses.asdict(answer) for answer in answers], indent=2))
+        told = {"answers": list(map(dataclasses.asdict, answers)), "notes": asked.notes, "refused": asked.refused}
+        print(json.dumps(told, indent=2))
     else:
         from digitset.cli.terminal import console, print_table
 
@@ -130,6 +130,20 @@ def predict(
             if len(answer.pictures) > 1:
                 print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
             console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
+    _expect_all(asked)
+
+
+def _tell(asked: "Asked") -> None:
+    """What happened to pictures that were not simply read, before the answer to the others."""
+    for note in asked.notes + asked.refused:
+        print(f"digitset: {note}", file=sys.stderr)
+
+
+def _expect_all(asked: "Asked") -> None:
+    """Raises InputError if a picture was refused: the answer, which is about the others, has been told."""
+    if asked.refused:
+        count = len(asked.refused)
+        raise InputError(f"{count} picture{'s were' if count > 1 else ' was'} refused: the answer is about the others")
 
 
 def explain(
@@ -159,12 +173,14 @@ def explain(
     _check_figure("--out", out)
     predictor, asked = load(model, device), ask.read_all(pictures, anchor, split)
     task = predictor.task
+    _tell(asked)
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
     draw_explanation(out, model, task, asked.images, asked.anchor_image, explanation)
     words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
     console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
+    _expect_all(asked)
 
 
 def demo(

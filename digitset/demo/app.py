@@ -71,10 +71,10 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html")
 
-    app.add_middleware(Gate)
     asked_for = (f"[{host}]" if ":" in host else host).lower()  # as browsers write it
     names = ["*"] if host in EVERYWHERE else [*LOCAL, asked_for]
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=names, www_redirect=False)
+    app.add_middleware(Gate)  # around all others, so that their refusals have its headers too
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _unexpected)
     app.add_exception_handler(InputError, _unanswered)

@@ -12,7 +12,7 @@ from digitset.inference.explain import answer_in_words, explain
 from digitset.inference.onnx_runtime import OnnxPredictor
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import Picture, normalize
-from digitset.pictures.read import find_pictures, read_picture
+from digitset.pictures.read import find_pictures, left_out, read_picture
 from digitset.pictures.segment import split_picture
 from digitset.tasks import Task, load_task
 
@@ -26,7 +26,8 @@ class Asked:
     names: list[str]
     pictures: list[Picture]
     anchor: Picture | None
-    notes: list[str]  # what a person should know of what was found
+    notes: list[str]  # what a person should know of what was found, and of files that were left out
+    refused: list[str]  # why a picture could not be read, each with its name
 
     @property
     def images(self) -> UInt8[np.ndarray, "n 28 28"]:
@@ -59,23 +60,33 @@ class Answer:
 
 
 def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
-    """The digits on pictures. Raises InputError for a picture that cannot be read, or has no ink."""
-    names, pictures, notes = [], [], []
+    """The digits on pictures; of one that cannot be read, or has no ink, the reason.
+
+    Raises InputError if that is so of all pictures, or of the anchor.
+    """
+    paths = tuple(paths)
+    names, pictures, notes, refused = [], [], left_out(paths), []
     for path in find_pictures(paths):
-        grey = read_picture(path)
-        digits = split_picture(grey, str(path)) if split else [normalize(grey, str(path))]
+        try:
+            grey = read_picture(path)
+            digits = split_picture(grey, str(path)) if split else [normalize(grey, str(path))]
+        except InputError as error:
+            refused.append(str(error))
+            continue
         if not split and (count := _digits_on(grey)) > 1:
             notes.append(f"{path}: read as one digit, but there may be {count} on it; --split reads each")
         names += [f"{path} {index + 1}" for index in range(len(digits))] if len(digits) > 1 else [str(path)]
         pictures += digits
+    if not pictures:
+        raise InputError("; ".join(refused))
     if len(pictures) > MOST:
         raise InputError(f"expected at most {MOST} digits, found {len(pictures)}")
     if anchor is None:
-        return Asked(names, pictures, None, notes)
+        return Asked(names, pictures, None, notes, refused)
     grey = read_picture(anchor)
     if (count := _digits_on(grey)) > 1:
         notes.append(f"{anchor}: read as one digit, but there may be {count} on it; an anchor is one")
-    return Asked(names, pictures, normalize(grey, anchor), notes)
+    return Asked(names, pictures, normalize(grey, anchor), notes, refused)
 
 
 def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:

@@ -20,6 +20,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", "
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
 LARGEST = 50_000_000  # pixels; known before any is decoded
 WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
+SHOWN = 3  # names in a note
 CONTRAST = 0.25  # what is visible of a picture with transparency is ink alone if its greys differ by less
 
 
@@ -55,6 +56,22 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     if not files:
         raise InputError("expected pictures: files, folders or patterns such as 'scans/*.png'; got none")
     return files
+
+
+def left_out(paths: Iterable[str | Path]) -> list[str]:
+    """For each folder among the paths, a sentence on what is in it that `find_pictures` takes for no picture."""
+    notes: list[str] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            continue
+        inside = sorted((each for each in path.iterdir() if not each.name.startswith(".")), key=natural)
+        names = [each.name for each in inside if each.is_file() and each.suffix.lower() not in SUFFIXES]
+        names += [f"{each.name}/" for each in inside if not each.is_file()]
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            kinds = "files of the folder itself are read, if they end in one of"
+            notes.append(f"{path}: left out {', '.join(names[:SHOWN])}{more}: {kinds} {' '.join(SUFFIXES)}")
+    return notes
 
 
 def natural(path: Path) -> list[tuple[int, int, str]]:

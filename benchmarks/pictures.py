@@ -11,7 +11,7 @@ The settings of `digitset.pictures.normalize` and `digitset.pictures.segment` we
 """
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -62,18 +62,20 @@ def main(
     inverted = [digit_or_nothing(1 - picture) for picture in grey]
     rows += accuracy("as pictures of 28x28, dark on light", correct(inverted))
     for name, render in rendering.ONE.items():
-        pictures = rendered(render, images, seed)
-        rows += accuracy(name, correct([digit_or_nothing(picture) for picture in pictures]))
-        seconds = median(lambda some=pictures[:20]: [digit_or_nothing(picture) for picture in some], 3, 0)
+        rows += accuracy(name, correct([digit_or_nothing(picture) for picture in rendered(render, images, seed)]))
+        some = list(rendered(render, images[:20], seed))
+        seconds = median(lambda some=some: [digit_or_nothing(picture) for picture in some], 3, 0)
         rows.append((f"{name}: ms a picture", 1e3 / 20 * seconds))
     for name, (render, several) in rendering.SEVERAL.items():
         rows += of_several(predictor, name, render, np.split(images, range(several, count, several)), labels, seed)
     show(f"{split}, {count} digits", rows, out)
 
 
-def rendered(render: Callable, images: np.ndarray, seed: int) -> list[np.ndarray]:
+def rendered(render: Callable, images: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+    """One picture after the other: together they would fill the memory."""
     draw = np.random.default_rng(seed)
-    return [render(image, draw) for image in images]
+    for image in images:
+        yield render(image, draw)
 
 
 def digit_or_nothing(grey: np.ndarray) -> np.ndarray:

@@ -198,10 +198,10 @@ def _without_rules_along_rows(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, 
     _, lines, slope = best
     where = np.round((tops + lengths / 2 - slope * columns) / 2).astype(int) + wide
     on_line = np.isin(where, np.unique(np.concatenate([lines - 1, lines, lines + 1]))) & (lengths <= 2 * thin)
-    kept = ink.copy()
-    for column, top, length in zip(columns[on_line], tops[on_line], lengths[on_line], strict=True):
-        kept[top : top + length, column] = False
-    return kept
+    change = np.zeros((wide, high + 1), np.int8)  # 1 where a run of a line begins, -1 after its end
+    change[columns[on_line], tops[on_line]] = 1
+    change[columns[on_line], (tops + lengths)[on_line]] = -1
+    return ink & (change.cumsum(axis=1)[:, :high].T == 0)
 
 
 def without_frames(pieces: Pieces) -> Pieces:

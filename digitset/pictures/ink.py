@@ -14,6 +14,7 @@ from digitset.pictures.read import reduced, resized
 COARSE = 96  # pixels on which the light is looked at
 FAINTEST = 0.04  # ink differs from its paper by at least this
 SPECK, PALE_SPECK = 150, 50  # what is shorter than this part of the picture's longest side is no ink, dark or pale
+BENT = 0.55  # half of the change of light over a picture and the share of ink in it, together, are no more
 APART = 0.35  # two papers on one picture differ by at least this
 LINE = 0.6  # of the columns without strokes: a line through the picture is seen in so many
 SMALLEST_FRAME = 30  # pixels
@@ -86,7 +87,8 @@ def _without_light(grey: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W
     small = reduced(grey, COARSE).astype(np.float64)
     # If the edge is no paper, but a border or the lines of a cell, a surface that trusts it is bent, or most is ink.
     ways = [_light(small, edge) for edge in (True, False)]
-    light, dark = min(ways, key=lambda way: _share(small, *way) + float(np.ptp(way[0])))
+    costs = [_share(small, *way) + float(np.ptp(way[0])) / 2 for way in ways]
+    light, dark = ways[int(np.argmin(costs))] if min(costs) < BENT else _even(small)
     return _towards(grey, np.clip(resized(light.astype(np.float32), *grey.shape), 0, 1), dark)
 
 
@@ -100,6 +102,13 @@ def _light(small: Float64[np.ndarray, "H W"], edge: bool) -> tuple[Float64[np.nd
     blur = max(small.shape) / 10
     weight = ndimage.gaussian_filter(paper, blur)
     return surface + ndimage.gaussian_filter(rest * paper, blur) / (weight + 0.05), dark
+
+
+def _even(small: Float64[np.ndarray, "H W"]) -> tuple[Float64[np.ndarray, "H W"], bool]:
+    """The same if there is no light on the picture: paper is as light, or as dark, as anything, like most corners."""
+    darkest, lightest = np.percentile(small, [5, 95])
+    dark = bool(np.median(small[[0, 0, -1, -1], [0, -1, 0, -1]]) > (darkest + lightest) / 2)
+    return np.full_like(small, lightest if dark else darkest), dark
 
 
 def _towards(grey: Float[np.ndarray, "H W"], light: Float[np.ndarray, "H W"], dark: bool) -> Float[np.ndarray, "H W"]:

@@ -86,6 +86,27 @@ def test_each_kind_of_picture_is_split(mnist: Splits, reader: Predictor, kind: s
     assert right >= 3
 
 
+def test_straight_strokes_are_no_lines_of_the_paper(reader: Predictor) -> None:
+    """A 1, a 7 and a 4 of thin upright and level strokes, nearly as long as the picture."""
+    one, seven_, four = (np.ones((250, 190), np.float32) for _ in range(3))
+    one[20:225, 90:95] = 0
+    seven_[25:31, 25:165] = seven_[25:225, 159:165] = 0
+    four[25:150, 40:44] = four[150:154, 40:165] = four[25:225, 120:124] = 0
+    for sheet, right in ((one, 1), (seven_, 7), (four, 4)):
+        for polarity in (sheet, 1 - sheet):
+            assert reader.predict([digit(polarity)[None]]) == [right]
+            assert reader.predict([each.digit[None] for each in split_picture(polarity)]) == [right]
+
+
+@pytest.mark.parametrize("wide", [1, 4, 8])
+@pytest.mark.parametrize("light", [False, True])
+def test_a_border_all_around_is_no_paper(mnist: Splits, wide: int, light: bool) -> None:
+    """White on black within white, and black on white within black: the border is as light as the ink."""
+    row = np.concatenate([rendering.enlarged(np.pad(image, 2), 2) for image in mnist.val.images[1:7].numpy()], axis=1)
+    sheet = np.pad(row, wide, constant_values=1)
+    assert len(split_picture(sheet if light else 1 - sheet)) == 6
+
+
 def test_bars_and_signs_of_division_are_no_digits(mnist: Splits) -> None:
     sheet = np.zeros((120, 420), np.float32)
     for index, left in enumerate((20, 160, 320)):

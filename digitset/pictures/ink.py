@@ -18,6 +18,7 @@ BENT = 0.55  # half of the change of light over a picture and the share of ink i
 APART = 0.35  # two papers on one picture differ by at least this
 LINE = 0.6  # of the columns without strokes: a line through the picture is seen in so many
 SMALLEST_FRAME = 30  # pixels
+NEAR_EDGE = 0.04  # of a side: lines of a cell, where it was cut along them, are at the edge or so near
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
 EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
@@ -105,10 +106,16 @@ def _light(small: Float64[np.ndarray, "H W"], edge: bool) -> tuple[Float64[np.nd
 
 
 def _even(small: Float64[np.ndarray, "H W"]) -> tuple[Float64[np.ndarray, "H W"], bool]:
-    """The same if there is no light on the picture: paper is as light, or as dark, as anything, like most corners."""
+    """The same if there is no light on the picture: paper is as light, or as dark, as anything, like most corners.
+
+    An edge that is the same all around is a border, since most of the picture would be ink if it were paper.
+    """
     darkest, lightest = np.percentile(small, [5, 95])
-    dark = bool(np.median(small[[0, 0, -1, -1], [0, -1, 0, -1]]) > (darkest + lightest) / 2)
-    return np.full_like(small, lightest if dark else darkest), dark
+    light = small > (darkest + lightest) / 2
+    around_it = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
+    corners = light[[0, 0, -1, -1], [0, -1, 0, -1]]
+    dark = around_it.mean() < 0.1 if not 0.1 <= around_it.mean() <= 0.9 else corners.mean() >= 0.5
+    return np.full_like(small, lightest if dark else darkest), bool(dark)
 
 
 def _towards(grey: Float[np.ndarray, "H W"], light: Float[np.ndarray, "H W"], dark: bool) -> Float[np.ndarray, "H W"]:
@@ -175,33 +182,37 @@ def _without_specks(pieces: Int32[np.ndarray, "H W"], smallest: float) -> Int32[
 
 
 def without_rules(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    """Ink without thin straight lines through the whole picture, as ruled paper has them; digits on them stay whole.
+    """Ink without thin straight lines from edge to edge, as ruled paper has them; digits on them stay whole.
 
     Of a line along the rows, pixels go where the ink is no higher than a line; where a stroke crosses it, it is higher.
+    If nothing but lines is there, they stay.
     """
+    rest = ink
     for _ in range(2):  # along the rows, then along the columns
-        ink = _without_rules_along_rows(ink).T
-    return ink
+        rest = _without_rules_along_rows(rest).T
+    return rest if rest.any() else ink
 
 
 def _without_rules_along_rows(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
     high, wide = ink.shape
-    thin = max(1, high // 30)
+    thin = max(1, min(high, wide) // 30)
     steps = np.diff(np.pad(ink.T, ((0, 0), (1, 1))).ravel().astype(np.int8))
-    starts, ends = np.nonzero(steps == 1)[0], np.nonzero(steps == -1)[0]  # of runs down the columns, with their gaps
-    columns, tops, lengths = starts // (high + 2), starts % (high + 2), ends - starts
+    starts, stops = np.nonzero(steps == 1)[0], np.nonzero(steps == -1)[0]  # of runs down the columns
+    columns, tops, lengths = starts // (high + 2), starts % (high + 2), stops - starts
     without_strokes = np.ones(wide, bool)
     without_strokes[columns[lengths > 2 * thin]] = False
     short = lengths <= thin
     between = short & without_strokes[columns]  # a line goes on where there is no digit; a row of bars does not
     if without_strokes.sum() < max(8, 0.15 * wide) or between.sum() < LINE * without_strokes.sum():
         return ink
-    best = (0, np.empty(0, int), 0.0)
+    best, margin = (0, np.empty(0, int), 0.0), max(1, wide // 14)
     for slope in np.tan(np.radians(np.arange(-4, 4.1, 0.5))):
         where = np.round((tops + lengths / 2 - slope * columns) / 2).astype(int) + wide  # bins of two pixels
         votes = np.bincount(where[between])
         votes = np.convolve(votes, [1, 1, 1], "same")
-        lines = np.nonzero(votes >= LINE * without_strokes.sum())[0]
+        ends = [np.bincount(where[near], minlength=len(votes)) for near in (columns < margin, columns >= wide - margin)]
+        reach = np.logical_and(*(np.convolve(each[: len(votes)], [1, 1, 1], "same") > 0 for each in ends))
+        lines = np.nonzero((votes >= LINE * without_strokes.sum()) & reach)[0]
         if votes.max() > best[0]:
             best = (int(votes.max()), lines, float(slope))
     _, lines, slope = best
@@ -250,7 +261,7 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
     if piece.sum() > 0.5 * piece.size:
         return False
     inside = [longest_side(each) for each in ndimage.find_objects(np.where(piece, 0, pieces[box])) if each is not None]
-    if max(inside, default=0) < max(piece.shape) / 12:
+    if max(inside, default=0) < max(piece.shape) / 25:
         return False
     straight = np.zeros_like(piece)
     for axis, side in enumerate(piece.shape):
@@ -267,8 +278,11 @@ def longest_side(box: tuple[slice, ...]) -> int:
     return max(part.stop - part.start for part in box)
 
 
-def touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
-    return any(part.start == 0 or part.stop == side for part, side in zip(box, shape, strict=True))
+def touches_edge(box: Box, shape: tuple[int, ...], within: float = 0) -> bool:
+    """Whether a box reaches the picture's edge, or comes as near to it as a part of the side."""
+    return any(
+        part.start <= within * side or part.stop >= (1 - within) * side for part, side in zip(box, shape, strict=True)
+    )
 
 
 def around(one: Box, other: Box) -> Box:

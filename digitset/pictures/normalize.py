@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy import ndimage
 
-from digitset.pictures.ink import EIGHT, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.errors import InputError
+from digitset.pictures.ink import EIGHT, NEAR_EDGE, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
 from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
@@ -58,7 +59,10 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
     box = ndimage.find_objects(chosen.astype(np.int32))[0]
     if longest_side(box) > CLOSE * max(small.shape):
         return picture(small, flat, chosen)
-    return picture(*_closer(grey, box, max(grey.shape) / max(small.shape)))
+    try:
+        return picture(*_closer(grey, box, max(grey.shape) / max(small.shape)))
+    except InputError:  # nothing that stands out from close by
+        return picture(small, flat, chosen)
 
 
 def _closer(grey: Grey, box: Box, scale: float) -> tuple[Grey, Grey, Bool[np.ndarray, "h w"]]:
@@ -76,16 +80,16 @@ def _closer(grey: Grey, box: Box, scale: float) -> tuple[Grey, Grey, Bool[np.nda
 def _one_digit(pieces: Pieces) -> Bool[np.ndarray, "H W"]:
     """The pixels of the digit, where there is one: its largest piece and, one after the other, what is close to it.
 
-    A piece that touches the picture's edge begins only if none that does not has a quarter of its ink. To a digit that
-    does not touch the edge, one that does belongs only if it is very close.
+    A piece at the picture's edge begins only if none within has a quarter of its ink. To a digit that is not at the
+    edge, a piece that is belongs only if it is very close.
     """
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None}
     area = np.bincount(pieces.ravel())
-    outer = {number for number, box in boxes.items() if touches_edge(box, pieces.shape)}
+    outer = {number for number, box in boxes.items() if touches_edge(box, pieces.shape, NEAR_EDGE)}
     chosen = [max(boxes, key=lambda number: (area[number] / 4 if number in outer else area[number], -number))]
     whole, rest = boxes[chosen[0]], set(boxes) - set(chosen)
     while True:
-        size, edge = longest_side(whole), touches_edge(whole, pieces.shape)
+        size, edge = longest_side(whole), touches_edge(whole, pieces.shape, NEAR_EDGE)
         close = {
             number
             for number in rest

@@ -8,7 +8,17 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 from digitset.errors import InputError
-from digitset.pictures.ink import EIGHT, Box, Pieces, around, find_ink, longest_side, no_ink, panels, touches_edge
+from digitset.pictures.ink import (
+    EIGHT,
+    Box,
+    Pieces,
+    around,
+    find_ink,
+    longest_side,
+    no_ink,
+    panels,
+    touches_edge,
+)
 from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
 
@@ -60,7 +70,7 @@ def _inside(pieces: Pieces) -> dict[int, Box]:
     if not sides:
         return boxes
     high = float(np.median([side for side in sides.values() if side >= max(sides.values()) / 2]))
-    return {number: box for number, box in boxes.items() if number in sides or WHOLE < longest_side(box) / high < 1.5}
+    return {number: box for number, box in boxes.items() if number in sides or WHOLE < longest_side(box) / high < 1.25}
 
 
 def _moved(part: slice, by: int) -> slice:

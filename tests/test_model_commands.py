@@ -77,8 +77,12 @@ def test_the_fate_of_every_picture_is_told(folder: Path, tmp_path: Path, capsys:
         assert "a3.png" not in said.out.partition('"refused"')[0]
     told = json.loads(said.out)
     assert (len(told["answers"]), len(told["notes"]), len(told["refused"])) == (2, 1, 2)
-    with pytest.raises(InputError, match=r"a3\.png: expected a picture"):
-        model_commands.predict("classify", (str(tmp_path / "a3.png"),))
+    alone, anchored = (str(tmp_path / "a3.png"),), (str(tmp_path / "a1.png"),)
+    for model, files, anchor in (("classify", alone, None), ("contains", anchored, alone[0])):
+        with pytest.raises(InputError, match=r"a3\.png: expected a picture"):
+            model_commands.predict(model, files, anchor, as_json=True)
+        told = json.loads(capsys.readouterr().out)
+        assert (told["answers"], len(told["refused"])) == ([], 1)
 
 
 def test_each_picture_is_classified_by_itself(folder: Path, mnist: Splits, capsys: pytest.CaptureFixture[str]) -> None:

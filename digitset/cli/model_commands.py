@@ -108,8 +108,7 @@ def predict(
 
     if show is not None:
         _check_figure("--show", show)
-    asked = ask.read_all(pictures, anchor, split)
-    _tell(asked)
+    asked = _read(pictures, anchor, split, as_json)
     if onnx or model.endswith(".onnx"):
         from digitset.inference.onnx_runtime import OnnxPredictor
 
@@ -133,10 +132,22 @@ def predict(
     _expect_all(asked)
 
 
-def _tell(asked: "Asked") -> None:
-    """What happened to pictures that were not simply read, before the answer to the others."""
+def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: bool = False) -> "Asked":
+    """The digits on pictures; what happened to those that were not simply read is told before the answer to the others.
+
+    Raises InputError if none was read, or no anchor; in JSON too, for a program that reads only what is printed.
+    """
+    from digitset.pictures import ask
+
+    try:
+        asked = ask.read_all(pictures, anchor, split)
+    except InputError as error:
+        if as_json:
+            print(json.dumps({"answers": [], "notes": [], "refused": [str(error)]}, indent=2))
+        raise
     for note in asked.notes + asked.refused:
         print(f"digitset: {note}", file=sys.stderr)
+    return asked
 
 
 def _expect_all(asked: "Asked") -> None:
@@ -171,9 +182,8 @@ def explain(
     from digitset.report.explanation_figure import draw_explanation
 
     _check_figure("--out", out)
-    predictor, asked = load(model, device), ask.read_all(pictures, anchor, split)
+    predictor, asked = load(model, device), _read(pictures, anchor, split)
     task = predictor.task
-    _tell(asked)
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
     draw_explanation(out, model, task, asked.images, asked.anchor_image, explanation)

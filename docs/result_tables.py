@@ -4,16 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from digitset.bench.leaderboard import HEADLINE, Leaderboard, leaderboards
 from digitset.bench.statistics import mean
-from digitset.bench.tables import LabelRow, LengthRow, ResultRow, read_csv
+from digitset.bench.tables import LengthRow, ResultRow, read_csv
 from digitset.inference.length_generalization import LITERATURE
 from digitset.report import verdicts
 from digitset.report.comparison import PUBLISHED, markdown
-from digitset.report.figures import COLOURS, STYLE, save
 
 ORDER = ("classify", "sum", "contains")  # of the tasks; others come after, by name
 COLUMNS = (  # of a leaderboard, among those of `digitset bench`
@@ -74,52 +70,6 @@ def best(rows: list[ResultRow]) -> str:
         cells.append((name, str(len(main)), *scores, *cost))
     headings = ("row", "seeds", "accuracy", "loss", "random sequences", "single images", "digits")
     return table((*headings, "parameters", "steps", "seconds"), cells)
-
-
-def by_labels(rows: list[LabelRow]) -> dict[str, dict[str, dict[int, list[float]]]]:
-    """Accuracies of the seeds by task, model and number of labels; the models of a task with the best one first."""
-    found: dict[str, dict[str, dict[int, list[float]]]] = {}
-    for row in rows:
-        found.setdefault(row.task, {}).setdefault(row.model, {}).setdefault(row.labels, []).append(row.accuracy)
-    most = max((row.labels for row in rows), default=0)
-    return {
-        task: dict(sorted(models.items(), key=lambda item: -mean(item[1].get(most, [0.0])).mean))
-        for task, models in found.items()
-    }
-
-
-def labels(rows: list[LabelRow]) -> dict[str, dict[str, Any]]:
-    """By task: accuracy by number of labels, a row for each model, and how many seeds there are."""
-    counts = sorted({row.labels for row in rows})
-    tables: dict[str, dict[str, Any]] = {}
-    for task, models in by_labels(rows).items():
-        cells = [(name, *(over_seeds(points.get(count, [])) for count in counts)) for name, points in models.items()]
-        seeds = sorted({len(accuracies) for points in models.values() for accuracies in points.values()})
-        text = table(("labels", *(f"{count:,}" for count in counts)), cells)
-        tables[task] = {"table": text, "seeds": " or ".join(map(str, seeds))}
-    return tables
-
-
-def draw_labels(path: Path, rows: list[LabelRow]) -> None:
-    """Accuracy against the number of labels, a panel for each task; the mean over seeds, and from lowest to highest."""
-    found = by_labels(rows)
-    names = sorted({name for models in found.values() for name in models}, key=list(next(iter(found.values()))).index)
-    dashes = ("-", "--")
-    style = {name: (COLOURS[index % len(COLOURS)], dashes[index // len(COLOURS)]) for index, name in enumerate(names)}
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(11, 4.6), layout="constrained")
-        panels = figure.subplots(1, len(found), squeeze=False)[0]
-        for axes, (task, models) in zip(panels, found.items(), strict=True):
-            for name, points in models.items():
-                counts, (colour, dash) = sorted(points), style[name]
-                low, high = ([pick(points[count]) for count in counts] for pick in (min, max))
-                means = [mean(points[count]).mean for count in counts]
-                axes.fill_between(counts, low, high, color=colour, alpha=0.2, lw=0)
-                axes.plot(counts, means, color=colour, ls=dash, lw=2, marker="o", ms=4, label=name)
-            axes.set(xscale="log", title=task, xlabel="labels", ylabel="accuracy (random sequences)")
-            axes.xaxis.set_major_formatter("{x:,.0f}")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        save(figure, path)
 
 
 def boards(folder: Path) -> list[dict[str, Any]]:

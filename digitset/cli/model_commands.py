@@ -97,7 +97,7 @@ def predict(
         model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
         pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
         anchor: The picture of the anchor, for a task with one.
-        split: A picture may hold several digits in a row.
+        split: A picture may hold several digits: in rows, in boxes, in a grid.
         show: Draw into this file how each picture became a digit.
         onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
         as_json: Write JSON for programs instead of a table.
@@ -171,7 +171,7 @@ def explain(
         model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
         pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
         anchor: The picture of the anchor, for a task with one.
-        split: A picture may hold several digits in a row.
+        split: A picture may hold several digits: in rows, in boxes, in a grid.
         out: The figure: PNG, SVG or PDF.
         device: auto, cpu, cuda, cuda:1, mps ...
     """

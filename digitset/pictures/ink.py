@@ -76,7 +76,9 @@ def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[n
 
 
 def no_ink(name: str) -> InputError:
-    return InputError(f"{name}: expected a digit in ink that stands out from its paper, found none; use more contrast")
+    return InputError(
+        f"{name}: expected a digit in ink that stands out from its paper, found none; cut the picture to its digits"
+    )
 
 
 def _without_light(grey: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:

@@ -60,12 +60,12 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
     if longest_side(box) > CLOSE * max(small.shape):
         return picture(small, flat, chosen)
     try:
-        return picture(*_closer(grey, box, max(grey.shape) / max(small.shape)))
+        return picture(*_closer(grey, box, max(grey.shape) / max(small.shape), name))
     except InputError:  # nothing that stands out from close by
         return picture(small, flat, chosen)
 
 
-def _closer(grey: Grey, box: Box, scale: float) -> tuple[Grey, Grey, Bool[np.ndarray, "h w"]]:
+def _closer(grey: Grey, box: Box, scale: float, name: str) -> tuple[Grey, Grey, Bool[np.ndarray, "h w"]]:
     """The same digit from all pixels of the picture around its box, whose light is more even, and its ink there.
 
     `box` is on a picture that is `scale` times smaller.
@@ -73,7 +73,7 @@ def _closer(grey: Grey, box: Box, scale: float) -> tuple[Grey, Grey, Bool[np.nda
     room = longest_side(box)
     rows, columns = (slice(max(0, int(scale * (part.start - room))), int(scale * (part.stop + room))) for part in box)
     around_it = reduced(grey[rows, columns], LONGEST)
-    flat, pieces = find_ink(around_it, "")
+    flat, pieces = find_ink(around_it, name)
     return around_it, flat, _one_digit(pieces)
 
 

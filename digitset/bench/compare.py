@@ -40,9 +40,9 @@ def plan(
     tasks, models, encoders = (tuple(dict.fromkeys(names)) for names in (("classify", *tasks), models, encoders))
     if not models or not encoders:
         raise InputError("expected one or more of --models and of --encoders")
-    for folder, names in (("tasks", tasks), ("models", models), ("encoders", encoders)):
-        for name in names:
-            registry.expect_known(folder, name)
+    tasks = tuple(registry.resolve("tasks", name) for name in tasks)
+    models = tuple(registry.resolve("models", name) for name in models)
+    encoders = tuple(registry.resolve("encoders", name) for name in encoders)
     rows: list[tuple[str, str, str]] = []
     for task in tasks:
         if load_task(task).single_image:

@@ -26,7 +26,7 @@ class Grid:
     That is chosen for each task, model and encoder among `learning_rates`: the one with the highest accuracy on
     validation images at the end of a run of `search_steps` with a seed that no cell has. One rate is taken as it is.
 
-    `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task. A model that
+    Tasks, models and encoders are names, or paths of files of your own. `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task. A model that
     uses no images (the length-only baseline) has to converge: it has a recipe and a learning rate of its own.
     """
 
@@ -40,8 +40,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         for folder in registry.FOLDERS:
-            for name in getattr(self, folder):
-                registry.expect_known(folder, name)
+            resolved = tuple(registry.resolve(folder, name) for name in getattr(self, folder))
+            object.__setattr__(self, folder, resolved)
         for name in ("tasks", "models", "encoders", "learning_rates"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):

@@ -38,7 +38,11 @@ def models() -> None:
 
 
 def publish(
-    run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], push: str | None = None, half: Flag = False
+    run: tyro.conf.Positional[str],
+    folder: tyro.conf.Positional[Path],
+    push: str | None = None,
+    half: Flag = False,
+    trust: Flag = False,
 ) -> None:
     """Write a run's weights, settings, scores and a card into a folder that anybody can load.
 
@@ -47,32 +51,41 @@ def publish(
         folder: The folder to write; `digitset.load` reads it.
         push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
         half: Round matrices and kernels to float16, for half the size, and score what that makes.
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference import hub
     from digitset.inference import publish as publishing
+    from digitset.run_folder import RunFolder
 
     if push is not None:
         hub.check_repository_name(push)
-    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half)
-    console.print(f'published: {folder}   digitset.load("{folder}")', soft_wrap=True, highlight=False)
+    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half, trust)
+    files = RunFolder(folder).own_files()
+    trusted = ", trust=True" if files else ""
+    console.print(f'published: {folder}   digitset.load("{folder}"{trusted})', soft_wrap=True, highlight=False)
+    for file, sha256 in files.items():
+        console.print(f"with your code: {file} (SHA-256 {sha256})", soft_wrap=True, highlight=False)
     if push is not None:
         console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)
 
 
-def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], attention: Flag = False) -> None:
+def export(
+    model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], attention: Flag = False, trust: Flag = False
+) -> None:
     """Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].
 
     Args:
         model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
         path: The file to write.
         attention: Its weights are an output too.
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference.onnx_export import export
     from digitset.inference.predictor import load
 
-    difference = export(load(model, "cpu"), path, attention)
+    difference = export(load(model, "cpu", trust), path, attention)
     lengths = ", ".join(map(str, difference.lengths))
     console.print(
         f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of {lengths} test images",
@@ -90,6 +103,7 @@ def predict(
     onnx: Flag = False,
     as_json: Annotated[Flag, tyro.conf.arg(name="json")] = False,
     device: str = "auto",
+    trust: Flag = False,
 ) -> None:
     """Read your own pictures of digits: digitset predict sum a.png b.jpg.
 
@@ -102,6 +116,7 @@ def predict(
         onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.inference.predictor import load
     from digitset.pictures import ask
@@ -116,7 +131,7 @@ def predict(
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
-        answers = ask.by_torch(load(model, device), asked)
+        answers = ask.by_torch(load(model, device, trust), asked)
     if show is not None:
         _draw_steps(show, asked)
     if as_json:
@@ -164,6 +179,7 @@ def explain(
     split: Flag = False,
     out: Path = Path("explanation.png"),
     device: str = "auto",
+    trust: Flag = False,
 ) -> None:
     """Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.
 
@@ -174,6 +190,7 @@ def explain(
         split: A picture may hold several digits: in rows, in boxes, in a grid.
         out: The figure: PNG, SVG or PDF.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference.explain import answer_in_words, explain
@@ -182,7 +199,7 @@ def explain(
     from digitset.report.explanation_figure import draw_explanation
 
     _check_figure("--out", out)
-    predictor, asked = load(model, device), _read(pictures, anchor, split)
+    predictor, asked = load(model, device, trust), _read(pictures, anchor, split)
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
@@ -198,6 +215,7 @@ def demo(
     host: str = "127.0.0.1",
     port: int = 8000,
     browser: bool = True,
+    trust: Flag = False,
 ) -> None:
     """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
 
@@ -206,13 +224,14 @@ def demo(
         host: Where to listen; by default callers on this machine alone are answered.
         port: The port; 0 is any that is free.
         browser: Open the page.
+        trust: Execute the code that folders have, if their parts are files of somebody's own: read them first.
     """
     from digitset.demo import serve
     from digitset.inference import pretrained
     from digitset.inference.predictor import load
     from digitset.models import Attends
 
-    loaded = {name: load(name) for name in models or pretrained.names()}
+    loaded = {name: load(name, trust=trust) for name in models or pretrained.names()}
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
     predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}

@@ -175,16 +175,23 @@ def print_run(run_folder: RunFolder) -> None:
     run, machine, metrics = run_folder.run(), run_folder.machine(), run_folder.metrics()
     defaults = Run(task=run.task)
     changed = [f"{name}={value}" for name, value in vars(run).items() if value != getattr(defaults, name)]
-    state = f"finished, {run_folder.summary().train_seconds:.0f} s" if run_folder.finished else "not finished"
+    state = f"step {run_folder.last_step()} of {run.steps}, not finished"
+    if run_folder.finished:
+        summary = run_folder.summary()
+        state = f"step {summary.steps} of {run.steps}, finished, {summary.train_seconds:.0f} s"
     several = f" in each of {machine.processes} processes" if machine.processes > 1 else ""
     precision = run_folder.precision()
     lines = {
         "run": f"{run.task}, model {run.model}, encoder {run.encoder}, seed {run.seed}",
         "settings": ", ".join(changed) or "the defaults",
-        "state": f"step {run_folder.last_step()} of {run.steps}, {state}",
+        "state": state,
         "machine": f"{machine.device_name}, {machine.device}, {precision}, {machine.threads} threads{several}",
         "versions": f"digitset {machine.digitset}, torch {machine.torch}, commit {machine.commit or '-'}",
     }
+    if files := run_folder.own_files():
+        lines["code"] = ", ".join(f"{file} (SHA-256 {sha256})" for file, sha256 in files.items())
+    if not metrics:
+        lines["curves"] = "none: a published model has no metrics" if run_folder.finished else "none so far"
     for name, text in lines.items():
         console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
     for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):

@@ -11,11 +11,13 @@ from digitset import registry
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+
 
 def train(
     run: Annotated[Run, tyro.conf.arg(name="")],
     out: Path | None = None,
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    resume: Flag = False,
 ) -> None:
     """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
 
@@ -48,40 +50,47 @@ def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
         console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
         raise
     console.print(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s", soft_wrap=True)
-    console.print(f"next: digitset evaluate {folder}", soft_wrap=True)
+    trust = " --trust" if run_folder.own_files() else ""  # the code is kept with the run, and not executed unasked
+    console.print(f"next: digitset evaluate {folder}{trust}", soft_wrap=True)
 
 
-def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
+def evaluate(run: tyro.conf.Positional[str], device: str = "auto", trust: Flag = False) -> None:
     """Score a finished run on the test images and keep the scores in its folder.
 
     Args:
-        folder: The run's folder.
+        run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import print_scores
     from digitset.data.mnist import load_data
     from digitset.evaluation.evaluate import evaluate_run_folder
+    from digitset.inference.predictor import locate
     from digitset.run_folder import RunFolder
 
-    run_folder = RunFolder(folder)
-    run = run_folder.run()
-    splits = load_data(run.data)
+    run_folder = RunFolder(locate(run))
+    run_folder.take_code(trust)
+    data = run_folder.run().data
+    splits = load_data(data)
     if splits.checksum != run_folder.data_checksum():
-        raise InputError(f"{folder}: trained on other data than {run.data or 'the packaged MNIST'} holds now")
+        raise InputError(f"{run}: trained on other data than {data or 'the packaged MNIST'} holds now")
     print_scores(evaluate_run_folder(run_folder, splits, device))
 
 
-def show(run: tyro.conf.Positional[str]) -> None:
+def show(run: tyro.conf.Positional[str], trust: Flag = False) -> None:
     """Show what a run is, its scores and its curves.
 
     Args:
         run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
+        trust: Execute the code of the task that the folder has, if it is a file of somebody's own: read it first.
     """
     from digitset.cli.terminal import print_run
     from digitset.inference.predictor import locate
     from digitset.run_folder import RunFolder
 
-    print_run(RunFolder(locate(run)))
+    run_folder = RunFolder(locate(run))
+    run_folder.take_code(trust, ("tasks",))  # says which version of the task the scores are of
+    print_run(run_folder)
 
 
 def compare(
@@ -91,7 +100,7 @@ def compare(
         *("constant", "mlp", "transformer", "exact"),
     ),
     encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("encoders")))] = ("cnn", "vit"),
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    quick: Flag = False,
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
@@ -144,7 +153,7 @@ def bench(
     seeds: int | None = None,
     steps: int | None = None,
     learning_rates: tuple[float, ...] | None = None,
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    quick: Flag = False,
     out: Path = Path("bench"),
     jobs: int = 2,
     cluster: str | None = None,
@@ -188,31 +197,34 @@ def bench(
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
 
 
-def report(folder: tyro.conf.Positional[Path]) -> None:
+def report(folder: tyro.conf.Positional[Path], trust: Flag = False) -> None:
     """Write the page of a benchmark again, from its tables and runs.
 
     Args:
         folder: The folder that `bench` wrote.
+        trust: Execute the code that the runs have, if their parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.report.benchmark import write_benchmark
 
-    console.print(f"page: {write_benchmark(folder)}", soft_wrap=True)
+    console.print(f"page: {write_benchmark(folder, trust)}", soft_wrap=True)
 
 
 def lengths(
-    folders: tyro.conf.Positional[tuple[Path, ...]],
+    runs: tyro.conf.Positional[tuple[str, ...]],
     out: Path = Path("lengths"),
     longest: int = 1_000,
     device: str = "auto",
+    trust: Flag = False,
 ) -> None:
     """Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.
 
     Args:
-        folders: Folders of finished runs of one task.
+        runs: Finished runs of one task: folders, packaged models (`digitset models`), or hub:USER/NAME.
         out: The folder of lengths.csv and lengths.png.
         longest: The longest sequences to try.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folders have, if their parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console, print_table
     from digitset.data.mnist import load_data
@@ -220,11 +232,11 @@ def lengths(
     from digitset.inference.predictor import load
     from digitset.report.figures import draw_length_curves
 
-    if not folders:
-        raise InputError("expected the folders of one or more finished runs, got none")
+    if not runs:
+        raise InputError("expected one or more finished runs, got none")
     if not 1 <= longest <= 1_000:
         raise InputError(f"--longest: expected 1 to 1000, got {longest}")
-    predictors = {str(folder): load(folder, device) for folder in folders}
+    predictors = {run: load(run, device, trust) for run in runs}
     tasks = {predictor.run.task for predictor in predictors.values()}
     if len(tasks) > 1:
         raise InputError(f"expected runs of one task, got {', '.join(sorted(tasks))}; ask for one task at a time")

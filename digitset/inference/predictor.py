@@ -110,15 +110,18 @@ class Predictor:
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
 
 
-def load(name: str | Path, device: str = "auto") -> Predictor:
+def load(name: str | Path, device: str = "auto", trust: bool = False) -> Predictor:
     """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 
     In the package are "sum", the best model of a task, and "sum/transformer", one of several (`digitset models` lists
-    them); "hub:USER/NAME" is on the Hub. No code from a folder is run, and no pickle is read.
+    them); "hub:USER/NAME" is on the Hub. No pickle is read. A run of parts that are files of somebody's own has these
+    files in its folder; only with `trust` they are executed, so read them first.
 
-    Raises InputError if the folder holds no finished run, or its weights are not those that were written.
+    Raises InputError if the folder holds no finished run, its weights are not those that were written, or it has code
+    that is not trusted.
     """
     run_folder = RunFolder(locate(name))
+    run_folder.take_code(trust)
     return Predictor(run_folder.run(), run_folder.network(), choose_device(device), run_folder.path)
 
 

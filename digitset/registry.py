@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from digitset.errors import InputError
+from digitset.errors import InputError, unknown
 
 HERE = Path(__file__).parent
 FOLDERS = ("tasks", "encoders", "models")
@@ -65,9 +65,7 @@ def expect_known(folder: str, name: str) -> None:
     The name of a file of somebody's own is taken as it is: whether this process has the file is for `find` to say.
     """
     if name not in names(folder) and not is_own_file(name):
-        raise InputError(
-            f"unknown {folder[:-1]} '{name}': expected one of {', '.join(names(folder))}, or the path of a file NAME.py"
-        )
+        raise InputError(f"{unknown(folder[:-1], name, names(folder))}, or the path of a file NAME.py")
 
 
 def resolve(folder: str, name: str) -> str:

@@ -26,7 +26,7 @@ MOST_SEQUENCES = 1_000_000  # of a fixed training set: 18 times the images; draw
 
 def _known(folder: str) -> Any:
     """What `--help` shows as the value of an option: the parts that the folder holds."""
-    return tyro.conf.arg(metavar="{" + ",".join(registry.names(folder)) + "}")
+    return tyro.conf.arg(metavar="{" + ",".join([*registry.names(folder), "FILE.py"]) + "}")
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Run:
     """Distinct images in a step; each is encoded once."""
     sequences_per_step: int = 256
     """About how many sequences there are in a step; they share its images. With training_sequences, at most so many."""
-    training_sequences: int | None = None
+    training_sequences: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """How many labelled sequences there are: drawn once, all that is trained on, again and again in new orders.
 
     No two share an image while there are enough images. A step encodes all images of its sequences, so that
     images_per_step has no effect. None draws new sequences at every step.
     """
-    lengths: tuple[int, int] | None = None
+    lengths: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="SHORTEST LONGEST")] = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9
     """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
@@ -81,11 +81,11 @@ class Run:
     """Arguments of the model's constructor, as name value pairs."""
     encoder_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the encoder's constructor, as name value pairs."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda, cuda:1, mps ...; auto takes cuda, else mps, else cpu."""
-    precision: str = "auto"
+    precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto"
     """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
-    data: Path | None = None
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """A folder with four IDX files; None is MNIST as it is in the package."""
     validate_every: int = 100
     """Steps from one validation to the next; there is one at the end too."""
@@ -120,6 +120,11 @@ class Run:
             shortest, longest = self.lengths
             _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", f"{shortest} {longest}")
 
+    def __repr__(self) -> str:
+        """What differs from the defaults: it makes an equal run."""
+        fields = "".join(f", {name}={getattr(self, name)!r}" for name in self._changed())
+        return f"Run(task={self.task!r}{fields})"
+
     @property
     def parts(self) -> dict[str, str]:
         """The names of its task, encoder and model, by the folders of `registry`."""
@@ -131,7 +136,7 @@ class Run:
         return f"{self.task}/{self.model}-{self.encoder}/seed{self.seed}"
 
     def command(self) -> str:
-        """The command that trains this run: what differs from the defaults. Files of one's own stand without folders."""
+        """The command that trains this run: what differs from the defaults; files of one's own without folders."""
         words = ["digitset", "train", registry.file_name(self.task)]
         for name in self._changed():
             value = getattr(self, name)

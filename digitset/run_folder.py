@@ -99,6 +99,10 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else "unfinished" if self.exists else "no run yet"
+        return f"RunFolder({str(self.path)!r}): {state}"
+
     @property
     def exists(self) -> bool:
         """Whether the folder holds a run, finished or not."""

@@ -24,7 +24,7 @@ VALIDATIONS = 5
 
 
 class Watcher(Protocol):
-    """Shows the training of a run: see `digitset.cli.terminal.Watch`."""
+    """Shows the training of a run: see `digitset.training.progress.Watch`."""
 
     def listen(self, event: Event) -> None: ...
 
@@ -78,9 +78,8 @@ def compare(
     for index, experiment in enumerate(experiments):
         run = experiment.run
         with watch(run, index) as watcher:
-            run_folder = train(
-                run, _run_folder(experiment, out).path, resume=True, listener=watcher.listen, splits=splits
-            )
+            folder = _run_folder(experiment, out).path
+            run_folder = train(run, folder, True, [watcher.listen], splits, progress=False)
         scores = evaluate_run_folder(run_folder, splits, run.device)
         tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
     sequences = [task for task in map(load_task, tables) if not task.single_image]

@@ -199,7 +199,7 @@ def make_trial(run: Run, folder: Path) -> CellRows:
     """Trains a short run; what validation says of its learning rate, nothing if it diverges."""
     accuracy = loss = None
     try:
-        last = validations(Experiment.of(run), train(run, folder, resume=True))[-1]
+        last = validations(Experiment.of(run), train(run, folder, resume=True, progress=False))[-1]
         accuracy, loss = last.accuracy, last.loss
     except TrainingError:
         pass
@@ -214,7 +214,7 @@ def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
     """Trains and scores a cell. A classifier also gives the rows of classifier + rule for all tasks on sequences."""
     experiment = Experiment.of(run)
     splits = load_data(run.data)
-    run_folder = train(run, folder, resume=True, splits=splits)
+    run_folder = train(run, folder, resume=True, splits=splits, progress=False)
     work = flops(experiment, splits) * run.steps
     results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)
     if (run.task, run.model) == CLASSIFIER:

@@ -9,7 +9,7 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from digitset import registry
-from digitset.errors import InputError, TrainingError
+from digitset.errors import InputError, TrainingError, unknown
 
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
 COMMANDS = {
@@ -32,14 +32,14 @@ SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
-    if sys.argv[1:] in ([], ["-h"], ["--help"]):
-        print(_help())
-        sys.exit(0 if sys.argv[1:] else 2)
     if sys.argv[1:] == ["--version"]:
         print(f"digitset {metadata.version('digitset')}")
         sys.exit(0)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
     try:
+        if sys.argv[1:] in ([], ["-h"], ["--help"]):
+            print(_help())
+            sys.exit(0 if sys.argv[1:] else 2)
         _run()
     except SystemExit as stop:  # arguments that do not parse
         _end(stop.code)
@@ -80,6 +80,10 @@ def _run() -> None:
     if sys.argv[1:2] == ["--tyro-print-completion"] and (*sys.argv[2:], "")[0] not in SHELLS:
         raise InputError(f"--tyro-print-completion: expected one of {', '.join(SHELLS)}")
 
+    name = sys.argv[1]
+    if name not in COMMANDS and not name.startswith("-"):
+        raise InputError(unknown("command", name, COMMANDS))
+
     import tyro
 
     from digitset.cli import model_commands, training_commands
@@ -87,7 +91,12 @@ def _run() -> None:
     app = tyro.extras.SubcommandApp()
     for name in COMMANDS:
         app.command(getattr(training_commands, name, None) or getattr(model_commands, name))
-    app.cli(prog="digitset", console_outputs=_is_first())
+    try:
+        app.cli(prog="digitset", console_outputs=_is_first())
+    except SystemExit:
+        if sys.argv[1:2] == ["train"] and {"-h", "--help"} & {*sys.argv[2:]} and _is_first():
+            print(training_commands.options_of_parts())
+        raise
 
 
 def _help() -> str:

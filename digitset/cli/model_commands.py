@@ -14,33 +14,45 @@ if TYPE_CHECKING:
     from digitset.pictures.ask import Asked
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+# What help shows for a value.
+Model = Annotated[str, tyro.conf.arg(metavar="MODEL")]
+Pictures = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PICTURE ...")]
+Anchor = Annotated[str | None, tyro.conf.arg(metavar="PICTURE")]
+File = Annotated[Path, tyro.conf.arg(metavar="FILE")]
+Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
+Json = Annotated[Flag, tyro.conf.arg(name="json")]
 
 
-def models() -> None:
-    """List the trained models that come with the package, with scores and sizes."""
+def models(as_json: Json = False) -> None:
+    """List the trained models that come with the package, with scores and sizes.
+
+    Args:
+        as_json: Write JSON for programs instead of a table.
+    """
     from digitset.cli.terminal import print_table
-    from digitset.evaluation.evaluate import version
-    from digitset.inference import pretrained
-    from digitset.run_folder import RunFolder
-    from digitset.tasks import load_task
+    from digitset.inference.pretrained import packaged_models
 
-    rows = []
-    for name in pretrained.names():
-        run_folder = RunFolder(pretrained.FOLDER / name)
-        run = run_folder.run()
-        scores = run_folder.scores(version(load_task(run.task))) or {}
-        first = next(iter(scores.values()), None)
-        accuracy = f"{first.accuracy:.4f}" if first else ""
-        size = (run_folder.path / "model.safetensors").stat().st_size
-        parameters = f"{run_folder.summary().parameters:,}"
-        rows.append((name, run.encoder, accuracy, parameters, f"{size / 1e6:.1f} MB"))
+    packaged = packaged_models()
+    if as_json:
+        print(json.dumps(list(map(dataclasses.asdict, packaged)), indent=2))
+        return
+    rows = [
+        (
+            each.name,
+            each.encoder,
+            "" if each.accuracy is None else f"{each.accuracy:.4f}",
+            f"{each.parameters:,}",
+            f"{each.bytes / 1e6:.1f} MB",
+        )
+        for each in packaged
+    ]
     print_table("models in the package", ("load", "encoder", "accuracy, test", "parameters", "size"), rows)
 
 
 def publish(
-    run: tyro.conf.Positional[str],
-    folder: tyro.conf.Positional[Path],
-    push: str | None = None,
+    run: tyro.conf.Positional[Model],
+    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]],
+    push: Annotated[str | None, tyro.conf.arg(metavar="USER/NAME")] = None,
     half: Flag = False,
     trust: Flag = False,
 ) -> None:
@@ -71,7 +83,7 @@ def publish(
 
 
 def export(
-    model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], attention: Flag = False, trust: Flag = False
+    model: tyro.conf.Positional[Model], path: tyro.conf.Positional[File], attention: Flag = False, trust: Flag = False
 ) -> None:
     """Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].
 
@@ -95,14 +107,14 @@ def export(
 
 
 def predict(
-    model: tyro.conf.Positional[str],
-    pictures: tyro.conf.Positional[tuple[str, ...]],
-    anchor: str | None = None,
+    model: tyro.conf.Positional[Model],
+    pictures: tyro.conf.Positional[Pictures],
+    anchor: Anchor = None,
     split: Flag = False,
-    show: Path | None = None,
+    show: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     onnx: Flag = False,
-    as_json: Annotated[Flag, tyro.conf.arg(name="json")] = False,
-    device: str = "auto",
+    as_json: Json = False,
+    device: Device = "auto",
     trust: Flag = False,
 ) -> None:
     """Read your own pictures of digits: digitset predict sum a.png b.jpg.
@@ -173,12 +185,12 @@ def _expect_all(asked: "Asked") -> None:
 
 
 def explain(
-    model: tyro.conf.Positional[str],
-    pictures: tyro.conf.Positional[tuple[str, ...]],
-    anchor: str | None = None,
+    model: tyro.conf.Positional[Model],
+    pictures: tyro.conf.Positional[Pictures],
+    anchor: Anchor = None,
     split: Flag = False,
-    out: Path = Path("explanation.png"),
-    device: str = "auto",
+    out: File = Path("explanation.png"),
+    device: Device = "auto",
     trust: Flag = False,
 ) -> None:
     """Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.
@@ -211,7 +223,7 @@ def explain(
 
 
 def demo(
-    models: tyro.conf.Positional[tuple[str, ...]] = (),
+    models: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL ...")]] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
     browser: bool = True,

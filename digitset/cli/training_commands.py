@@ -12,11 +12,19 @@ from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+# What help shows for a value.
+Folder = Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+Trained = Annotated[str, tyro.conf.arg(metavar="RUN")]
+Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
+Tasks = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("tasks"), "FILE.py"]))]
+Models = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("models"), "FILE.py"]))]
+ENCODERS = " ".join([*registry.names("encoders"), "FILE.py"])
+Encoders = Annotated[tuple[str, ...], tyro.conf.arg(metavar=ENCODERS)]
 
 
 def train(
     run: Annotated[Run, tyro.conf.arg(name="")],
-    out: Path | None = None,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
     resume: Flag = False,
 ) -> None:
     """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
@@ -36,16 +44,33 @@ def train(
         if rank.first:
             _train_and_tell(run, folder, resume)
         else:
-            train(run, folder, resume)
+            train(run, folder, resume, progress=False)
+
+
+def options_of_parts() -> str:
+    """What --model-options and --encoder-options take, with the defaults."""
+    from digitset.encoders import load_encoder
+    from digitset.models import load_model
+    from digitset.network import part_options
+
+    lines: list[str] = []
+    loaders = {"models": load_model, "encoders": load_encoder}
+    for folder, load in loaders.items():
+        lines += ["", f"--{folder[:-1]}-options, with their defaults:"]
+        for name in registry.names(folder):
+            options = ", ".join(f"{option} {default}" for option, default in part_options(load(name)).items())
+            lines.append(f"  {name:18}{options or 'none'}")
+    return "\n".join(lines)
 
 
 def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
-    from digitset.cli.terminal import Watch, console
+    from digitset.cli.terminal import console
     from digitset.training.loop import train
+    from digitset.training.progress import Watch
 
     try:
         with Watch(run) as watch:
-            run_folder = train(run, folder, resume, watch.listen)
+            run_folder = train(run, folder, resume, [watch.listen], progress=False)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
         raise
@@ -54,7 +79,7 @@ def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
     console.print(f"next: digitset evaluate {folder}{trust}", soft_wrap=True)
 
 
-def evaluate(run: tyro.conf.Positional[str], device: str = "auto", trust: Flag = False) -> None:
+def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Flag = False) -> None:
     """Score a finished run on the test images and keep the scores in its folder.
 
     Args:
@@ -77,7 +102,7 @@ def evaluate(run: tyro.conf.Positional[str], device: str = "auto", trust: Flag =
     print_scores(evaluate_run_folder(run_folder, splits, device))
 
 
-def show(run: tyro.conf.Positional[str], trust: Flag = False) -> None:
+def show(run: tyro.conf.Positional[Trained], trust: Flag = False) -> None:
     """Show what a run is, its scores and its curves.
 
     Args:
@@ -94,17 +119,15 @@ def show(run: tyro.conf.Positional[str], trust: Flag = False) -> None:
 
 
 def compare(
-    out: Path = Path("compare"),
-    tasks: tuple[str, ...] = ("classify", "sum", "contains"),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (
-        *("constant", "mlp", "transformer", "exact"),
-    ),
-    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("encoders")))] = ("cnn", "vit"),
+    out: Folder = Path("compare"),
+    tasks: Tasks = ("classify", "sum", "contains"),
+    models: Models = (*("constant", "mlp", "transformer", "exact"),),
+    encoders: Encoders = ("cnn", "vit"),
     quick: Flag = False,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    data: Path | None = None,
+    device: Device = "auto",
+    precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto",
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
@@ -120,9 +143,10 @@ def compare(
         data: A folder with four IDX files; None is MNIST as it is in the package.
     """
     from digitset.bench.compare import compare, plan
-    from digitset.cli.terminal import Watch, console, print_table
+    from digitset.cli.terminal import console, print_table
     from digitset.device import keep_freed_memory
     from digitset.report.comparison import EXPLANATION, short_table, write_comparison
+    from digitset.training.progress import Watch
 
     keep_freed_memory()
     runs = plan(tasks, models, encoders, quick, seed=seed, device=device, precision=precision, data=data)
@@ -146,17 +170,18 @@ def compare(
 
 
 def bench(
-    grid: Path | None = None,
-    tasks: tuple[str, ...] = (),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (),
-    encoders: tuple[str, ...] | None = None,
-    seeds: int | None = None,
-    steps: int | None = None,
-    learning_rates: tuple[float, ...] | None = None,
+    grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None,
+    tasks: Tasks = (),
+    models: Models = (),
+    encoders: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar=ENCODERS)] = None,
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    learning_rates: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="RATE ...")] = None,
     quick: Flag = False,
-    out: Path = Path("bench"),
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None,
+    out: Folder = Path("bench"),
     jobs: int = 2,
-    cluster: str | None = None,
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None,
     cpus: int = 1,
     gpus: float = 0.0,
     longest: int = 1_000,
@@ -171,7 +196,8 @@ def bench(
         seeds: How many seeds, from 0; 5 by default.
         steps: Optimiser steps of each cell but the length-only baseline's; by default those of `compare`.
         learning_rates: Rates that validation chooses from (not for `constant`); by default 0.001, 0.002, 0.004, 0.008.
-        quick: A tiny grid in a minute or two, trained too briefly to mean anything.
+        quick: A tiny grid in a minute or two, trained too briefly to mean anything; also with --tasks and --models.
+        baseline: One of the models: tell of each other one whether it is better, by how much, how many seeds decide.
         out: The folder of the tables, the page and the runs. What it holds already is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
@@ -180,24 +206,25 @@ def bench(
         longest: The longest sequences of the table of accuracy by length; cells that are made already keep theirs.
     """
     from digitset.bench.executors import choose_executor
-    from digitset.bench.grid import described
+    from digitset.bench.grid import described, expect_baseline
     from digitset.bench.runner import bench
     from digitset.cli.terminal import GridWatch, console, print_verdicts
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
     grids = described(grid, quick, tasks, models, **more)
+    baseline = None if baseline is None else expect_baseline(grids, baseline)
     try:
         with choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
             failures = bench(grids, out, executor, watch.show, longest)
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
-    print_verdicts(out)
+    print_verdicts(out, baseline)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
 
 
-def report(folder: tyro.conf.Positional[Path], trust: Flag = False) -> None:
+def report(folder: tyro.conf.Positional[Folder], trust: Flag = False) -> None:
     """Write the page of a benchmark again, from its tables and runs.
 
     Args:
@@ -211,10 +238,10 @@ def report(folder: tyro.conf.Positional[Path], trust: Flag = False) -> None:
 
 
 def lengths(
-    runs: tyro.conf.Positional[tuple[str, ...]],
-    out: Path = Path("lengths"),
+    runs: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN ...")]],
+    out: Folder = Path("lengths"),
     longest: int = 1_000,
-    device: str = "auto",
+    device: Device = "auto",
     trust: Flag = False,
 ) -> None:
     """Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.

@@ -1,4 +1,4 @@
-"""What `import digitset` offers a person in a notebook or a terminal: names, words for things, progress, probabilities."""
+"""What `import digitset` offers a person in a notebook or a terminal: names, words for things, progress, figures."""
 
 import json
 import os

@@ -1,5 +1,7 @@
 """The entry point: exit codes, and help that does not wait for the parser of arguments."""
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -9,6 +11,7 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from digitset import registry
+from digitset.cli.completion import SHELLS, with_names
 from digitset.errors import InputError, TrainingError, unknown
 
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
@@ -27,7 +30,6 @@ COMMANDS = {
     "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
     "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
 }
-SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 def main() -> None:
@@ -77,10 +79,11 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
 
 
 def _run() -> None:
-    if sys.argv[1:2] == ["--tyro-print-completion"] and (*sys.argv[2:], "")[0] not in SHELLS:
-        raise InputError(f"--tyro-print-completion: expected one of {', '.join(SHELLS)}")
-
     name = sys.argv[1]
+    completes = name == "--tyro-print-completion"
+    if completes and (*sys.argv[2:], "")[0] not in SHELLS:
+        raise InputError(f"{name}: expected one of {', '.join(SHELLS)}")
+
     if name not in COMMANDS and not name.startswith("-"):
         raise InputError(unknown("command", name, COMMANDS))
 
@@ -91,9 +94,13 @@ def _run() -> None:
     app = tyro.extras.SubcommandApp()
     for name in COMMANDS:
         app.command(getattr(training_commands, name, None) or getattr(model_commands, name))
+    said = io.StringIO()
     try:
-        app.cli(prog="digitset", console_outputs=_is_first())
+        with contextlib.redirect_stdout(said) if completes else contextlib.nullcontext():
+            app.cli(prog="digitset", console_outputs=_is_first())
     except SystemExit:
+        if completes:
+            print(with_names(said.getvalue()), end="")
         if sys.argv[1:2] == ["train"] and {"-h", "--help"} & {*sys.argv[2:]} and _is_first():
             print(training_commands.options_of_parts())
         raise
@@ -108,6 +115,6 @@ def _help() -> str:
     lines += [
         "",
         "  digitset --version",
-        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh, fish or tcsh",
+        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh or fish",
     ]
     return "\n".join(lines)

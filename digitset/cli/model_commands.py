@@ -11,7 +11,7 @@ import tyro
 from digitset.errors import InputError
 
 if TYPE_CHECKING:
-    from digitset.pictures.ask import Asked
+    from digitset.pictures.ask import Answer, Asked
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 # What help shows for a value.
@@ -150,13 +150,18 @@ def predict(
         told = {"answers": list(map(dataclasses.asdict, answers)), "notes": asked.notes, "refused": asked.refused}
         print(json.dumps(told, indent=2))
     else:
-        from digitset.cli.terminal import console, print_table
-
-        for answer in answers:
-            if len(answer.pictures) > 1:
-                print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
-            console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
+        _print_answers(answers)
     _expect_all(asked)
+
+
+def _print_answers(answers: "list[Answer]") -> None:
+    from digitset.cli.terminal import console, print_table
+    from digitset.pictures import ask
+
+    for answer in answers:
+        if len(answer.pictures) > 1:
+            print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
+        console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
 
 
 def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: bool = False) -> "Asked":
@@ -224,7 +229,7 @@ def explain(
 
 def demo(
     models: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL ...")]] = (),
-    host: str = "127.0.0.1",
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1",
     port: int = 8000,
     browser: bool = True,
     trust: Flag = False,

@@ -3,13 +3,17 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from digitset import registry
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
+
+if TYPE_CHECKING:
+    from digitset.bench.executors import Executor
+    from digitset.bench.grid import Grid
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 # What help shows for a value.
@@ -207,21 +211,30 @@ def bench(
     """
     from digitset.bench.executors import choose_executor
     from digitset.bench.grid import described, expect_baseline
-    from digitset.bench.runner import bench
-    from digitset.cli.terminal import GridWatch, console, print_verdicts
+    from digitset.cli.terminal import print_verdicts
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
     grids = described(grid, quick, tasks, models, **more)
     baseline = None if baseline is None else expect_baseline(grids, baseline)
-    try:
-        with choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
-            failures = bench(grids, out, executor, watch.show, longest)
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on where it was", soft_wrap=True)
-        raise
+    failures = _make_cells(grids, out, choose_executor(cluster, jobs, cpus, gpus), longest)
     print_verdicts(out, baseline)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
+
+
+def _make_cells(
+    grids: "list[Grid]", out: Path, executor: "contextlib.AbstractContextManager[Executor]", longest: int
+) -> list[str]:
+    """Makes the cells of a benchmark and shows how far it is; why cells could not be made."""
+    from digitset.bench.runner import bench
+    from digitset.cli.terminal import GridWatch, console
+
+    try:
+        with executor as entered, GridWatch() as watch:
+            return bench(grids, out, entered, watch.show, longest)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where it was", soft_wrap=True)
+        raise
 
 
 def report(folder: tyro.conf.Positional[Folder], trust: Flag = False) -> None:

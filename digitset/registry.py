@@ -77,9 +77,9 @@ def resolve(folder: str, name: str) -> str:
     if not name.endswith(SUFFIX):
         expect_known(folder, name)
         return name
-    path = Path(name)
+    path, listed = Path(name), ", ".join(names(folder))
     if not path.is_file():
-        raise InputError(f"there is no file {path}: expected the file of one {folder[:-1]}, or one of its names")
+        raise InputError(f"there is no file {path}, which was named as one of the {folder}; known names: {listed}")
     if not re.fullmatch(r"[A-Za-z_]\w*", path.stem, re.ASCII):
         raise InputError(f"{path}: expected a name of letters, digits and _, since a class is named like the file")
     if path.stem in names(folder):

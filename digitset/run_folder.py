@@ -308,12 +308,14 @@ class RunFolder:
 
     def _code(self) -> dict[str, dict[str, str]]:
         """By part, where it comes from (see `registry.origin`); nothing for those of the package."""
-        values = self._read_json("run.json").get("code", {}) if self.exists else {}
+        whole = self._read_json("run.json") if self.exists else {}
+        values = whole.get("code", {}) if isinstance(whole, dict) else {}
         origins = list(values.values()) if isinstance(values, dict) else [values]
         for origin in origins:
             texts = isinstance(origin, dict) and all(isinstance(value, str) for value in origin.values())
             known = texts and (origin.keys() in ({"file", "sha256"}, {"package", "version"}))
-            if not known or origin.get("file", "") != Path(origin.get("file", "")).name:
+            file = Path(origin.get("file", "x.py")) if known else Path()
+            if not known or file.name != str(file) or file.suffix != registry.SUFFIX:
                 raise InputError(f"{self.path / 'run.json'}: expected the files of its parts as 'code', got {origin!r}")
         return values
 

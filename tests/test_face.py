@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import rlcompleter
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,6 +81,16 @@ def test_packaged_models_in_python_and_in_json(command: Callable[..., Outcome]) 
         assert each.accuracy is not None
         assert each.accuracy > 0.5
         assert each.name in command("models").output
+
+
+def test_the_page_on_using_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/using.md").read_text(), re.DOTALL)
+    assert block.count("steps=200") == 1
+    names: dict[str, Any] = {}
+    exec(block.replace("steps=200", "steps=2, encoder='lenet', images_per_step=32, sequences_per_step=16"), names)
+    assert any(names["losses"])
+    assert (tmp_path / "explanation.png").stat().st_size > 5_000
 
 
 def test_callbacks_are_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

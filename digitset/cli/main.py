@@ -112,6 +112,7 @@ def _help() -> str:
     lines += ["Train and compare models that read several handwritten digits at once.", ""]
     lines += [f"  {name:10}{summary}" for name, summary in COMMANDS.items()]
     lines += ["", *(f"  {folder:10}{', '.join(registry.names(folder))}" for folder in registry.FOLDERS)]
+    lines += ["  or the path of a file NAME.py of your own in the place of any of these"]
     lines += [
         "",
         "  digitset --version",

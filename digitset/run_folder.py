@@ -119,7 +119,7 @@ class RunFolder:
         return (self.path / "checkpoint").is_file()
 
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
-        """Makes the folder. Raises InputError if a file has its name."""
+        """Makes the folder. Raises InputError if a file has its name, or it holds another file named like the run's."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -129,7 +129,12 @@ class RunFolder:
         code = {folder[:-1]: origin for folder, origin in origins.items() if origin is not None}
         for folder, name in run.parts.items():
             if (file := registry.own_file(folder, name)) is not None:
-                self._write(file.path.name, file.content)
+                there = self.path / file.path.name
+                if there.exists() and there.read_bytes() != file.content:
+                    raise InputError(
+                        f"{there}: expected no such file, or the one that is trained; choose another --out"
+                    )
+                self._write(there.name, file.content)
         values = {"run": run.to_json(), "machine": where, "data": data_checksum}
         self._write_json("run.json", values | ({"code": code} if code else {}))
 

@@ -120,7 +120,9 @@ def test_commands_need_trust_in_a_process_that_does_not_know_the_file(
     assert outcome.code == 0, outcome.errors
 
 
-def test_it_is_benchmarked(mine: Path, tmp_path: Path, command: Callable[..., Outcome]) -> None:
+def test_it_is_benchmarked(
+    mine: Path, tmp_path: Path, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = ("bench", "--tasks", "sum", "--models", mine / "mean_pool.py", "--encoders", mine / "eye.py")
     more = ("--steps", "2", "--seeds", "1", "--learning-rates", "4e-3", "--longest", "1", "--jobs", "1")
     outcome = command(*arguments, *more, "--out", tmp_path)
@@ -129,9 +131,17 @@ def test_it_is_benchmarked(mine: Path, tmp_path: Path, command: Callable[..., Ou
         rows = list(csv.DictReader(file))
     (name,) = {row["model"] for row in rows}
     assert name.startswith("mean_pool@")
-    assert f"{name} has the highest mean accuracy" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert f"{name} has the highest mean accuracy" in page
+    assert f"{name}: predictions" in page
     run_folder = RunFolder(tmp_path / "runs" / "sum" / f"{name}-{rows[0]['encoder']}" / "seed0")
     assert sorted(run_folder.own_files()) == ["eye.py", "mean_pool.py"]
+
+    monkeypatch.setattr(registry, "_own_files", {})  # as in a process that comes later
+    assert command("report", tmp_path).code == 0
+    page = (tmp_path / "report.html").read_text()
+    assert f"Predictions of {name}, which is code in the folder of its run, need report --trust" in page
+    assert f"{name}: predictions" not in page
 
 
 def test_another_version_is_another_part(mine: Path, tmp_path: Path) -> None:
@@ -189,6 +199,15 @@ def test_files_with_names_that_do_not_fit(tmp_path: Path) -> None:
             Run("sum", str(tmp_path / name))
     with pytest.raises(InputError, match="files of different names"):
         Run("sum", str(tmp_path / "a/same.py"), str(tmp_path / "b/same.py"))
+
+
+def test_no_file_of_the_user_is_replaced(mine: Path, tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    (tmp_path / "mean_pool.py").write_text("# other work")
+    outcome = command("train", "sum", "--model", mine / "mean_pool.py", *SHORT, "--out", tmp_path)
+    assert (outcome.code, outcome.errors.count("\n")) == (2, 1)
+    assert "expected no such file, or the one that is trained" in outcome.errors
+    assert [path.name for path in tmp_path.iterdir()] == ["mean_pool.py"]
+    assert (tmp_path / "mean_pool.py").read_text() == "# other work"
 
 
 def test_another_package_offers_parts(tmp_path: Path) -> None:

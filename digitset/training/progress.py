@@ -77,7 +77,7 @@ class Watch:
         return "split" in event and time.monotonic() - self.printed > PLAIN_SECONDS
 
     def _note(self) -> str:
-        parts = []
+        parts: list[str] = []
         if self.train:
             parts.append(f"loss {self.train['loss']:.4f}")
         if self.validation:

@@ -26,7 +26,7 @@ MOST_SEQUENCES = 1_000_000  # of a fixed training set: 18 times the images; draw
 
 def _known(folder: str) -> Any:
     """What `--help` shows as the value of an option: the parts that the folder holds."""
-    return tyro.conf.arg(metavar="{" + ",".join(registry.names(folder)) + "}")
+    return tyro.conf.arg(metavar="{" + ",".join([*registry.names(folder), "FILE.py"]) + "}")
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Run:
     """
 
     task: Annotated[tyro.conf.Positional[str], _known("tasks")]
-    """What is asked: a file in digitset/tasks."""
+    """What is asked: a name, or the path of a file of your own."""
     model: Annotated[str, _known("models")] = "transformer"
-    """How vectors become an answer: a file in digitset/models."""
+    """How vectors become an answer: a name, or the path of a file of your own."""
     encoder: Annotated[str, _known("encoders")] = "cnn"
-    """How an image becomes a vector: a file in digitset/encoders."""
+    """How an image becomes a vector: a name, or the path of a file of your own."""
     seed: int = 0
     """Every random draw is a function of the seed, its purpose and the step."""
     steps: int = 1_000
@@ -51,13 +51,13 @@ class Run:
     """Distinct images in a step; each is encoded once."""
     sequences_per_step: int = 256
     """About how many sequences there are in a step; they share its images. With training_sequences, at most so many."""
-    training_sequences: int | None = None
+    training_sequences: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """How many labelled sequences there are: drawn once, all that is trained on, again and again in new orders.
 
     No two share an image while there are enough images. A step encodes all images of its sequences, so that
     images_per_step has no effect. None draws new sequences at every step.
     """
-    lengths: tuple[int, int] | None = None
+    lengths: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="SHORTEST LONGEST")] = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9
     """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
@@ -81,11 +81,11 @@ class Run:
     """Arguments of the model's constructor, as name value pairs."""
     encoder_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the encoder's constructor, as name value pairs."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda, cuda:1, mps ...; auto takes cuda, else mps, else cpu."""
-    precision: str = "auto"
+    precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto"
     """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
-    data: Path | None = None
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
     """A folder with four IDX files; None is MNIST as it is in the package."""
     validate_every: int = 100
     """Steps from one validation to the next; there is one at the end too."""
@@ -93,8 +93,11 @@ class Run:
     """Steps from one checkpoint to the next."""
 
     def __post_init__(self) -> None:
-        for folder, name in (("tasks", self.task), ("models", self.model), ("encoders", self.encoder)):
-            registry.expect_known(folder, name)
+        for folder, name in self.parts.items():  # the path of a file becomes the name of what is in it
+            object.__setattr__(self, folder[:-1], registry.resolve(folder, name))
+        files = [registry.file_name(name) for name in self.parts.values() if registry.is_own_file(name)]
+        if len(set(files)) < len(files):
+            raise InputError(f"expected files of different names, since a run keeps them, got {', '.join(files)}")
         at_least = {"steps": 1, "images_per_step": 2, "sequences_per_step": 1, "width": 1, "seed": 0}
         at_least |= {"validate_every": 1, "checkpoint_every": 1}
         for name, least in at_least.items():
@@ -117,16 +120,27 @@ class Run:
             shortest, longest = self.lengths
             _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", f"{shortest} {longest}")
 
+    def __repr__(self) -> str:
+        """What differs from the defaults: it makes an equal run."""
+        fields = "".join(f", {name}={getattr(self, name)!r}" for name in self._changed())
+        return f"Run(task={self.task!r}{fields})"
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The names of its task, encoder and model, by the folders of `registry`."""
+        return {folder: getattr(self, folder[:-1]) for folder in registry.FOLDERS}
+
     @property
     def name(self) -> str:
         """The default path of the run's folder, under `runs/`."""
         return f"{self.task}/{self.model}-{self.encoder}/seed{self.seed}"
 
     def command(self) -> str:
-        """The command that trains this run: what differs from the defaults."""
-        words = ["digitset", "train", self.task]
+        """The command that trains this run: what differs from the defaults; files of one's own without folders."""
+        words = ["digitset", "train", registry.file_name(self.task)]
         for name in self._changed():
             value = getattr(self, name)
+            value = registry.file_name(value) if name in ("model", "encoder") else value
             pairs = itertools.chain(*value.items()) if isinstance(value, dict) else value
             words += [f"--{name.replace('_', '-')}", *map(str, pairs if isinstance(value, dict | tuple) else [value])]
         return shlex.join(words)
@@ -174,6 +188,10 @@ class Run:
             raise InputError(f"{source}: unknown keys {', '.join(unknown)}: expected fields of a run of this version")
         if "task" not in renamed:
             raise InputError(f"{source}: expected the key 'task', found none")
+        for folder in registry.FOLDERS:  # a path would let what was written elsewhere choose a file of this machine
+            value = renamed.get(folder[:-1])
+            if isinstance(value, str) and value.endswith(registry.SUFFIX):
+                raise InputError(f"{source}: {folder[:-1]}: expected a name, got the path {value}")
         return cls(**{name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()})
 
     def _changed(self) -> list[str]:

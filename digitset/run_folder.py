@@ -1,6 +1,7 @@
 """A run's folder, written and read only here.
 
     run.json           the configuration, the machine, the checksum of the data; written first
+    my_model.py        files of the user's own that define its parts, if any, as they were when it began
     metrics.jsonl      one line for a log step, and one for a validation
     checkpoint         to resume from: step, weights, optimiser; replaced atomically
     model.safetensors  the weights that are evaluated, and
@@ -24,6 +25,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
 
+from digitset import registry
 from digitset.device import Machine
 from digitset.errors import InputError
 from digitset.network import Experiment, Network
@@ -97,6 +99,10 @@ class RunFolder:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
 
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else "unfinished" if self.exists else "no run yet"
+        return f"RunFolder({str(self.path)!r}): {state}"
+
     @property
     def exists(self) -> bool:
         """Whether the folder holds a run, finished or not."""
@@ -113,17 +119,66 @@ class RunFolder:
         return (self.path / "checkpoint").is_file()
 
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
-        """Makes the folder. Raises InputError if a file has its name."""
+        """Makes the folder. Raises InputError if a file has its name, or it holds another file named like the run's."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"{self.path}: expected a folder or nothing, found a file; choose another --out") from None
         where = {**dataclasses.asdict(machine), "precision": precision, "task_version": task_version}
-        self._write_json("run.json", {"run": run.to_json(), "machine": where, "data": data_checksum})
+        origins = {folder: registry.origin(folder, name) for folder, name in run.parts.items()}
+        code = {folder[:-1]: origin for folder, origin in origins.items() if origin is not None}
+        for folder, name in run.parts.items():
+            if (file := registry.own_file(folder, name)) is not None:
+                there = self.path / file.path.name
+                if there.exists() and there.read_bytes() != file.content:
+                    raise InputError(
+                        f"{there}: expected no such file, or the one that is trained; choose another --out"
+                    )
+                self._write(there.name, file.content)
+        values = {"run": run.to_json(), "machine": where, "data": data_checksum}
+        self._write_json("run.json", values | ({"code": code} if code else {}))
 
     def run(self) -> Run:
-        """The configuration. Raises InputError if the folder holds no run."""
-        return Run.from_json(self._run_json("run"), str(self.path / "run.json"))
+        """The configuration. Raises InputError if the folder holds no run, or one that needs another package."""
+        values = self._run_json("run")
+        for part, origin in self._code().items():
+            folder = f"{part}s"
+            if "package" in origin and folder in registry.FOLDERS and values.get(part) not in registry.names(folder):
+                package = f"{origin['package']} {origin.get('version', '')}".strip()
+                raise InputError(
+                    f"{self.path}: its {part} '{values.get(part)}' is of the package {package}: install it"
+                )
+        return Run.from_json(values, str(self.path / "run.json"))
+
+    def own_files(self) -> dict[str, str]:
+        """The SHA-256 of each file in the folder that defines a part of the run, by name; empty for most runs."""
+        return {origin["file"]: origin["sha256"] for origin in self._code().values() if "file" in origin}
+
+    def take_code(self, trust: bool, folders: tuple[str, ...] = registry.FOLDERS) -> None:
+        """Makes the files in the folder that define parts of the run known, so that its network can be built.
+
+        That executes them. So they have to be trusted, unless this process was given the same files already. Raises
+        InputError for files that are not trusted, and for one that is missing or not the one that was trained.
+        """
+        sums, untrusted = self.own_files(), dict[str, registry.OwnFile]()
+        for folder, name in self.run().parts.items():
+            if folder not in folders or not registry.is_own_file(name):
+                continue
+            file = self.path / registry.file_name(name)
+            own = registry.OwnFile(file, file.read_bytes() if file.is_file() else b"")
+            if own.sha256 != sums.get(file.name) or not name.endswith(f"@{own.sha256[:8]}"):
+                raise InputError(f"{file}: changed or missing: expected the {folder[:-1]} that was trained, {name}")
+            if self._given(folder, name):
+                continue
+            untrusted[folder] = own
+        if untrusted and not trust:
+            code = ", ".join(f"{own.path.name} (SHA-256 {own.sha256})" for own in untrusted.values())
+            raise InputError(
+                f"{self.path}: it has code, which would be executed: {code}; read it, then add --trust, in Python "
+                "trust=True"
+            )
+        for folder, own in untrusted.items():
+            registry.give(folder, own)
 
     def machine(self) -> Machine:
         """The machine it was trained on. Errors as for `run`."""
@@ -237,12 +292,37 @@ class RunFolder:
         return {name: SetScores.from_json(of_set) for name, of_set in values["sets"].items()}
 
     def publish(self, out: Path, card: str) -> None:
-        """Copies a finished run and its scores, without metrics, into another folder, and adds its card."""
+        """Copies a finished run, its scores and its own files, without metrics, into another folder; adds its card."""
         out.mkdir(parents=True, exist_ok=True)
         (out / "model.json").unlink(missing_ok=True)  # without it the folder is not a complete model
+        for name in RunFolder(out).own_files():  # of an earlier publication
+            (out / name).unlink(missing_ok=True)
         write_whole(out / "README.md", card.encode())
-        for name in PUBLISHED[1:]:
+        for name in (*self.own_files(), *PUBLISHED[1:]):
             write_whole(out / name, self._shareable() if name == "run.json" else (self.path / name).read_bytes())
+
+    def knows_code(self) -> bool:
+        """Whether this process was given all files that define parts of the run."""
+        return all(self._given(folder, name) for folder, name in self.run().parts.items())
+
+    def _given(self, folder: str, name: str) -> bool:
+        """Whether a part is none of the folder's own files, or one whose content this process was given."""
+        file = registry.own_file(folder, name)
+        sha256 = self.own_files().get(registry.file_name(name))
+        return not registry.is_own_file(name) or (file is not None and file.sha256 == sha256)
+
+    def _code(self) -> dict[str, dict[str, str]]:
+        """By part, where it comes from (see `registry.origin`); nothing for those of the package."""
+        whole = self._read_json("run.json") if self.exists else {}
+        values = whole.get("code", {}) if isinstance(whole, dict) else {}
+        origins = list(values.values()) if isinstance(values, dict) else [values]
+        for origin in origins:
+            texts = isinstance(origin, dict) and all(isinstance(value, str) for value in origin.values())
+            known = texts and (origin.keys() in ({"file", "sha256"}, {"package", "version"}))
+            file = Path(origin.get("file", "x.py")) if known else Path()
+            if not known or file.name != str(file) or file.suffix != registry.SUFFIX:
+                raise InputError(f"{self.path / 'run.json'}: expected the files of its parts as 'code', got {origin!r}")
+        return values
 
     def _shareable(self) -> bytes:
         return _json(self._read_json("run.json") | {"run": self.run().shareable().to_json()})

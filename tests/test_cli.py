@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 import shutil
 import signal
 import subprocess
@@ -66,7 +67,12 @@ def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) ->
     shown = command("show", run_folder).output
     for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
         assert words in shown
-    assert "model exact" in command("show", "sum").output
+    shown = command("show", "sum").output
+    for words in ("model exact", "step 9000 of 9000, finished", "none: a published model has no metrics"):
+        assert words in shown
+    scores = command("evaluate", "sum/exact")
+    assert scores.code == 0, scores.errors
+    assert scores.output in shown
 
 
 def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(
@@ -166,6 +172,59 @@ def test_mistakes_are_one_line_and_exit_code_2(
     for arguments in (["train", "product"], ["evaluate", str(nothing)]):
         result = digitset(*arguments, cwd=tmp_path)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["trian"], "unknown command 'trian': did you mean 'train'?"),
+        (["modles", "--json"], "did you mean 'models'?"),
+        (["fly"], "unknown command 'fly': expected one of train, evaluate"),
+        (["train", "sum", "--model", "transfomer"], "unknown model 'transfomer': did you mean 'transformer'?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_one_that_is_meant(
+    arguments: list[str], meant: str, command: Callable[..., Outcome]
+) -> None:
+    outcome = command(*arguments)
+    assert (outcome.code, outcome.errors.count("\n")) == (2, 1)
+    assert meant in outcome.errors
+
+
+def test_help_is_in_words_and_has_the_options_of_parts(command: Callable[..., Outcome]) -> None:
+    for name in cli.COMMANDS:
+        said = command(name, "--help").output
+        for unread in ("STR", "{None}", "[[", "PATH"):
+            assert unread not in said, (name, unread)
+    said = command("train", "--help").output
+    assert "  exact             hidden 256" in said
+    for folder in ("models", "encoders"):
+        for name in registry.names(folder):
+            assert re.search(rf"^  {name} +\w", said, re.MULTILINE), name
+
+
+COMPLETIONS = {
+    ("train", "s"): {"sum"},
+    ("train", "sum", "--model", "transf"): {"transformer", "transformer_exact"},
+    ("bench", "--models", "exact", "set"): {"set_transformer"},
+    ("predict", "contains/t"): {"contains/transformer"},
+    ("eva",): {"evaluate"},
+}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_the_shell_completes_names(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    script = tmp_path / "completion"
+    script.write_text(command("--tyro-print-completion", "bash").output)
+    lines = [f"source {script}"]
+    for words in COMPLETIONS:
+        lines += [f"COMP_WORDS=(digitset {' '.join(words)}); COMP_CWORD={len(words)}; COMPREPLY=()", "_tyro_digitset"]
+        lines += ['echo "${COMPREPLY[@]}"']
+    result = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert [set(line.split()) for line in result.stdout.splitlines()] == list(COMPLETIONS.values()), result.stderr
+    for shell in ("zsh", "fish"):
+        assert "'sum/transformer'" in command("--tyro-print-completion", shell).output
+    assert command("--tyro-print-completion", "tcsh").errors.count("\n") == 1
 
 
 def test_values_that_do_not_parse(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_ctrl_c_in_one_process_stops_all_and_goes_on_bit_for_bit(launched: Path)
 def test_going_on_with_another_number_of_processes_is_noted(launched: Path) -> None:
     assert RunFolder(launched / "left").load_checkpoint()["step"] == 5
     notes = []
-    train(RUN, launched / "left", resume=True, listener=lambda event: notes.append(event.get("note")))
+    train(RUN, launched / "left", resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
     assert f"processes {PROCESSES} -> 1" in notes[0]
 
 

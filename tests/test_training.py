@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: RunFolder, tmp_p
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(RUN, tmp_path / "run", listener=interrupt)
+        train(RUN, tmp_path / "run", callbacks=[interrupt])
     with pytest.raises(InputError, match="unfinished: add --resume"):
         train(RUN, tmp_path / "run")
     resumed = train(RUN, tmp_path / "run", resume=True)
@@ -146,7 +146,7 @@ def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: RunFol
             raise Stop
 
     with pytest.raises(Stop):
-        train(RUN, tmp_path / "run", listener=crash)
+        train(RUN, tmp_path / "run", callbacks=[crash])
     resumed = train(RUN, tmp_path / "run", resume=True)
     assert same_bits(straight, resumed)
     assert without_times(straight) == without_times(resumed)
@@ -363,7 +363,7 @@ def stopped(folder: Path, run: Run) -> RunFolder:
             raise Stop
 
     with pytest.raises(Stop):
-        train(run, folder, listener=crash)
+        train(run, folder, callbacks=[crash])
     return RunFolder(folder)
 
 
@@ -374,7 +374,7 @@ def test_going_on_elsewhere_is_noted(tmp_path: Path) -> None:
     values["machine"]["threads"] = 64
     path.write_text(json.dumps(values))
     notes = []
-    train(RUN, run_folder.path, resume=True, listener=lambda event: notes.append(event.get("note")))
+    train(RUN, run_folder.path, resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
     assert "threads 64 -> 1" in notes[0]
     assert notes[0] in [line.get("note") for line in run_folder.metrics()]
 
@@ -445,7 +445,7 @@ def test_seconds_are_until_the_device_has_done_the_steps(
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(run, tmp_path / "run", listener=interrupt, splits=few)
+        train(run, tmp_path / "run", callbacks=[interrupt], splits=few)
     kept = RunFolder(tmp_path / "run").load_checkpoint()["seconds"]
     assert 5 * 0.02 + queue.launching < kept < 5 * 0.02 + queue.launching + 0.15
     seconds = train(run, tmp_path / "run", resume=True, splits=few).summary().train_seconds

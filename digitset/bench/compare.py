@@ -24,7 +24,7 @@ VALIDATIONS = 5
 
 
 class Watcher(Protocol):
-    """Shows the training of a run: see `digitset.cli.terminal.Watch`."""
+    """Shows the training of a run: see `digitset.training.progress.Watch`."""
 
     def listen(self, event: Event) -> None: ...
 
@@ -40,9 +40,9 @@ def plan(
     tasks, models, encoders = (tuple(dict.fromkeys(names)) for names in (("classify", *tasks), models, encoders))
     if not models or not encoders:
         raise InputError("expected one or more of --models and of --encoders")
-    for folder, names in (("tasks", tasks), ("models", models), ("encoders", encoders)):
-        for name in names:
-            registry.expect_known(folder, name)
+    tasks = tuple(registry.resolve("tasks", name) for name in tasks)
+    models = tuple(registry.resolve("models", name) for name in models)
+    encoders = tuple(registry.resolve("encoders", name) for name in encoders)
     rows: list[tuple[str, str, str]] = []
     for task in tasks:
         if load_task(task).single_image:
@@ -78,9 +78,8 @@ def compare(
     for index, experiment in enumerate(experiments):
         run = experiment.run
         with watch(run, index) as watcher:
-            run_folder = train(
-                run, _run_folder(experiment, out).path, resume=True, listener=watcher.listen, splits=splits
-            )
+            folder = _run_folder(experiment, out).path
+            run_folder = train(run, folder, True, [watcher.listen], splits, progress=False)
         scores = evaluate_run_folder(run_folder, splits, run.device)
         tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
     sequences = [task for task in map(load_task, tables) if not task.single_image]

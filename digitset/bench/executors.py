@@ -25,6 +25,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+from digitset import registry
 from digitset.device import keep_freed_memory
 from digitset.errors import InputError
 from digitset.run import Run
@@ -92,7 +93,7 @@ class _Processes:
 
     def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
         with _ctrl_c_waits():
-            return self.pool.submit(_run_here, function, run, folder, *arguments)
+            return self.pool.submit(_run_here, registry.own_files(), function, run, folder, *arguments)
 
 
 @contextlib.contextmanager
@@ -112,9 +113,10 @@ _busy = threading.Event()  # of a worker: it is making a cell
 _stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
 
 
-def _run_here(function: Callable[..., Any], *arguments: Any) -> Any:
+def _run_here(own_files: registry.OwnFiles, function: Callable[..., Any], *arguments: Any) -> Any:
     _busy.set()
     try:
+        _give(own_files)
         if _stopping.is_set():
             raise KeyboardInterrupt
         return function(*arguments)
@@ -130,6 +132,12 @@ def _stop(number: int, frame: object) -> None:
     _stopping.set()
     if _busy.is_set():
         raise KeyboardInterrupt
+
+
+def _give(own_files: registry.OwnFiles) -> None:
+    """Another process reads no file again: it may have changed since the benchmark began."""
+    for (folder, _), file in own_files.items():
+        registry.give(folder, file)
 
 
 @contextlib.contextmanager
@@ -189,15 +197,20 @@ class _Nodes:
                 home.set_exception(getattr(error, "cause", None) or error)
 
         files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
-        self.remote.remote(function, run, arguments, files).future().add_done_callback(arrive)
+        self.remote.remote(function, run, arguments, files, registry.own_files()).future().add_done_callback(arrive)
         return home
 
 
 def _run_away(
-    function: Callable[..., Any], run: Run, arguments: tuple[Any, ...], files: dict[str, bytes]
+    function: Callable[..., Any],
+    run: Run,
+    arguments: tuple[Any, ...],
+    files: dict[str, bytes],
+    own_files: registry.OwnFiles,
 ) -> tuple[Any, dict[str, bytes]]:
     """Makes a cell in a folder of this node, from what there is at home of it; its result and the folder's files."""
     keep_freed_memory()
+    _give(own_files)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         for file, content in files.items():

@@ -190,7 +190,8 @@ def _failure(run: Run, error: Exception) -> str:
     if isinstance(error, InputError | TrainingError):
         return f"{run.name}: {error}"
     reason = str(error).splitlines()[0] if str(error) else "no message"
-    where = f"digitset train {run.task} --model {run.model} --encoder {run.encoder}"
+    task, model, encoder = map(registry.file_name, (run.task, run.model, run.encoder))
+    where = f"digitset train {task} --model {model} --encoder {encoder}"
     return f"{run.name}: {type(error).__name__}: {reason} (`{where}` shows where)"
 
 
@@ -198,7 +199,7 @@ def make_trial(run: Run, folder: Path) -> CellRows:
     """Trains a short run; what validation says of its learning rate, nothing if it diverges."""
     accuracy = loss = None
     try:
-        last = validations(Experiment.of(run), train(run, folder, resume=True))[-1]
+        last = validations(Experiment.of(run), train(run, folder, resume=True, progress=False))[-1]
         accuracy, loss = last.accuracy, last.loss
     except TrainingError:
         pass
@@ -213,11 +214,11 @@ def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
     """Trains and scores a cell. A classifier also gives the rows of classifier + rule for all tasks on sequences."""
     experiment = Experiment.of(run)
     splits = load_data(run.data)
-    run_folder = train(run, folder, resume=True, splits=splits)
+    run_folder = train(run, folder, resume=True, splits=splits, progress=False)
     work = flops(experiment, splits) * run.steps
     results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)
     if (run.task, run.model) == CLASSIFIER:
-        sequences = [task for task in map(load_task, registry.names("tasks")) if not task.single_image]
+        sequences = [task for task in map(load_task, registry.known("tasks")) if not task.single_image]
         results += [row for each in classifier_rule(experiment, run_folder, sequences, splits) for row in each.rows()]
     lengths: list[LengthRow] = []
     if not experiment.task.single_image and run.seed == 0:

@@ -1,5 +1,7 @@
 """The entry point: exit codes, and help that does not wait for the parser of arguments."""
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -9,7 +11,8 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from digitset import registry
-from digitset.errors import InputError, TrainingError
+from digitset.cli.completion import SHELLS, with_names
+from digitset.errors import InputError, TrainingError, unknown
 
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
 COMMANDS = {
@@ -27,19 +30,18 @@ COMMANDS = {
     "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
     "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
 }
-SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
-    if sys.argv[1:] in ([], ["-h"], ["--help"]):
-        print(_help())
-        sys.exit(0 if sys.argv[1:] else 2)
     if sys.argv[1:] == ["--version"]:
         print(f"digitset {metadata.version('digitset')}")
         sys.exit(0)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
     try:
+        if sys.argv[1:] in ([], ["-h"], ["--help"]):
+            print(_help())
+            sys.exit(0 if sys.argv[1:] else 2)
         _run()
     except SystemExit as stop:  # arguments that do not parse
         _end(stop.code)
@@ -77,8 +79,13 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
 
 
 def _run() -> None:
-    if sys.argv[1:2] == ["--tyro-print-completion"] and (*sys.argv[2:], "")[0] not in SHELLS:
-        raise InputError(f"--tyro-print-completion: expected one of {', '.join(SHELLS)}")
+    name = sys.argv[1]
+    completes = name == "--tyro-print-completion"
+    if completes and (*sys.argv[2:], "")[0] not in SHELLS:
+        raise InputError(f"{name}: expected one of {', '.join(SHELLS)}")
+
+    if name not in COMMANDS and not name.startswith("-"):
+        raise InputError(unknown("command", name, COMMANDS))
 
     import tyro
 
@@ -87,7 +94,16 @@ def _run() -> None:
     app = tyro.extras.SubcommandApp()
     for name in COMMANDS:
         app.command(getattr(training_commands, name, None) or getattr(model_commands, name))
-    app.cli(prog="digitset", console_outputs=_is_first())
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said) if completes else contextlib.nullcontext():
+            app.cli(prog="digitset", console_outputs=_is_first())
+    except SystemExit:
+        if completes:
+            print(with_names(said.getvalue()), end="")
+        if sys.argv[1:2] == ["train"] and {"-h", "--help"} & {*sys.argv[2:]} and _is_first():
+            print(training_commands.options_of_parts())
+        raise
 
 
 def _help() -> str:
@@ -96,9 +112,10 @@ def _help() -> str:
     lines += ["Train and compare models that read several handwritten digits at once.", ""]
     lines += [f"  {name:10}{summary}" for name, summary in COMMANDS.items()]
     lines += ["", *(f"  {folder:10}{', '.join(registry.names(folder))}" for folder in registry.FOLDERS)]
+    lines += ["  or the path of a file NAME.py of your own in the place of any of these"]
     lines += [
         "",
         "  digitset --version",
-        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh, fish or tcsh",
+        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh or fish",
     ]
     return "\n".join(lines)

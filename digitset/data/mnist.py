@@ -35,6 +35,9 @@ class Digits:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"Digits: {len(self):,} images of 28x28 with their labels, on {self.images.device}"
+
     def to(self, device: torch.device) -> "Digits":
         """The same on a device."""
         return Digits(self.images.to(device), self.labels.to(device))
@@ -48,6 +51,10 @@ class Splits:
     val: Digits
     test: Digits
     checksum: str
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(digits):,}" for name, digits in vars(self).items() if name != "checksum")
+        return f"Splits: {sizes} images, SHA-256 {self.checksum[:8]}"
 
     def to(self, device: torch.device) -> "Splits":
         """The same on a device."""

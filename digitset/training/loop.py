@@ -2,9 +2,10 @@
 
 import math
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -30,7 +31,7 @@ from digitset.training.optimizer import optimizers
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
 Event = dict[str, Any]  # the report of a step: {"step": ...}, with a line of metrics where one is due
-Listener = Callable[[Event], None]
+Callback = Callable[[Event], None]
 
 
 @dataclass
@@ -165,20 +166,42 @@ def train(
     run: Run,
     out: str | Path | None = None,
     resume: bool = False,
-    listener: Listener = lambda event: None,
+    callbacks: Sequence[Callback] = (),
     splits: Splits | None = None,
+    progress: bool | None = None,
 ) -> RunFolder:
     """Trains a run into its folder (`runs/<task>/<model>-<encoder>/seed<k>` by default) and returns the folder.
 
-    A finished run of the same settings is returned as it is. `listener` is called with each line of metrics, and with
-    `{"step": ...}` alone after every other step. `splits` are the images of `run.data`, if they are loaded already.
+    A finished run of the same settings is returned as it is. `callbacks` are functions; each is called with every line
+    of metrics, a dict, and with `{"step": ...}` alone after every other step. What one raises ends the training.
+    `splits` are the images of `run.data`, if they are loaded already. `progress` shows how far the training is; None
+    shows it in a terminal and in a notebook alone.
 
     Several processes can train one run together: each computes its part of every step. Only the first writes the
-    folder, validates and calls the listener. An error or Ctrl-C in one process stops all.
+    folder, validates and calls the callbacks. An error or Ctrl-C in one process stops all.
 
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
     the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
     """
+    if not (_is_watched() if progress is None else progress):
+        return _train(run, out, resume, lambda event: _call(callbacks, event), splits)
+    from digitset.training.progress import Watch  # here, since a run that nobody watches needs no terminal
+
+    with Watch(run) as watch:
+        return _train(run, out, resume, lambda event: _call([watch.listen, *callbacks], event), splits)
+
+
+def _is_watched() -> bool:
+    """Whether a person sees what is printed as it is: in a terminal or a notebook."""
+    return distributed.rank().first and (sys.stdout.isatty() or "ipykernel" in sys.modules)
+
+
+def _call(callbacks: Sequence[Callback], event: Event) -> None:
+    for callback in callbacks:
+        callback(event)
+
+
+def _train(run: Run, out: str | Path | None, resume: bool, listener: Callback, splits: Splits | None) -> RunFolder:
     run_folder = RunFolder(out or Path("runs") / run.name)
     device = distributed.together(lambda: distributed.own_device(choose_device(run.device)))
     splits = splits or distributed.together(lambda: load_data(run.data))
@@ -300,7 +323,7 @@ def _noted(run_folder: RunFolder, step: int, note: str) -> dict[str, str]:
 
 
 def _loop(
-    experiment: Experiment, state: State, data: TrainingSet, val: Digits, run_folder: RunFolder, listener: Listener
+    experiment: Experiment, state: State, data: TrainingSet, val: Digits, run_folder: RunFolder, listener: Callback
 ) -> None:
     """Steps until the end, with log lines, validations and checkpoints where they are due."""
     run = experiment.run
@@ -358,7 +381,7 @@ def _report(
     validation: Batch | None,
     event: Event,
     run_folder: RunFolder,
-    listener: Listener,
+    listener: Callback,
 ) -> None:
     """Reports a step, and validates where there is a set to validate on."""
     task = experiment.task

@@ -21,7 +21,11 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("registry", ("names",)),
     ],
     "Ask a trained model": [("inference/predictor", ("load", "Predictor"))],
-    "Data": [("data/mnist", ("load_data", "Splits", "Digits")), ("data/sequences", ("Batch",))],
+    "Data": [
+        ("data/mnist", ("load_data", "Splits")),
+        ("data/digits", ("Digits",)),
+        ("data/sequences", ("Batch",)),
+    ],
     "Scores": [
         ("evaluation/evaluate", ("evaluate", "evaluate_run_folder", "validation_set", "predict_sets", "Predictions")),
         ("run_folder", ("SetScores", "LengthScores")),

@@ -14,6 +14,7 @@ from digitset.errors import InputError, TrainingError
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
 COMMANDS = {
     "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
+    "data": "Show what --data would read: how many images of each label, a sheet of them, and what may be wrong.",
     "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
     "show": "Show what a run is, its scores and its curves.",
     "compare": "Train the rows of README's tables, set them beside the published numbers, and write a report.",

@@ -51,6 +51,40 @@ def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
     console.print(f"next: digitset evaluate {folder}", soft_wrap=True)
 
 
+def data(
+    folder: tyro.conf.Positional[Path | None] = None,
+    out: Path = Path("data.png"),
+    transpose: tyro.conf.FlagCreatePairsOff[bool] = False,
+) -> None:
+    """Show what --data would read: how many images of each label, a sheet of them, and what may be wrong.
+
+    Args:
+        folder: A folder with IDX files or with pictures by label, or an .npz; by default MNIST of the package.
+        out: The sheet: PNG, SVG or PDF.
+        transpose: The files hold rows as columns: set the images upright. EMNIST's own are, without this.
+    """
+    from digitset.cli.model_commands import check_figure
+    from digitset.cli.terminal import console, print_table
+    from digitset.data.mnist import load_data
+    from digitset.report.figures import draw_samples
+
+    check_figure("--out", out)
+    splits = load_data(folder, transpose)
+    parts = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    counts = [part.labels.bincount(minlength=10).tolist() for part in parts.values()]
+    rows = [
+        (str(label), name, *map("{:,}".format, of))
+        for label, name, *of in zip(range(10), splits.class_names, *counts, strict=True)
+    ]
+    rows.append(("all", "", *(f"{len(part):,}" for part in parts.values())))
+    name = "MNIST of the package" if folder is None else str(folder)
+    print_table(name if folder is None else f"{name}: {splits.kind}", ("label", "name", *parts), rows)
+    for note in splits.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    draw_samples(out, f"{name}: the first training images of each label", splits)
+    console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
+
+
 def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
     """Score a finished run on the test images and keep the scores in its folder.
 
@@ -65,7 +99,7 @@ def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
 
     run_folder = RunFolder(folder)
     run = run_folder.run()
-    splits = load_data(run.data)
+    splits = load_data(run.data, run.transpose)
     if splits.checksum != run_folder.data_checksum():
         raise InputError(f"{folder}: trained on other data than {run.data or 'the packaged MNIST'} holds now")
     print_scores(evaluate_run_folder(run_folder, splits, device))
@@ -96,6 +130,7 @@ def compare(
     device: str = "auto",
     precision: str = "auto",
     data: Path | None = None,
+    transpose: tyro.conf.FlagCreatePairsOff[bool] = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
@@ -108,7 +143,8 @@ def compare(
         seed: The seed of every run.
         device: auto, cpu, cuda, cuda:1, mps ...
         precision: auto, float32 or bfloat16.
-        data: A folder with four IDX files; None is MNIST as it is in the package.
+        data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
+        transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.bench.compare import compare, plan
     from digitset.cli.terminal import Watch, console, print_table
@@ -116,7 +152,8 @@ def compare(
     from digitset.report.comparison import EXPLANATION, short_table, write_comparison
 
     keep_freed_memory()
-    runs = plan(tasks, models, encoders, quick, seed=seed, device=device, precision=precision, data=data)
+    where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
+    runs = plan(tasks, models, encoders, quick, seed=seed, **where)
 
     @contextlib.contextmanager
     def watch(run: Run, index: int) -> Iterator[Watch]:
@@ -174,9 +211,13 @@ def bench(
     from digitset.bench.grid import described
     from digitset.bench.runner import bench
     from digitset.cli.terminal import GridWatch, console, print_verdicts
+    from digitset.data.mnist import load_data
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
     grids = described(grid, quick, tasks, models, **more)
+    for data, transpose in {(run.data, run.transpose) for each in grids for run in each.cells() if run.data}:
+        for note in load_data(data, transpose).notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
     try:
         with choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
             failures = bench(grids, out, executor, watch.show, longest)
@@ -234,7 +275,7 @@ def lengths(
     curves = {}
     for name, predictor in predictors.items():
         console.print(f"{name} ...", soft_wrap=True, highlight=False)
-        curves[name] = curve(predictor, load_data(predictor.run.data).test, longest)
+        curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "lengths.csv", curves)
     (task,) = tasks

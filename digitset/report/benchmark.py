@@ -170,7 +170,7 @@ def _sheets(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
             continue
         predictor = load(run_folder.path, "cpu")
         with tempfile.TemporaryDirectory() as temporary:
-            splits = load_data(predictor.run.data)
+            splits = load_data(predictor.run.data, predictor.run.transpose)
             drawn = draw_prediction_figures(Path(temporary), name, predictor, splits, ".svg")
             commit = run_folder.machine().commit or ""
             first = min(row.accuracies)

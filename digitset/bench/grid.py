@@ -137,7 +137,7 @@ def read_grids(path: Path) -> list[Grid]:
     Raises InputError for a file that is not there or not TOML, for unknown keys and for values of the wrong type.
     """
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"--grid: there is no file {path}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -1,5 +1,6 @@
 """The entry point: exit codes, and help that does not wait for the parser of arguments."""
 
+import io
 import os
 import signal
 import sys
@@ -33,6 +34,8 @@ SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # redirected on Windows, it may have no word for a name or a block
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
         print(_help())
         sys.exit(0 if sys.argv[1:] else 2)

@@ -3,13 +3,20 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from digitset import registry
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
+
+if TYPE_CHECKING:
+    from digitset.bench.grid import Grid
+
+# What help shows as the values of these options.
+_MODELS = tyro.conf.arg(metavar=" ".join(registry.names("models")))
+_ENCODERS = tyro.conf.arg(metavar=" ".join(registry.names("encoders")))
 
 
 def train(
@@ -121,10 +128,8 @@ def show(run: tyro.conf.Positional[str]) -> None:
 def compare(
     out: Path = Path("compare"),
     tasks: tuple[str, ...] = ("classify", "sum", "contains"),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (
-        *("constant", "mlp", "transformer", "exact"),
-    ),
-    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("encoders")))] = ("cnn", "vit"),
+    models: Annotated[tuple[str, ...], _MODELS] = ("constant", "mlp", "transformer", "exact"),
+    encoders: Annotated[tuple[str, ...], _ENCODERS] = ("cnn", "vit"),
     quick: tyro.conf.FlagCreatePairsOff[bool] = False,
     seed: int = 0,
     device: str = "auto",
@@ -165,18 +170,17 @@ def compare(
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
-    page = write_comparison(out, tables)
     for task, rows in tables.items():
         print_table(task, *short_table(task, rows))
     if data is None:
         console.print(EXPLANATION, highlight=False, soft_wrap=True)
-    console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
+    console.print(f"report: {write_comparison(out, tables)}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
 def bench(
     grid: Path | None = None,
     tasks: tuple[str, ...] = (),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (),
+    models: Annotated[tuple[str, ...], _MODELS] = (),
     encoders: tuple[str, ...] | None = None,
     seeds: int | None = None,
     steps: int | None = None,
@@ -211,13 +215,9 @@ def bench(
     from digitset.bench.grid import described
     from digitset.bench.runner import bench
     from digitset.cli.terminal import GridWatch, console, print_verdicts
-    from digitset.data.mnist import load_data
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
-    grids = described(grid, quick, tasks, models, **more)
-    for data, transpose in {(run.data, run.transpose) for each in grids for run in each.cells() if run.data}:
-        for note in load_data(data, transpose).notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
+    _tell_of_data(grids := described(grid, quick, tasks, models, **more))
     try:
         with choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
             failures = bench(grids, out, executor, watch.show, longest)
@@ -227,6 +227,16 @@ def bench(
     print_verdicts(out)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
+
+
+def _tell_of_data(grids: "list[Grid]") -> None:
+    """What may be wrong with the images of a benchmark; its runs, which keep it too, say nothing here."""
+    from digitset.cli.terminal import console
+    from digitset.data.mnist import load_data
+
+    for data, transpose in {(run.data, run.transpose) for grid in grids for run in grid.cells() if run.data}:
+        for note in load_data(data, transpose).notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def report(folder: tyro.conf.Positional[Path]) -> None:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
 
 from digitset.data.digits import Digits, checked, count
 from digitset.errors import InputError
@@ -96,6 +95,8 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
 
 def _pixels(file: Path) -> tuple[np.ndarray | None, str]:
     """A picture of 28x28 in grey, and its size; only the size if it is another, and nothing if it cannot be read."""
+    from PIL import Image, ImageOps  # here, since MNIST is read without it
+
     try:
         with Image.open(file, formats=FORMATS) as image:
             size = "x".join(map(str, image.size))

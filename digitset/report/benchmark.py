@@ -176,7 +176,9 @@ def _sheets(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
             first = min(row.accuracies)
             of_table = commit in {result.commit for result in row.results[row.headline] if result.seed == first}
             note = "" if of_table else f"; the same recipe, trained again (commit {commit or 'unknown'})"
-            made += [(caption + note, charts.inline(path.read_text(), caption)) for caption, path in drawn]
+            made += [
+                (caption + note, charts.inline(path.read_text(encoding="utf-8"), caption)) for caption, path in drawn
+            ]
     return made
 
 

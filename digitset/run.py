@@ -86,7 +86,9 @@ class Run:
     precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto"
     """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """A folder with four IDX files; None is MNIST as it is in the package."""
+    """A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package."""
+    transpose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this."""
     validate_every: int = 100
     """Steps from one validation to the next; there is one at the end too."""
     checkpoint_every: int = 200
@@ -142,7 +144,9 @@ class Run:
             value = getattr(self, name)
             value = registry.file_name(value) if name in ("model", "encoder") else value
             pairs = itertools.chain(*value.items()) if isinstance(value, dict) else value
-            words += [f"--{name.replace('_', '-')}", *map(str, pairs if isinstance(value, dict | tuple) else [value])]
+            words.append(f"--{name.replace('_', '-')}")
+            if value is not True:  # a flag has no value
+                words += map(str, pairs if isinstance(value, dict | tuple) else [value])
         return shlex.join(words)
 
     def to_json(self) -> dict[str, Any]:
@@ -200,7 +204,8 @@ class Run:
         return [each.name for each in fields if getattr(self, each.name) != _default(each)]
 
 
-_NO_RESULT = ("device", "checkpoint_every", "data")  # fields that do not decide the weights; data has its own checksum
+# Fields that do not decide the weights; data, as it is after --transpose, has its own checksum.
+_NO_RESULT = ("device", "checkpoint_every", "data", "transpose")
 _RENAMED = {  # old names of fields, which files of version 0.1 have
     "pool": "images_per_step",
     "sequences": "sequences_per_step",
@@ -241,6 +246,6 @@ def _restore(hint: Any, value: Any, source: str) -> Any:
             return tuple(value)
         if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        if origin in (str, int, dict) and type(value) is origin:
+        if origin in (str, int, bool, dict) and type(value) is origin:
             return value
     raise InputError(f"{source}: expected {hint}, got {value!r}")

@@ -200,13 +200,13 @@ class RunFolder:
 
     def add_metrics(self, values: Values) -> None:
         """Adds a line to the metrics."""
-        with (self.path / "metrics.jsonl").open("a") as file:
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
     def metrics(self) -> list[Values]:
         """The lines so far. An incomplete last line is left out."""
         try:
-            lines = (self.path / "metrics.jsonl").read_text().splitlines()
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
         parsed: list[Values] = []
@@ -347,7 +347,7 @@ class RunFolder:
     def _read_json(self, name: str) -> Any:
         path = self.path / name
         try:
-            return json.loads(path.read_text())
+            return json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path}: not readable as JSON ({error}); remove the run's folder and train again"

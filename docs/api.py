@@ -24,7 +24,11 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("inference/predictor", ("load", "Predictor")),
         ("inference/pretrained/__init__", ("packaged_models", "PackagedModel")),
     ],
-    "Data": [("data/mnist", ("load_data", "Splits", "Digits")), ("data/sequences", ("Batch",))],
+    "Data": [
+        ("data/mnist", ("load_data", "Splits")),
+        ("data/digits", ("Digits",)),
+        ("data/sequences", ("Batch",)),
+    ],
     "Scores": [
         ("evaluation/evaluate", ("evaluate", "evaluate_run_folder", "validation_set", "predict_sets", "Predictions")),
         ("run_folder", ("SetScores", "LengthScores")),

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 import re
 import shutil
 import signal
@@ -75,6 +76,27 @@ def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) ->
     assert scores.output in shown
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_output_of_few_characters_does_not_fail(run_folder: Path, encoding: str) -> None:
+    """As a file on Windows has them, for blocks and for names."""
+    named = shutil.copytree(run_folder, run_folder.parent / "lauf-ж")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "digitset", "show", str(named)]
+    shown = subprocess.run(command, capture_output=True, env=environment, check=False)
+    shutil.rmtree(named)
+    assert shown.returncode == 0, shown.stderr
+    (curve,) = re.findall(r"train loss +(\S+)", shown.stdout.decode(encoding))
+    assert set(curve) <= set("_.-~=+*#")
+
+
+def test_what_only_pages_and_pictures_need_is_imported_there() -> None:
+    """Loading, training and MNIST wait for none of it."""
+    code = "import digitset, sys\ndigitset.load, digitset.train, digitset.load_data(), digitset.evaluate\n"
+    code += "print([name for name in ('scipy', 'matplotlib', 'jinja2', 'PIL') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
 def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(
     run_folder: Path, command: Callable[..., Outcome]
 ) -> None:
@@ -145,7 +167,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--max-grad-norm", "0"], "--max-grad-norm: expected a number above 0, got 0.0"),
         (["train", "sum", "--ema-decay", "1"], "--ema-decay: expected a number from 0 to below 1, got 1.0"),
         (["train", "sum", "--device", "warp"], "device 'warp' is not present: expected auto or one of"),
-        (["train", "sum", "--data", nothing], "found no train-images-idx3-ubyte[.gz]"),
+        (["train", "sum", "--data", nothing], "no such folder"),
         (["train", "sum", "--data", truncated], "truncated or altered: not readable as gzip"),
         (["train", "sum", "--data", altered], "expected labels 0..9, found 11"),
         (["train", "sum", "--out", file], "expected a folder or nothing, found a file"),

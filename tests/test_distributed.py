@@ -193,7 +193,7 @@ def test_going_on_with_another_number_of_processes_is_noted(launched: Path) -> N
 
 
 def test_what_one_process_finds_wrong_all_raise(launched: Path) -> None:
-    for name, words in (("data", "found no train-images"), ("command", "the command and the data to be the same")):
+    for name, words in (("data", "no such folder"), ("command", "the command and the data to be the same")):
         first, *others = errors_of(launched, name)
         assert all(other == first for other in others)
         assert first.startswith("InputError: ")

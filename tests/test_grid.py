@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 BENCH = ROOT / "results" / "bench"
 
 # Of the fields of a run: those that do not decide its weights, then those that do, the seed left out.
-WHERE = {"device": "cpu", "checkpoint_every": 7, "data": Path("elsewhere")}
+WHERE = {"device": "cpu", "checkpoint_every": 7, "data": Path("elsewhere"), "transpose": True}
 OTHER_VALUES = {
     "training_sequences": 100,
     "task": "maximum",

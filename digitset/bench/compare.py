@@ -70,7 +70,7 @@ def compare(
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
-    splits = load_data(runs[0].data)
+    splits = load_data(runs[0].data, runs[0].transpose)
     experiments = [Experiment.of(run) for run in runs]
     for experiment in experiments:
         is_finished(_run_folder(experiment, out), experiment, splits.checksum, resume=True)

@@ -75,7 +75,7 @@ def alone(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    with (folder / ".lock").open("a") as file:
+    with (folder / ".lock").open("a", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -144,7 +144,7 @@ def read_grids(path: Path) -> list[Grid]:
     Raises InputError for a file that is not there or not TOML, for unknown keys and for values of the wrong type.
     """
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"--grid: there is no file {path}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -195,14 +195,14 @@ def check_cells(cells: Iterable[Run]) -> None:
     """Raises InputError where two cells have one name, or where those of one task are not trained alike."""
     seen: set[str] = set()
     protocols: dict[tuple[str, bool], str] = {}
-    folders: set[Path | None] = set()
+    folders: set[tuple[Path | None, bool]] = set()
     for run in cells:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
         own = protocol(run)
         alike = protocols.setdefault((run.task, own.startswith(LENGTH_ONLY)), own) == own
-        folders.add(run.data)
+        folders.add((run.data, run.transpose))
         if len(folders) > 1:
             raise InputError("the grid has cells of different data: take one benchmark for each")
         if not alike:

@@ -88,8 +88,9 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
     cells = [run for grid in grids for run in grid.cells()]
     check_cells(cells)
     missing = _missing_rows(grids, ResultTables(out))
-    folders = {run.data for run in cells if missing or run.data is not None}  # the package's own is known unread
-    data = {path: load_data(path) for path in folders}
+    # All cells have the same data, and the package's own is known unread.
+    folders = {run.data: run.transpose for run in cells if missing or run.data is not None}
+    data = {path: load_data(path, transpose) for path, transpose in folders.items()}
     for run in missing:
         experiment = Experiment.of(run)
         expect_trainable(experiment, data[run.data])
@@ -213,7 +214,7 @@ def make_trial(run: Run, folder: Path) -> CellRows:
 def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
     """Trains and scores a cell. A classifier also gives the rows of classifier + rule for all tasks on sequences."""
     experiment = Experiment.of(run)
-    splits = load_data(run.data)
+    splits = load_data(run.data, run.transpose)
     run_folder = train(run, folder, resume=True, splits=splits, progress=False)
     work = flops(experiment, splits) * run.steps
     results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)

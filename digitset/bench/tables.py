@@ -265,7 +265,7 @@ def read_csv(path: Path, kind: type[Row]) -> list[Row]:
         return []
     columns = tuple(field.name for field in dataclasses.fields(cast(type[CellRow], kind)))
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             table: list[dict[Any, Any]] = list(reader)
             header = tuple(reader.fieldnames or ())

@@ -17,6 +17,7 @@ from digitset.errors import InputError, TrainingError, unknown
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
 COMMANDS = {
     "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
+    "data": "Show what --data would read: how many images of each label, a sheet of them, and what may be wrong.",
     "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
     "show": "Show what a run is, its scores and its curves.",
     "compare": "Train the rows of README's tables, set them beside the published numbers, and write a report.",
@@ -34,6 +35,8 @@ COMMANDS = {
 
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # redirected on Windows, it may have no word for a name or a block
     if sys.argv[1:] == ["--version"]:
         print(f"digitset {metadata.version('digitset')}")
         sys.exit(0)

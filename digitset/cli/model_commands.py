@@ -134,7 +134,7 @@ def predict(
     from digitset.pictures import ask
 
     if show is not None:
-        _check_figure("--show", show)
+        check_figure("--show", show)
     asked = _read(pictures, anchor, split, as_json)
     if onnx or model.endswith(".onnx"):
         from digitset.inference.onnx_runtime import OnnxPredictor
@@ -215,7 +215,7 @@ def explain(
     from digitset.pictures import ask
     from digitset.report.explanation_figure import draw_explanation
 
-    _check_figure("--out", out)
+    check_figure("--out", out)
     predictor, asked = load(model, device, trust), _read(pictures, anchor, split)
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
@@ -267,7 +267,7 @@ def _draw_steps(path: Path, asked: "Asked") -> None:
     print(f"digitset: {title}: {path}", file=sys.stderr)
 
 
-def _check_figure(option: str, path: Path) -> None:
+def check_figure(option: str, path: Path) -> None:
     """Before any work is done for it."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"{option}: expected a name that ends in .png, .svg or .pdf, got {path}")

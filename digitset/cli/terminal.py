@@ -19,7 +19,7 @@ from digitset.run_folder import RunFolder, Scores
 from digitset.tasks import load_task
 from digitset.training.progress import console
 
-BARS = "▁▂▃▄▅▆▇█"
+BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-~=+*#"  # the latter where output has no blocks, as a file in cp1252
 
 
 class GridWatch:
@@ -87,13 +87,18 @@ def _duration(seconds: float) -> str:
 
 def curve(values: list[float], width: int = 48) -> str:
     """A curve as one line of bars, from its least to its greatest value; the mean where there are more than fit."""
+    try:
+        BARS.encode(console.encoding)
+        bars = BARS
+    except UnicodeEncodeError:
+        bars = PLAIN_BARS
     if not values:
         return ""
     cells = min(width, len(values))
     edges = [round(cell * len(values) / cells) for cell in range(cells + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(means), max(means)
-    return "".join(BARS[round((value - low) / (high - low or 1) * (len(BARS) - 1))] for value in means)
+    return "".join(bars[round((value - low) / (high - low or 1) * (len(bars) - 1))] for value in means)
 
 
 def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -83,6 +83,40 @@ def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
     console.print(f"next: digitset evaluate {folder}{trust}", soft_wrap=True)
 
 
+def data(
+    folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="FOLDER")] = None,
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path("data.png"),
+    transpose: Flag = False,
+) -> None:
+    """Show what --data would read: how many images of each label, a sheet of them, and what may be wrong.
+
+    Args:
+        folder: A folder with IDX files or with pictures by label, or an .npz; by default MNIST of the package.
+        out: The sheet: PNG, SVG or PDF.
+        transpose: The files hold rows as columns: set the images upright. EMNIST's own are, without this.
+    """
+    from digitset.cli.model_commands import check_figure
+    from digitset.cli.terminal import console, print_table
+    from digitset.data.mnist import load_data
+    from digitset.report.figures import draw_samples
+
+    check_figure("--out", out)
+    splits = load_data(folder, transpose)
+    parts = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    counts = [part.labels.bincount(minlength=10).tolist() for part in parts.values()]
+    rows = [
+        (str(label), name, *map("{:,}".format, of))
+        for label, name, *of in zip(range(10), splits.class_names, *counts, strict=True)
+    ]
+    rows.append(("all", "", *(f"{len(part):,}" for part in parts.values())))
+    name = "MNIST of the package" if folder is None else str(folder)
+    print_table(name if folder is None else f"{name}: {splits.kind}", ("label", "name", *parts), rows)
+    for note in splits.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    draw_samples(out, f"{name}: the first training images of each label", splits)
+    console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
+
+
 def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Flag = False) -> None:
     """Score a finished run on the test images and keep the scores in its folder.
 
@@ -99,10 +133,10 @@ def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust:
 
     run_folder = RunFolder(locate(run))
     run_folder.take_code(trust)
-    data = run_folder.run().data
-    splits = load_data(data)
+    trained = run_folder.run()
+    splits = load_data(trained.data, trained.transpose)
     if splits.checksum != run_folder.data_checksum():
-        raise InputError(f"{run}: trained on other data than {data or 'the packaged MNIST'} holds now")
+        raise InputError(f"{run}: trained on other data than {trained.data or 'the packaged MNIST'} holds now")
     print_scores(evaluate_run_folder(run_folder, splits, device))
 
 
@@ -132,6 +166,7 @@ def compare(
     device: Device = "auto",
     precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto",
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    transpose: Flag = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
@@ -144,7 +179,8 @@ def compare(
         seed: The seed of every run.
         device: auto, cpu, cuda, cuda:1, mps ...
         precision: auto, float32 or bfloat16.
-        data: A folder with four IDX files; None is MNIST as it is in the package.
+        data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
+        transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.bench.compare import compare, plan
     from digitset.cli.terminal import console, print_table
@@ -153,7 +189,8 @@ def compare(
     from digitset.training.progress import Watch
 
     keep_freed_memory()
-    runs = plan(tasks, models, encoders, quick, seed=seed, device=device, precision=precision, data=data)
+    where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
+    runs = plan(tasks, models, encoders, quick, seed=seed, **where)
 
     @contextlib.contextmanager
     def watch(run: Run, index: int) -> Iterator[Watch]:
@@ -165,12 +202,11 @@ def compare(
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
-    page = write_comparison(out, tables)
     for task, rows in tables.items():
         print_table(task, *short_table(task, rows))
     if data is None:
         console.print(EXPLANATION, highlight=False, soft_wrap=True)
-    console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
+    console.print(f"report: {write_comparison(out, tables)}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
 def bench(
@@ -214,12 +250,22 @@ def bench(
     from digitset.cli.terminal import print_verdicts
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
-    grids = described(grid, quick, tasks, models, **more)
+    _tell_of_data(grids := described(grid, quick, tasks, models, **more))
     baseline = None if baseline is None else expect_baseline(grids, baseline)
     failures = _make_cells(grids, out, choose_executor(cluster, jobs, cpus, gpus), longest)
     print_verdicts(out, baseline)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
+
+
+def _tell_of_data(grids: "list[Grid]") -> None:
+    """What may be wrong with the images of a benchmark; its runs, which keep it too, say nothing here."""
+    from digitset.cli.terminal import console
+    from digitset.data.mnist import load_data
+
+    for data, transpose in {(run.data, run.transpose) for grid in grids for run in grid.cells() if run.data}:
+        for note in load_data(data, transpose).notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
 def _make_cells(
@@ -286,7 +332,7 @@ def lengths(
     curves = {}
     for name, predictor in predictors.items():
         console.print(f"{name} ...", soft_wrap=True, highlight=False)
-        curves[name] = curve(predictor, load_data(predictor.run.data).test, longest)
+        curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "lengths.csv", curves)
     (task,) = tasks

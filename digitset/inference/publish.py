@@ -97,7 +97,7 @@ def _halved(run_folder: RunFolder, predictor: Predictor, path: Path) -> tuple[Ru
     run_folder.publish(path, "")
     rounded = RunFolder(path)
     rounded.finish(halved(run_folder.weights()), run_folder.summary())
-    return rounded, evaluate_run_folder(rounded, load_data(predictor.run.data))
+    return rounded, evaluate_run_folder(rounded, load_data(predictor.run.data, predictor.run.transpose))
 
 
 def push(out: Path, name: str) -> str:

@@ -194,13 +194,14 @@ def _sheets(board: Leaderboard, folder: Path, trust: bool) -> tuple[list[tuple[s
             continue
         predictor = load(run_folder.path, "cpu", trust)
         with tempfile.TemporaryDirectory() as temporary:
-            splits = load_data(predictor.run.data)
+            splits = load_data(predictor.run.data, predictor.run.transpose)
             drawn = draw_prediction_figures(Path(temporary), name, predictor, splits, ".svg")
             commit = run_folder.machine().commit or ""
             first = min(row.accuracies)
             of_table = commit in {result.commit for result in row.results[row.headline] if result.seed == first}
             note = "" if of_table else f"; the same recipe, trained again (commit {commit or 'unknown'})"
-            made += [(caption + note, charts.inline(path.read_text(), caption)) for caption, path in drawn]
+            svgs = [(caption, path.read_text(encoding="utf-8")) for caption, path in drawn]
+            made += [(caption + note, charts.inline(svg, caption)) for caption, svg in svgs]
     return made, untrusted
 
 

@@ -61,8 +61,8 @@ def _runs(folder: Path, paths: list[Path]) -> Iterator[bytes]:
             yield str(file.relative_to(folder)).encode()
             yield file.read_bytes()
         run_folder = RunFolder(path)
-        if run_folder.finished and (data := run_folder.run().data) is not None:
-            yield load_data(data).checksum.encode()
+        if run_folder.finished and (run := run_folder.run()).data is not None:
+            yield load_data(run.data, run.transpose).checksum.encode()
 
 
 def seal(inputs: Inputs, page: bytes, *others: bytes) -> bytes:

@@ -204,7 +204,7 @@ def _call(callbacks: Sequence[Callback], event: Event) -> None:
 def _train(run: Run, out: str | Path | None, resume: bool, listener: Callback, splits: Splits | None) -> RunFolder:
     run_folder = RunFolder(out or Path("runs") / run.name)
     device = distributed.together(lambda: distributed.own_device(choose_device(run.device)))
-    splits = splits or distributed.together(lambda: load_data(run.data))
+    splits = splits or distributed.together(lambda: load_data(run.data, run.transpose))
     distributed.expect_same((replace(run, data=None), splits.checksum), "the command and the data")
     experiment = Experiment.of(run)
     if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
@@ -221,7 +221,8 @@ def _train(run: Run, out: str | Path | None, resume: bool, listener: Callback, s
     restore(state, run_folder)
     if distributed.rank().first:
         run_folder.drop_metrics_after(state.step)
-        note = _changes(run_folder.machine(), here) if state.step else data.note()
+        begin = "\n".join(filter(None, [*splits.notes, data.note()]))
+        note = _changes(run_folder.machine(), here) if state.step else begin
         listener({"step": state.step} | _noted(run_folder, state.step, note))
     with torch_state_kept(device):
         _loop(experiment, state, data, splits.to(device).val, run_folder, listener)

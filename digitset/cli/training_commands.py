@@ -1,7 +1,6 @@
 """What the command can do: one function a subcommand. Each imports what it needs when it runs: help needs no torch."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,8 @@ Flag = tyro.conf.FlagCreatePairsOff[bool]
 Folder = Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
 Trained = Annotated[str, tyro.conf.arg(metavar="RUN")]
 Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
+Precision = Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")]
+Data = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 Tasks = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("tasks"), "FILE.py"]))]
 Models = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("models"), "FILE.py"]))]
 ENCODERS = " ".join([*registry.names("encoders"), "FILE.py"])
@@ -159,13 +160,13 @@ def show(run: tyro.conf.Positional[Trained], trust: Flag = False) -> None:
 def compare(
     out: Folder = Path("compare"),
     tasks: Tasks = ("classify", "sum", "contains"),
-    models: Models = (*("constant", "mlp", "transformer", "exact"),),
+    models: Models = ("constant", "mlp", "transformer", "exact"),
     encoders: Encoders = ("cnn", "vit"),
     quick: Flag = False,
     seed: int = 0,
     device: Device = "auto",
-    precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto",
-    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    precision: Precision = "auto",
+    data: Data = None,
     transpose: Flag = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
@@ -192,13 +193,8 @@ def compare(
     where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
     runs = plan(tasks, models, encoders, quick, seed=seed, **where)
 
-    @contextlib.contextmanager
-    def watch(run: Run, index: int) -> Iterator[Watch]:
-        with Watch(run, f"[{index + 1}/{len(runs)}] ") as shown:
-            yield shown
-
     try:
-        tables = compare(runs, out, watch)
+        tables = compare(runs, out, lambda run, index: Watch(run, f"[{index + 1}/{len(runs)}] "))
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise

@@ -167,7 +167,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--max-grad-norm", "0"], "--max-grad-norm: expected a number above 0, got 0.0"),
         (["train", "sum", "--ema-decay", "1"], "--ema-decay: expected a number from 0 to below 1, got 1.0"),
         (["train", "sum", "--device", "warp"], "device 'warp' is not present: expected auto or one of"),
-        (["train", "sum", "--data", nothing], "no such folder"),
+        (["train", "sum", "--data", nothing], "found an empty folder"),
         (["train", "sum", "--data", truncated], "truncated or altered: not readable as gzip"),
         (["train", "sum", "--data", altered], "expected labels 0..9, found 11"),
         (["train", "sum", "--out", file], "expected a folder or nothing, found a file"),

@@ -54,6 +54,10 @@ def write_pictures(folder: Path, images: np.ndarray, labels: np.ndarray) -> Path
     return folder
 
 
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(InputError) as caught:
         load_data(folder)
@@ -94,7 +98,8 @@ def test_mnist_is_known_through_another_door(tmp_path: Path, mnist: Splits) -> N
     """Results on it are results on the packaged one: the checksum is of what was read."""
     both = [torch.cat([mnist.train.images, mnist.val.images]), torch.cat([mnist.train.labels, mnist.val.labels])]
     arrays = dict(zip(("x_train", "y_train"), (part.numpy() for part in both), strict=True))
-    np.savez(tmp_path / "mnist.npz", **arrays, x_test=mnist.test.images.numpy(), y_test=mnist.test.labels.numpy())
+    arrays |= {"x_test": mnist.test.images.numpy(), "y_test": mnist.test.labels.numpy()}
+    write_npz(tmp_path / "mnist.npz", arrays)
     splits = load_data(tmp_path / "mnist.npz")
     assert splits.checksum == PACKAGED_CHECKSUM
     assert torch.equal(splits.val.images, mnist.val.images)
@@ -141,16 +146,16 @@ def test_what_looks_wrong_is_told_with_counts(tmp_path: Path, few: tuple[Arrays,
     test_images[:2] = images[40:42]
     test_labels = test_labels.clip(max=7)
     arrays = {"x_train": images, "y_train": labels, "x_test": test_images, "y_test": test_labels}
-    np.savez(tmp_path / "a.npz", **arrays, more=labels)
+    write_npz(tmp_path / "a.npz", {**arrays, "more": labels})
     text = "\n".join(load_data(tmp_path / "a.npz").notes)
     for words in (
         *("arrays left out: more", "training: 3 images black all over", "training: 3 images equal to an earlier one\n"),
         *("test: 2 images equal to one of training", "of another label", "test: no image of 8, 9"),
     ):
         assert words in text, words
-    np.savez(tmp_path / "b.npz", **{**arrays, "x_train": 255 - images})
+    write_npz(tmp_path / "b.npz", {**arrays, "x_train": 255 - images})
     assert "training: 200 images light at the edge" in "\n".join(load_data(tmp_path / "b.npz").notes)
-    np.savez(tmp_path / "emnist.npz", **arrays)
+    write_npz(tmp_path / "emnist.npz", arrays)
     assert "add --transpose" in "\n".join(load_data(tmp_path / "emnist.npz").notes)
 
 
@@ -210,7 +215,7 @@ NPZ_FAULTS = {
 @pytest.mark.parametrize("fault", NPZ_FAULTS)
 def test_an_npz_that_does_not_fit(tmp_path: Path, fault: str) -> None:
     arrays, message = NPZ_FAULTS[fault]
-    np.savez(tmp_path / "a.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    write_npz(tmp_path / "a.npz", arrays)
     assert message in refusal(tmp_path / "a.npz")
 
 

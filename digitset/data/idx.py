@@ -79,5 +79,5 @@ def idx_digest(values: UInt8[Tensor, "..."]) -> str:
     """The SHA-256 of the IDX file that holds these values, whatever file they came from."""
     header = bytes((0, 0, UBYTE, values.ndim)) + struct.pack(f">{values.ndim}I", *values.shape)
     digest = hashlib.sha256(header)
-    digest.update(values.contiguous().numpy())
+    digest.update(values.contiguous().numpy().data)
     return digest.hexdigest()

@@ -17,7 +17,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 def picture_roots(path: Path) -> list[tuple[Path, ...]]:
     """Folders that hold folders by label: the folder itself, or its train and test."""
-    roots = [(path,)] if _has_labels(path) else []
+    roots: list[tuple[Path, ...]] = [(path,)] if _has_labels(path) else []
     for names in SPLITS:
         pair = tuple(path / name for name in names)
         if any(_has_labels(each) for each in pair):

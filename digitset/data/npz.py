@@ -12,7 +12,7 @@ from digitset.data.digits import Digits, checked
 from digitset.data.idx import LARGEST
 from digitset.errors import InputError
 
-ARRAYS = (  # their names: images and labels for training, and for testing if there are any
+ARRAYS: tuple[tuple[str, ...], ...] = (  # their names: images and labels for training, and for testing if there are any
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
     ("images", "labels"),

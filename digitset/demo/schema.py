@@ -128,6 +128,10 @@ class Model(Strict):
     attention: bool
     places: bool
     digit_probabilities: bool
+    single_truths: list[list[int]] = Field(
+        description="the right answer to one image alone, by its digit [1, 10]; with an anchor, by the digits of both: "
+        "[10, 10], a row for each of the anchor's"
+    )
     default: bool = Field(description="true for the one with which the page begins")
 
 
@@ -150,6 +154,12 @@ class Picture(Strict):
     """A picture as the models get it."""
 
     image: Base64
+
+
+class Pictures(Strict):
+    """The digits of a picture as the models get them, from left to right and row by row."""
+
+    images: Annotated[list[Base64], Field(min_length=1, max_length=LONGEST)]
 
 
 class Problem(Strict):

@@ -522,7 +522,6 @@ def test_it_asks_again_until_the_service_answers(browser: Browser, address: str)
     page.route("**/v1/*", lambda route: route.abort())
     page.get_by_role("button", name="Add one").click()
     page.locator("#problem", has_text="The service does not answer").wait_for()
-    page.keyboard.press("End")
     draw_unanswered(page)
     page.unroute("**/v1/*")
     page.wait_for_selector(".large")  # though the person does nothing
@@ -647,7 +646,9 @@ def check_words(page: Page, task: Task) -> None:
     for index, label in enumerate(labels(page)):
         check_mark(page, task, index, label)
     wrong = r"( Wrong: the labels say (yes|no|alone \d|\d).)?"
-    alone = rf"Read as \d.{wrong}" if task.single_image else f"{ALONE[kind]}{wrong} {EFFECT[kind]}( Attention {CHANCE}.)?"
+    alone = (
+        rf"Read as \d.{wrong}" if task.single_image else f"{ALONE[kind]}{wrong} {EFFECT[kind]}( Attention {CHANCE}.)?"
+    )
     assert re.fullmatch(alone, page.locator(".looked .what").inner_text())
     for note in page.locator(".models .note:visible").all_inner_texts():
         assert re.fullmatch(CARD[kind], note)

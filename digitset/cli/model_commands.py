@@ -196,7 +196,7 @@ def explain(
 def demo(
     models: tyro.conf.Positional[tuple[str, ...]] = (),
     host: str = "127.0.0.1",
-    port: int = 8000,
+    port: int | None = None,
     browser: bool = True,
 ) -> None:
     """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
@@ -204,7 +204,7 @@ def demo(
     Args:
         models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones.
         host: Where to listen; by default callers on this machine alone are answered.
-        port: The port; 0 is any that is free.
+        port: The port; 0 is any that is free. By default 8000 or, if that is taken, the next one that is free.
         browser: Open the page.
     """
     from digitset.demo import serve

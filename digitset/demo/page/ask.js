@@ -19,7 +19,7 @@ export async function ask() {
     while (again) {
       again = false;
       const answers = await askOnce();
-      const over = get().problem?.again && !answers.problem;
+      const over = get().problem?.again && Object.keys(answers.said).length && !answers.problem;
       set(over ? { answers, problem: null } : { answers });
     }
     askAgain(get().answers.problem);

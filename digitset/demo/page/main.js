@@ -62,7 +62,10 @@ function keepIfChanged(now, before) {
   if (["tiles", "anchor", "task", "choice"].some((name) => now[name] !== before[name])) writeAddress();
 }
 
-const report = (error) => set({ problem: error });
+function report(error) {
+  set({ problem: error });
+  if (error.again) ask(); // until the service is back
+}
 
 const doing = {
   "deal-5": async () => deal(await dealDigits(5)),

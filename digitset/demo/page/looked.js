@@ -101,7 +101,7 @@ function nameOf(tile, isAnchor) {
 
 function words(said, isAnchor) {
   if (isAnchor || said.reading === undefined) return "This is what the model gets of it.";
-  const parts = [`${capital(said.alone)}.`];
+  const parts = [`${capital(said.alone)}${said.sure ? `, ${said.sure}` : ""}.`];
   if (misread(said)) parts.push(`Wrong: the labels say ${said.right}.`);
   if (said.effect) parts.push(`${said.effect}.`);
   if (said.attention !== null) parts.push(`Attention ${percent(said.attention)}.`);

@@ -5,7 +5,7 @@ import { grey, paint } from "./ink.js";
 import { colour, mapsOf } from "./maps.js";
 import { letDrag } from "./order.js";
 import { choose, find, get, isOpen, model, set } from "./state.js";
-import { alone, contribution, effect, percent, reading, rightAlone } from "./words.js";
+import { alone, contribution, effect, percent, reading, rightAlone, sureAlone } from "./words.js";
 
 const MANY = 12;
 const elements = new Map();
@@ -24,7 +24,7 @@ function create(tile, tag) {
     <span class="hint" aria-hidden="true">draw</span>
     <span class="heat" aria-hidden="true"></span>
     <div class="caption" aria-hidden="true"><canvas class="seen" width="28" height="28"></canvas>
-    <span class="reading"></span><span class="adds"></span></div>`;
+    <span class="reading"></span> <span class="adds"></span></div>`;
   letDraw(item.querySelector(".pad"), item, tile.key);
   item.addEventListener("focus", () => {
     if (get().chosen === tile.key) return;
@@ -112,7 +112,7 @@ function showTile(item, tile, now) {
   item.style.setProperty("--heat", said.heat ?? 0);
 }
 
-// What is known of one tile: {reading, right, alone, adds, effect, attention, heat, digits, maps}, of the answers that
+// What is known of one tile: {reading, right, alone, sure, adds, effect, attention, heat, digits, maps}, of the answers that
 // are there; `right` is what the reading should be, null where nobody knows.
 export function about(key, now) {
   const { answers } = now;
@@ -126,6 +126,7 @@ export function about(key, now) {
     reading: reading(one, said.single_answers[place]),
     right: rightAlone(one, find(key).label, now.anchor.label),
     alone: alone(one, said.single_answers[place]),
+    sure: sureAlone(one, said.single_answers[place]),
     adds: added === undefined ? null : contribution(one, said.answer, added),
     effect: added === undefined ? null : effect(one, said.answer, added),
     attention: weights ? weights[place] : null,
@@ -148,9 +149,10 @@ function labelOf(tile, place, filled, now) {
   const said = about(tile.key, now);
   const parts = [`Digit ${place + 1} of ${filled}`];
   if (tile.label !== null) parts.push(`a test image of ${tile.label}`);
-  if (said.reading) parts.push(said.alone);
-  if (misread(said)) parts.push(`wrong: the labels say ${said.right}`);
+  if (said.reading) parts.push(said.alone); // the words under the tile come one after the other, as they are seen
   if (said.adds) parts.push(said.adds);
+  if (said.sure) parts.push(`alone ${said.sure}`);
+  if (misread(said)) parts.push(`wrong: the labels say ${said.right}`);
   if (said.attention != null) parts.push(`attention ${percent(said.attention)}`);
   return parts.join(", ");
 }

@@ -68,9 +68,12 @@ export function reading(model, value) {
 // The same in a sentence.
 export function alone(model, value) {
   if (model.single_image) return `read as ${reading(model, value)}`;
-  if (model.kind === "binary") return `alone: ${reading(model, value)}, ${certain(Math.max(value, 1 - value))}`;
+  if (model.kind === "binary") return `alone: ${reading(model, value)}`;
   return `alone: ${model.distribution ? whole(value) : plain(value)}`;
 }
+
+// How sure the answer to it alone is, where one number says so.
+export const sureAlone = (model, value) => (model.kind === "binary" ? certain(Math.max(value, 1 - value)) : null);
 
 // The right answer to a tile alone, where its label and the anchor's are known; null where not.
 export function rightAlone(model, label, anchorLabel) {

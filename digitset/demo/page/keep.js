@@ -1,8 +1,8 @@
 // What a person takes along: a link, a picture of what is on the screen, a file of JSON.
 
-import { get, model } from "./state.js";
+import { get, model, modelsOfTask } from "./state.js";
 import { link, saved } from "./saved.js";
-import { named, headline, detail } from "./words.js";
+import { VAIN, detail, headline, inVain, named } from "./words.js";
 
 const SCALE = 2; // pixels of the picture in one of the page's
 const EDGE = 24;
@@ -39,69 +39,75 @@ function download(blob, name) {
 function pictureOf(stage) {
   const box = stage.getBoundingClientRect();
   const canvas = document.createElement("canvas");
-  const [top, bottom] = [2.5 * EDGE, 5.5 * EDGE];
+  const [top, bottom] = [2.5 * EDGE, 6 * EDGE];
   canvas.width = SCALE * (box.width + 2 * EDGE);
   canvas.height = SCALE * (box.height + top + bottom);
   const context = canvas.getContext("2d");
-  const style = getComputedStyle(document.body);
-  const font = style.fontFamily;
+  const { color, backgroundColor } = getComputedStyle(document.body);
   context.scale(SCALE, SCALE);
-  context.fillStyle = style.backgroundColor;
+  context.fillStyle = backgroundColor;
   context.fillRect(0, 0, canvas.width, canvas.height);
-  write(context, model().question, EDGE, EDGE + 12, style.color, `500 20px ${font}`);
-  context.translate(EDGE - box.left, top - box.top);
-  for (const tile of stage.querySelectorAll(".tile:not(.blank)")) paintTile(context, tile, font);
-  for (const part of stage.querySelectorAll("#lines > *")) paintLine(context, part, box, font);
-  context.translate(box.left, box.bottom);
-  const said = get().answers?.said[model().name];
-  if (!said || said.refused) return canvas;
-  const words = headline(model(), said.answer);
-  write(context, words, 0, 3 * EDGE, style.color, `300 64px ${font}`);
-  const name = named(model(), get().models.filter((one) => one.task === model().task));
-  write(context, `${name}: ${detail(model(), said)}`, 0, 4.5 * EDGE, style.color, `14px ${font}`);
+  context.translate(EDGE, top);
+  write(context, model().question, { x: 0, y: 12 - EDGE, size: 20, weight: 500, color, room: box.width });
+  for (const tile of stage.querySelectorAll(".tile:not(.blank)")) paintTile(context, tile, box);
+  for (const part of stage.querySelectorAll("#lines > *")) paintLine(context, part);
+  context.translate(0, box.height);
+  paintAnswer(context, color, box.width);
   return canvas;
 }
 
-function paintTile(context, tile, font) {
-  for (const kind of ["pad", "map"]) {
-    const part = tile.querySelector(`.${kind}`);
-    const { left, top, width, height } = part.getBoundingClientRect();
-    context.imageSmoothingEnabled = kind === "pad";
-    if (!part.hidden) context.drawImage(part, left, top, width, height);
-    if (kind === "pad") strokeBox(context, part, { left, top, width, height });
-  }
-  for (const part of tile.querySelectorAll(".reading, .adds")) {
+function paintAnswer(context, color, room) {
+  const one = model();
+  const said = get().answers?.said[one.name];
+  if (!said || said.refused) return;
+  write(context, headline(one, said.answer), { x: 0, y: 3 * EDGE, size: 64, weight: 300, color, room });
+  const words = `${named(one, modelsOfTask())}: ${detail(one, said)}`;
+  write(context, words, { x: 0, y: 4.5 * EDGE, size: 14, color, room });
+  if (inVain(one, said)) write(context, VAIN, { x: 0, y: 5.5 * EDGE, size: 14, color, room });
+}
+
+function paintTile(context, tile, origin) {
+  for (const part of tile.querySelectorAll("canvas, .reading, .adds")) {
     const box = part.getBoundingClientRect();
-    const style = getComputedStyle(part);
-    const wrong = part.classList.contains("wrong") ? " ✗" : "";
-    if (box.width) write(context, part.textContent + wrong, box.left, box.bottom - 3, style.color, `${style.fontSize} ${font}`);
+    const [x, y] = [box.left - origin.left, box.top - origin.top];
+    if (!box.width) continue;
+    const { borderColor, backgroundColor, color, fontSize } = getComputedStyle(part);
+    if (part.tagName === "CANVAS") {
+      context.imageSmoothingEnabled = part.className === "pad";
+      context.fillStyle = backgroundColor;
+      context.fillRect(x, y, box.width, box.height);
+      context.drawImage(part, x, y, box.width, box.height);
+      Object.assign(context, { strokeStyle: borderColor, lineWidth: 1 });
+      if (part.className === "pad") context.strokeRect(x, y, box.width, box.height);
+    } else {
+      const mark = part.classList.contains("wrong") ? " ✗" : "";
+      const size = Number.parseFloat(fontSize);
+      write(context, part.textContent + mark, { x, y: y + box.height - 3, size, color, room: 2 * box.width });
+    }
   }
 }
 
-function strokeBox(context, part, { left, top, width, height }) {
-  context.strokeStyle = getComputedStyle(part).borderColor;
-  context.lineWidth = 1;
-  context.strokeRect(left, top, width, height);
-}
-
-function paintLine(context, part, box, font) {
-  const style = getComputedStyle(part);
+function paintLine(context, part) {
+  const { stroke, strokeOpacity, strokeDasharray, fill } = getComputedStyle(part);
+  const value = (name) => Number(part.getAttribute(name));
   context.save();
-  context.translate(box.left, box.top);
   if (part.tagName === "path") {
-    context.strokeStyle = style.stroke;
-    context.globalAlpha = Number(style.strokeOpacity);
-    context.lineWidth = Number(part.getAttribute("stroke-width"));
-    context.setLineDash(style.strokeDasharray === "none" ? [] : style.strokeDasharray.split(/[ ,]+/).map(Number.parseFloat));
+    const dashes = strokeDasharray === "none" ? [] : strokeDasharray.split(", ").map(Number.parseFloat);
+    Object.assign(context, { strokeStyle: stroke, globalAlpha: strokeOpacity, lineWidth: value("stroke-width") });
+    context.setLineDash(dashes);
     context.stroke(new Path2D(part.getAttribute("d")));
   } else {
     context.textAlign = "right";
-    write(context, part.textContent, Number(part.getAttribute("x")), Number(part.getAttribute("y")), style.fill, `500 11px ${font}`);
+    write(context, part.textContent, { x: value("x"), y: value("y"), size: 11, weight: 500, color: fill, room: 99 });
   }
   context.restore();
 }
 
-function write(context, text, x, y, colour, font) {
-  Object.assign(context, { fillStyle: colour, font });
+// Text, smaller where it would be wider than its room.
+function write(context, text, { x, y, size, weight = 400, color, room }) {
+  const family = getComputedStyle(document.body).fontFamily;
+  context.font = `${weight} ${size}px ${family}`;
+  const fitting = size * Math.min(1, room / context.measureText(text).width);
+  Object.assign(context, { font: `${weight} ${fitting}px ${family}`, fillStyle: color });
   context.fillText(text, x, y);
 }

@@ -209,6 +209,26 @@ def ask(service: httpx.Client, **changes: object) -> dict:
     return service.post("/v1/predict", json=question(**changes)).raise_for_status().json()
 
 
+def test_answers_several_questions_in_one_call(service: httpx.Client, mnist: Splits) -> None:
+    asked = [
+        question(model=name, images=[written(image) for image in mnist.test.images[:count].numpy()])
+        for name, count in (("sum/exact", 3), ("sum/transformer", 1), ("sum/exact", 7))
+    ]
+    answers = service.post("/v1/predict/many", json={"questions": asked}).raise_for_status().json()
+    assert [answer["model"] for answer in answers] == ["sum/exact", "sum/transformer", "sum/exact"]
+    for one, answer in zip(asked, answers, strict=True):
+        assert answer | {"seconds": 0} == ask(service, **one) | {"seconds": 0}
+    for questions, message in (
+        ([asked[0], question(model="sum/mlp", images=[IMAGE] * 11)], "questions.1: "),
+        ([question(model="sum/none")], "questions.0: unknown model 'sum/none'"),
+        ([question(images=[IMAGE] * 501)] * 2, "questions: expected at most 1,000 images in all, got 1,002"),
+        ([], "questions: List should have at least 1 item"),
+    ):
+        refused = service.post("/v1/predict/many", json={"questions": questions})
+        assert refused.status_code == 422
+        assert message in refused.json()["error"]
+
+
 IMAGE = [[0] * 28] * 28
 BAD = [
     (b"", "required"),
@@ -385,7 +405,14 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
 
             holds()
             paths.append(operation.path)
-    assert sorted(set(paths)) == ["/v1/digits", "/v1/models", "/v1/normalise", "/v1/predict", "/v1/split"]
+    assert sorted(set(paths)) == [
+        "/v1/digits",
+        "/v1/models",
+        "/v1/normalise",
+        "/v1/predict",
+        "/v1/predict/many",
+        "/v1/split",
+    ]
 
 
 async def callers(address: str, asked: list[dict], answers: np.ndarray, seconds: float) -> list[int]:

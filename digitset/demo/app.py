@@ -30,6 +30,7 @@ from digitset.demo.schema import (
     Pictures,
     Problem,
     Question,
+    Questions,
     base64_of,
 )
 from digitset.errors import InputError
@@ -100,6 +101,11 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
     models = [describe(name, predictor, index == 0) for index, (name, predictor) in enumerate(predictors.items())]
     turn = anyio.CapacityLimiter(AT_ONCE)
 
+    def named(question: Question) -> Predictor:
+        if question.model not in predictors:
+            raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
+        return predictors[question.model]
+
     @app.get("/v1/models")
     async def list_models() -> list[Model]:
         """The models that may be asked."""
@@ -108,10 +114,29 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
     @app.post("/v1/predict", responses=PROBLEMS | TOO_LARGE)
     async def predict(question: Question) -> Answer:
         """What a model says of a sequence of images."""
-        if question.model not in predictors:
-            raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
-        return await to_thread.run_sync(ask, predictors[question.model], question, limiter=turn)
+        return await to_thread.run_sync(ask, named(question), question, limiter=turn)
 
+    @app.post("/v1/predict/many", responses=PROBLEMS | TOO_LARGE)
+    async def predict_many(several: Questions) -> list[Answer]:
+        """The answers to several questions, in their order; none if one of them has none."""
+        count = sum(len(question.images) for question in several.questions)
+        if count > LONGEST:
+            raise InputError(
+                f"questions: expected at most {LONGEST:,} images in all, got {count:,}; send fewer at a time"
+            )
+        answers = []
+        for index, question in enumerate(several.questions):
+            try:
+                answers.append(await to_thread.run_sync(ask, named(question), question, limiter=turn))
+            except InputError as error:
+                raise InputError(f"questions.{index}: {error}") from None
+        return answers
+
+    _name_models(app, predictors)
+
+
+def _name_models(app: FastAPI, predictors: dict[str, Predictor]) -> None:
+    """Puts the names of the models that are here into the service's description of itself."""
     standard_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:

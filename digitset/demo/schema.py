@@ -69,6 +69,12 @@ class Question(Strict):
         return values
 
 
+class Questions(Strict):
+    """Several sequences, each with a model to ask about it."""
+
+    questions: Annotated[list[Question], Field(min_length=1, max_length=100, fail_fast=True)]
+
+
 class Places(Strict):
     """Where on each image the encoder looks, on a grid of rows and columns."""
 

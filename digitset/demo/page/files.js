@@ -26,8 +26,7 @@ function openSaved(text) {
   } catch {
     throw new Error("expected digits that this page saved, and got no JSON");
   }
-  remember();
-  restore(value);
+  restore(value, remember);
 }
 
 async function openPicture(file) {

@@ -18,8 +18,8 @@ export function saved() {
 
 const contentOf = ({ pixels, label, strokes }) => ({ image: pixels && base64(pixels), label, strokes });
 
-// Shows what a value has. Throws an Error for one that this page cannot have written.
-export function restore(value) {
+// Shows what a value has, after `before`. Throws an Error for one that this page cannot have written.
+export function restore(value, before = () => {}) {
   let contents;
   try {
     contents = { tiles: value.tiles.map((one) => checked(one, false)), anchor: checked(value.anchor, true) };
@@ -34,6 +34,7 @@ export function restore(value) {
   const one = get().models.find((each) => each.name === value.model);
   const asked = one && { task: one.task, choice: { ...get().choice, [one.task]: one.name } };
   const missing = one ? null : new Error(`These digits were saved for ${value.model}, which is not here.`);
+  before();
   set({ ...asked, tiles, anchor, chosen: tiles[0].key, head: null, problem: missing });
 }
 

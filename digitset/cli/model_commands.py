@@ -230,7 +230,7 @@ def explain(
 def demo(
     models: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL ...")]] = (),
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1",
-    port: int = 8000,
+    port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None,
     browser: bool = True,
     trust: Flag = False,
 ) -> None:
@@ -239,7 +239,7 @@ def demo(
     Args:
         models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones.
         host: Where to listen; by default callers on this machine alone are answered.
-        port: The port; 0 is any that is free.
+        port: The port; 0 is any that is free. By default 8000 or, if that is taken, the next one that is free.
         browser: Open the page.
         trust: Execute the code that folders have, if their parts are files of somebody's own: read them first.
     """

@@ -9,10 +9,10 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from digitset.data.sequences import Batch
-from digitset.device import choose_device
+from digitset.device import choose_device, plain_torch
 from digitset.errors import InputError
 from digitset.inference import hub, pretrained
-from digitset.inference.inputs import batches_by_length, check_inputs
+from digitset.inference.inputs import batches_by_length, check_inputs, warn_of_scale
 from digitset.models import Attends
 from digitset.network import Experiment, Network
 from digitset.run import Run
@@ -45,7 +45,6 @@ class Predictor:
     def task(self) -> Task:
         return self.experiment.task
 
-    @torch.inference_mode()
     def predict(self, sequences: Sequence[Images], anchors: Images | None = None) -> Float32[np.ndarray, " B"]:
         """The answer for each sequence: the digit, the sum (not rounded), or the probability that the anchor occurs.
 
@@ -54,8 +53,18 @@ class Predictor:
         number of sequences; they are answered some at a time, and an answer depends on nothing but its own sequence.
 
         Raises InputError for images of another shape or type, a sequence that is empty or longer than the model takes,
-        and anchors that are missing, too many, or not asked for.
+        and anchors that are missing, too many, or not asked for. Warns of images that look as if their pixels were from
+        0 to 1, or their ink dark on light paper.
+
+        Several threads may ask at once. They share the cores, so that one call with all sequences takes less time.
         """
+        self._check(sequences, anchors)
+        warn_of_scale(sequences)
+        return self._answers(sequences, anchors)
+
+    @plain_torch()
+    @torch.inference_mode()
+    def _answers(self, sequences: Sequence[Images], anchors: Images | None) -> Float32[np.ndarray, " B"]:
         answers = np.empty(len(sequences), np.float32)
         for rows, batch in self._batches(sequences, anchors):
             vectors = self.network.embed_in_parts(batch.images)
@@ -64,6 +73,7 @@ class Predictor:
             answers[rows] = self.task.answer(prediction).float().cpu().numpy()
         return answers
 
+    @plain_torch()
     @torch.inference_mode()
     def attention(self, sequences: Sequence[Images], anchors: Images | None = None) -> list[Float32[np.ndarray, "H _"]]:
         """The weight [heads, n_i] that each head gives to each image: from the anchor, or on average from the others.
@@ -81,6 +91,7 @@ class Predictor:
                 weights[row] = weight[:, :length]
         return weights
 
+    @plain_torch()
     def batch(self, sequences: Sequence[Images], anchors: Images | None = None) -> Batch:
         """The sequences as one batch on the predictor's device. Arguments and errors as for `predict`."""
         self._check(sequences, anchors)
@@ -110,6 +121,7 @@ class Predictor:
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
 
 
+@plain_torch()
 def load(name: str | Path, device: str = "auto") -> Predictor:
     """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 

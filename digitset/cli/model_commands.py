@@ -103,7 +103,6 @@ def predict(
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
     """
-    from digitset.inference.predictor import load
     from digitset.pictures import ask
 
     if show is not None:
@@ -116,6 +115,8 @@ def predict(
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
+        from digitset.inference.predictor import load
+
         answers = ask.by_torch(load(model, device), asked)
     if show is not None:
         _draw_steps(show, asked)

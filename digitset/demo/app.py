@@ -1,32 +1,37 @@
 """The service: what the page asks, and any program on this machine may ask too. `create_app` makes it."""
 
 import io
+import json
 import secrets
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import torch
 from anyio import to_thread
-from fastapi import FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from digitset.data.mnist import load_data
 from digitset.demo.answers import ask, describe
-from digitset.demo.gate import LARGEST, Gate
-from digitset.demo.schema import Answer, Dealt, Digit, Model, Picture, Problem, Question, base64_of
+from digitset.demo.gate import ALWAYS, BODY_SECONDS, COME_BACK, FULL, LARGEST, Gate
+from digitset.demo.schema import Answer, Dealt, Digit, Health, Model, Picture, Problem, Question, base64_of
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import digit
-from digitset.pictures.read import decode
+from digitset.pictures.read import decode, pixel_count
 from digitset.rng import generator
 
 PAGE = Path(__file__).parent / "page"
-AT_ONCE = 2  # questions that are being answered; the others wait
+FEW = 100  # images whose answer is soon there
+SMALL_PICTURE = 1_000_000  # pixels that are soon read
+LONGEST_WAIT = 30  # seconds
 MOST_DEALT = 100
 LARGEST_PICTURE = 16_000_000  # pixels: a telephone's; a few kilobytes may hold far more
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -34,8 +39,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Not readable"},
     422: {"model": Problem, "description": "Not what is expected"},
 }
-TOO_LARGE: dict[int | str, dict[str, Any]] = {
+TOO_MUCH: dict[int | str, dict[str, Any]] = {
+    408: {"model": Problem, "description": f"Not received within {BODY_SECONDS} seconds"},
     413: {"model": Problem, "description": f"More than {LARGEST:,} bytes"},
+    503: {"model": Problem, "description": "Too many questions at once; Retry-After says when to come back"},
 }
 PICTURE: dict[str, Any] = {
     "requestBody": {
@@ -43,6 +50,64 @@ PICTURE: dict[str, Any] = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")},
     }
 }
+
+Result = TypeVar("Result")
+
+
+class Queue:
+    """Work in threads: so much at once, in the order in which it came. The rest waits: so much, and not for ever."""
+
+    def __init__(self, at_once: int, most: int) -> None:
+        self.turns, self.most, self.waiting = anyio.Semaphore(at_once), most, 0
+
+    async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What the work returns. Raises HTTPException (503) if there is no room or the turn does not come."""
+        try:
+            self.turns.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._wait()
+        try:
+            return await to_thread.run_sync(work, *arguments)
+        finally:
+            self.turns.release()
+
+    async def _wait(self) -> None:
+        if self.waiting >= self.most:
+            raise HTTPException(503, FULL, COME_BACK)
+        self.waiting += 1
+        try:
+            with anyio.fail_after(LONGEST_WAIT):
+                await self.turns.acquire()
+        except TimeoutError:
+            raise HTTPException(503, FULL, COME_BACK) from None
+        finally:
+            self.waiting -= 1
+
+
+class Queues:
+    """Large work waits for other large work alone, so that small work beside it is done soon."""
+
+    def __init__(self) -> None:
+        self.small, self.large = Queue(2, most=300), Queue(1, most=30)
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits."""
+        return self.small.waiting + self.large.waiting
+
+
+class OnlyUtf8(APIRoute):
+    """JSON is UTF-8 without a byte order mark (RFC 8259); Python's reader takes other encodings too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[None, None, Response]]:
+        handler = super().get_route_handler()
+
+        async def checked(request: Request) -> Response:
+            if json.detect_encoding(await request.body()) != "utf-8":
+                raise HTTPException(400, "expected JSON in UTF-8 without a byte order mark, got another encoding")
+            return await handler(request)
+
+        return checked
 
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # all addresses of this machine, whatever it is called
@@ -62,9 +127,16 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    _add_questions(app, predictors)
+    queues = Queues()
+    _add_questions(app, predictors, queues)
     _add_digits(app)
-    _add_pictures(app)
+    _add_pictures(app, queues)
+
+    @app.get(ALWAYS)
+    async def health() -> Health:
+        """Whether the service is there, however busy it is."""
+        return Health(status="ok", waiting=queues.waiting)
+
     app.mount("/page", StaticFiles(directory=PAGE))
 
     @app.get("/", include_in_schema=False)
@@ -82,21 +154,25 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
     return app
 
 
-def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
+def _add_questions(app: FastAPI, predictors: dict[str, Predictor], queues: Queues) -> None:
     models = [describe(name, predictor, index == 0) for index, (name, predictor) in enumerate(predictors.items())]
-    turn = anyio.CapacityLimiter(AT_ONCE)
+    router = APIRouter(route_class=OnlyUtf8)
 
     @app.get("/v1/models")
     async def list_models() -> list[Model]:
         """The models that may be asked."""
         return models
 
-    @app.post("/v1/predict", responses=PROBLEMS | TOO_LARGE)
+    @router.post("/v1/predict", responses=PROBLEMS | TOO_MUCH)
     async def predict(question: Question) -> Answer:
         """What a model says of a sequence of images."""
         if question.model not in predictors:
             raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
-        return await to_thread.run_sync(ask, predictors[question.model], question, limiter=turn)
+        images = len(question.images)
+        queue = queues.small if images * (images if question.explain else 1) <= FEW else queues.large
+        return await queue.do(ask, predictors[question.model], question)
+
+    app.include_router(router)
 
     standard_openapi = app.openapi
 
@@ -129,14 +205,14 @@ def _add_digits(app: FastAPI) -> None:
         return Dealt(digits=digits, seed=seed)
 
 
-def _add_pictures(app: FastAPI) -> None:
-    turn = anyio.CapacityLimiter(AT_ONCE)
-
-    @app.post("/v1/normalise", responses=PROBLEMS | TOO_LARGE, openapi_extra=PICTURE)
+def _add_pictures(app: FastAPI, queues: Queues) -> None:
+    @app.post("/v1/normalise", responses=PROBLEMS | TOO_MUCH, openapi_extra=PICTURE)
     async def normalise(request: Request) -> Picture:
         """A picture of one digit, of any size, as the models get it: 28x28, size and place as MNIST's."""
         body = await request.body()
-        return await to_thread.run_sync(_normalised, body, limiter=turn)
+        pixels = await queues.small.do(pixel_count, io.BytesIO(body))
+        queue = queues.small if pixels <= SMALL_PICTURE else queues.large
+        return await queue.do(_normalised, body)
 
 
 def _normalised(body: bytes) -> Picture:

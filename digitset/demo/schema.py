@@ -1,7 +1,7 @@
 """What the service takes and gives, as JSON. Unknown keys are refused, and nothing is converted silently."""
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -150,6 +150,13 @@ class Picture(Strict):
     """A picture as the models get it."""
 
     image: Base64
+
+
+class Health(Strict):
+    """That the service is there, and how busy it is."""
+
+    status: Literal["ok"]
+    waiting: int = Field(ge=0, description="questions that wait for their turn")
 
 
 class Problem(Strict):

@@ -340,14 +340,19 @@ def test_when_it_is_full_callers_are_told_to_come_back(
 ) -> None:
     asked = {"method": "POST", "url": "/v1/predict", "json": question()}
     health = {"method": "GET", "url": "/health"}
-    for module, name, value in ((gate, "REQUESTS", 2), (gate, "HELD", 2 * len(json.dumps(question())))):
+    bytes_of_two = 2 * len(json.dumps(question()))
+    for limits in ({"REQUESTS": 2}, {"HELD": bytes_of_two, "SMALL_BODY": 0}):
         with monkeypatch.context() as patch:
-            patch.setattr(module, name, value)
+            for name, value in limits.items():
+                patch.setattr(gate, name, value)
             *answers, well = asyncio.run(within(predictors, *[asked] * 20, health))
         assert well.status_code == 200
         assert {answer.status_code for answer in answers} == {200, 503}
         for answer in answers:
             assert answer.status_code == 200 or answer.headers["retry-after"] == "1"
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "HELD", bytes_of_two)
+        assert {answer.status_code for answer in asyncio.run(within(predictors, *[asked] * 20))} == {200}
     full = app.Queue(1, most=1)
 
     async def three() -> list[Any]:

@@ -6,7 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LARGEST = 4 << 20  # bytes of a request that are read
 REQUESTS = 400  # at once, of which bodies are still to come or that wait for their turn
-HELD = 48 << 20  # bytes of bodies at once
+HELD = 48 << 20  # bytes of bodies at once; beyond, only small ones are taken, of which `REQUESTS` are no more than that
+SMALL_BODY = 64 << 10
 BODY_SECONDS = 10
 ALWAYS = "/health"
 FULL = "too many questions at once; come back in a second"
@@ -27,7 +28,8 @@ class Gate:
 
     A body of more than `LARGEST` bytes is refused before anything reads it. Bytes are counted as they come: a length
     that a caller declares is not believed. A body that has not come within `BODY_SECONDS` is given up. Beyond
-    `REQUESTS` at once, or `HELD` bytes of their bodies, callers are asked to come back; `ALWAYS` is answered.
+    `REQUESTS` at once, or `HELD` bytes of their bodies for all but small ones, callers are asked to come back; `ALWAYS`
+    is answered.
 
     Pages of other sites are refused too: a browser says of each request where it comes from.
     """
@@ -78,7 +80,7 @@ class _Body:
                 self.messages.append(message)
                 if size > LARGEST:
                     problem = _problem(413, f"expected a body of at most {LARGEST:,} bytes, got more")
-                elif self.held and self.gate.held > HELD:
+                elif self.held > SMALL_BODY and self.gate.held > HELD:
                     problem = full()
                 if problem is not None:
                     self._forget()

@@ -35,8 +35,11 @@ class Impatient(H11Protocol):
         super().connection_made(transport)
         self.since = self.loop.time()
         if len(self.connections) > CONNECTIONS:
-            silent = [each for each in self.connections if isinstance(each, Impatient) and each.stuck() is not None]
-            min(silent, key=lambda each: each.since).transport.abort()
+            there = [each for each in self.connections if isinstance(each, Impatient)]
+            there = [each for each in there if not each.transport.is_closing()]  # others are closed in a moment
+            silent = [each for each in there if each.stuck() is not None]
+            if len(there) > CONNECTIONS:
+                min(silent, key=lambda each: each.since).transport.abort()
         self.loop.call_later(SILENCE, self.look, self.stuck())
 
     def stuck(self) -> object:

@@ -32,6 +32,7 @@ IDLE = {
     "explanations": ["--models", "none"],
     "inference": ["none"],
     "labels": ["--models"],
+    "load": ["--clients", "0"],
     "peers": ["--settings"],
     "pictures": ["none"],
     "published": ["--tasks"],

@@ -130,7 +130,6 @@ def predict(
         device: auto, cpu, cuda, cuda:1, mps ...
         trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
-    from digitset.inference.predictor import load
     from digitset.pictures import ask
 
     if show is not None:
@@ -143,6 +142,8 @@ def predict(
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
+        from digitset.inference.predictor import load
+
         answers = ask.by_torch(load(model, device, trust), asked)
     if show is not None:
         _draw_steps(show, asked)

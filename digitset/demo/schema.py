@@ -1,7 +1,7 @@
 """What the service takes and gives, as JSON. Unknown keys are refused, and nothing is converted silently."""
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -166,6 +166,13 @@ class Pictures(Strict):
     """The digits of a picture as the models get them, from left to right and row by row."""
 
     images: Annotated[list[Base64], Field(min_length=1, max_length=LONGEST)]
+
+
+class Health(Strict):
+    """That the service is there, and how busy it is."""
+
+    status: Literal["ok"]
+    waiting: int = Field(ge=0, description="questions that wait for their turn")
 
 
 class Problem(Strict):

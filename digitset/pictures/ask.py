@@ -1,20 +1,25 @@
-"""Pictures that a person has -> an answer, with what each picture says alone and what it adds; as plain values."""
+"""Pictures that a person has -> an answer, with what each picture says alone and what it adds; as plain values.
+
+Reading them needs no torch, which the functions import that do: by then, what a large picture took is free again.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from digitset.errors import InputError
-from digitset.inference.explain import answer_in_words, explain
 from digitset.inference.onnx_runtime import OnnxPredictor
-from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import Picture, normalize
 from digitset.pictures.read import find_pictures, left_out, read_picture
 from digitset.pictures.segment import split_picture
-from digitset.tasks import Task, load_task
+
+if TYPE_CHECKING:
+    from digitset.inference.predictor import Predictor
+    from digitset.tasks import Task
 
 MOST = 1_000  # pictures whose contributions are asked for one by one
 
@@ -97,8 +102,10 @@ def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
         return 1
 
 
-def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
+def by_torch(predictor: "Predictor", asked: Asked) -> list[Answer]:
     """One answer; for a task on single images, one for each."""
+    from digitset.inference.explain import explain
+
     task, answers = predictor.task, []
     expect_anchor_if_asked(task, asked)
     for rows in _sequences(task, len(asked.names)):
@@ -110,6 +117,8 @@ def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
 
 def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
     """The same from an ONNX file, without how certain it is."""
+    from digitset.tasks import load_task
+
     task, answers = load_task(predictor.metadata["task"]), []
     expect_anchor_if_asked(task, asked)
     for rows in _sequences(task, len(asked.names)):
@@ -126,7 +135,7 @@ def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
     return answers
 
 
-def expect_anchor_if_asked(task: Task, asked: Asked) -> None:
+def expect_anchor_if_asked(task: "Task", asked: Asked) -> None:
     """Raises InputError for an anchor that is missing or not asked for."""
     if task.anchored and asked.anchor is None:
         raise InputError(f"'{task.name}' asks about the digit of an anchor: add --anchor PICTURE")
@@ -136,6 +145,9 @@ def expect_anchor_if_asked(task: Task, asked: Asked) -> None:
 
 def sentence(answer: Answer) -> str:
     """The answer in words."""
+    from digitset.inference.explain import answer_in_words
+    from digitset.tasks import load_task
+
     words = answer_in_words(load_task(answer.task), answer.answer, answer.certainty, answer.interval)
     return f"{answer.pictures[0].name}: {words}" if len(answer.pictures) == 1 else words
 
@@ -152,7 +164,7 @@ def table(answer: Answer) -> list[tuple[str, ...]]:
     ]
 
 
-def _sequences(task: Task, count: int) -> list[list[int]]:
+def _sequences(task: "Task", count: int) -> list[list[int]]:
     return [[index] for index in range(count)] if task.single_image else [list(range(count))]
 
 

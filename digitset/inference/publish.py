@@ -58,11 +58,14 @@ brought into that form first (`digitset predict` does). It answers with a digit 
 """
 
 
-def publish(folder: str | Path, out: Path, name: str | None = None, half: bool = False) -> Predictor:
+def publish(
+    folder: str | Path, out: Path, name: str | None = None, half: bool = False, command: str | None = None
+) -> Predictor:
     """Writes the run of a folder, or a packaged model, into `out`, with its card; what was written, loaded again.
 
     `name` is what the card tells to load, the folder itself by default. With `half`, matrices and kernels are
-    rounded to float16, for half the size; the model that is so made is scored again, on the test images.
+    rounded to float16, for half the size; the model that is so made is scored again, on the test images. `command` is
+    what trained it, if that was not `digitset train`.
 
     Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
     version of this task and model.
@@ -82,7 +85,7 @@ def publish(folder: str | Path, out: Path, name: str | None = None, half: bool =
     with tempfile.TemporaryDirectory() as temporary:
         if half:
             run_folder, scores = _halved(run_folder, predictor, Path(temporary))
-        run_folder.publish(out, _card(run_folder, predictor, scores, name or out.resolve().name))
+        run_folder.publish(out, _card(run_folder, predictor, scores, name or out.resolve().name, command))
     return load(out)
 
 
@@ -102,7 +105,7 @@ def push(out: Path, name: str) -> str:
     return hub.push(out, name)
 
 
-def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str) -> str:
+def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str, command: str | None) -> str:
     run, machine, task, summary = predictor.run, run_folder.machine(), predictor.task, run_folder.summary()
     lines: list[str] = []
     for evaluation, of_set in scores.items():
@@ -124,7 +127,7 @@ def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str
         folder=name,
         usage=_usage(task),
         scores="\n".join(lines),
-        command=run.shareable().command(),
+        command=command or run.shareable().command(),
         seconds=summary.train_seconds,
         machine=machine,
         precision=run_folder.precision(),

@@ -91,7 +91,7 @@ def _one(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _seven(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The top, the stem, a bar through or up to the stem, and in a third of them a short stroke where the top begins."""
+    """The top, the stem, a bar through the stem or up to it, and in a third of them a short stroke at the left end."""
     wide, left = uniform((count,), 0.35, 0.9, g), uniform((count,), -0.05, 0.1, g)
     foot, at = wide * uniform((count,), 0.1, 1, g), uniform((count,), 0.4, 0.72, g)
     middle = wide + (foot - wide) * at

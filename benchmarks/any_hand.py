@@ -1,15 +1,14 @@
 """Makes the packaged model `classify/any_hand`: `classify/mlp`, trained on with forms and pens that MNIST has few of.
 
-    uv run benchmarks/any_hand.py [--steps 3000] [--out digitset/inference/pretrained/classify/any_hand]
+    uv run benchmarks/any_hand.py [--out digitset/inference/pretrained/classify/any_hand]
 
-`handwriting.py` says what those are. Training begins with the weights of `classify/mlp` and keeps what that knows of
-MNIST; a stopped one goes on from its checkpoint under `runs/any_hand`. Printed on the way: the accuracy on validation
-images, and on drawn ones, fours and sevens. Test images are scored once, at the end, with the weights of the last step,
-in float16.
+`handwriting.py` says what those are; the settings are in `digitset/recipes.py`. Training begins with the weights of
+`classify/mlp` and keeps what that knows of MNIST; a stopped one goes on from its checkpoint under `runs/any_hand`.
+Printed on the way: the accuracy on validation images, and on drawn ones, fours and sevens. Test images are scored once,
+at the end, with the weights of the last step.
 """
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import handwriting
@@ -38,19 +37,17 @@ from digitset.training.optimizer import optimizers
 
 NAME, BEGIN = "classify/any_hand", "classify/mlp"
 RUNS = Path("runs/any_hand")
-CARRIED_ON = 200  # steps between checkpoints
+CARRIED_ON = 100  # steps between checkpoints
 console = Console()
 
 
-def main(steps: int = 3_000, out: Path = pretrained.FOLDER / NAME) -> None:
+def main(out: Path = pretrained.FOLDER / NAME) -> None:
     """Trains, evaluates and publishes.
 
     Args:
-        steps: How many, of 256 images each.
         out: The folder of the model.
     """
-    fields = {"steps": steps, "learning_rate": 1.5e-3, "weight_decay": 0.1, "augmentation_strength": 1.0}
-    run, splits = replace(recipes.PACKAGED[BEGIN], **fields), load_data()
+    run, splits = recipes.FOR_PICTURES[NAME], load_data()
     run_folder = RunFolder(RUNS)
     if run_folder.exists and run_folder.run() != run:
         raise InputError(f"{RUNS}: expected a run of these settings, found another; remove the folder")
@@ -83,7 +80,7 @@ def train(run: Run, run_folder: RunFolder, splits: Splits) -> None:
         if step % CARRIED_ON == 0 or step == run.steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             run_folder.save_checkpoint({"step": step, "seconds": seconds, **state})
-        if step % (2 * CARRIED_ON) == 0 or step == run.steps:
+        if step % (4 * CARRIED_ON) == 0 or step == run.steps:
             network.recompute_batch_norm(splits.train.images[:5_000])
             report(network, splits.val, step)
     images = run.steps * run.images_per_step

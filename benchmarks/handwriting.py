@@ -169,10 +169,17 @@ def of_width(ink: Float[Tensor, "N 28 28"], generator: torch.Generator) -> Float
     """Half of the images with strokes thinner by up to most of a pixel or thicker by up to two."""
     some = _chosen(torch.ones(len(ink), dtype=torch.bool), 0.5, generator)
     change, old = uniform((len(some), 1, 1), -0.4, 1, generator), ink[some]
-    thick, thin = F.max_pool2d(old, 3, 1, 1), -F.max_pool2d(-old, 3, 1, 1)
+    thick, thin = _highest(old), -_highest(-old)
     changed = ink.clone()
     changed[some] = old + change.clamp(min=0) * (thick - old) + change.clamp(max=0) * (old - thin)
     return changed
+
+
+def _highest(ink: Float[Tensor, "N 28 28"]) -> Float[Tensor, "N 28 28"]:
+    """Of each pixel and its eight neighbours; faster than pooling on a CPU."""
+    wide = F.pad(ink, (1, 1, 1, 1), value=-1.0)
+    rows = torch.maximum(torch.maximum(wide[:, :-2], wide[:, 1:-1]), wide[:, 2:])
+    return torch.maximum(torch.maximum(rows[:, :, :-2], rows[:, :, 1:-1]), rows[:, :, 2:])
 
 
 def faded(ink: Float[Tensor, "N 28 28"], generator: torch.Generator) -> Float[Tensor, "N 28 28"]:

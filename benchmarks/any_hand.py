@@ -37,7 +37,7 @@ from digitset.training.optimizer import optimizers
 
 NAME, BEGIN = "classify/any_hand", "classify/mlp"
 RUNS = Path("runs/any_hand")
-CARRIED_ON = 100  # steps between checkpoints
+CARRIED_ON = 50  # steps between checkpoints
 console = Console()
 
 
@@ -80,7 +80,7 @@ def train(run: Run, run_folder: RunFolder, splits: Splits) -> None:
         if step % CARRIED_ON == 0 or step == run.steps:
             state = {"network": network.state_dict(), "optimizer": optimizer.state_dict()}
             run_folder.save_checkpoint({"step": step, "seconds": seconds, **state})
-        if step % (4 * CARRIED_ON) == 0 or step == run.steps:
+        if step % (6 * CARRIED_ON) == 0 or step == run.steps:
             network.recompute_batch_norm(splits.train.images[:5_000])
             report(network, splits.val, step)
     images = run.steps * run.images_per_step

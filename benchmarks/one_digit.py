@@ -1,6 +1,6 @@
 """Trains the network that says whether a picture shows one digit: `digitset/pictures/one_digit.safetensors`.
 
-    uv run benchmarks/one_digit.py [--steps 900] [--out digitset/pictures/one_digit.safetensors]
+    uv run benchmarks/one_digit.py [--steps 500] [--out digitset/pictures/one_digit.safetensors]
 
 Half of the images of a step are MNIST's training digits as any hand writes them, with some printed ones among them; the
 others are what `no_digits.py` draws, under the same maps. What was drawn and a stopped training are kept under
@@ -46,7 +46,7 @@ COUNTS = {
 console = Console()
 
 
-def main(steps: int = 900, seed: int = 0, out: Path = WEIGHTS) -> None:
+def main(steps: int = 500, seed: int = 0, out: Path = WEIGHTS) -> None:
     """Draws, trains and writes.
 
     Args:
@@ -123,7 +123,7 @@ def train(
         loss.backward()  # pyright: ignore[reportUnknownMemberType]
         torch.nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
         optimizer.step()
-        if (step + 1) % 150 == 0 or step + 1 == steps:
+        if (step + 1) % 100 == 0 or step + 1 == steps:
             state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
             torch.save(state, checkpoint)
             report(step + 1, network)

@@ -36,6 +36,7 @@ IDLE = {
     "pictures": ["none"],
     "published": ["--tasks"],
     "quality": ["--rows"],
+    "refused": ["none"],
     "startup": ["none"],
     "step": ["--task", "none"],
 }

@@ -22,6 +22,7 @@ from digitset.demo.schema import Answer, Dealt, Digit, Model, Picture, Problem, 
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import digit
+from digitset.pictures.one_digit import expect_one_digit, look
 from digitset.pictures.read import decode
 from digitset.rng import generator
 
@@ -142,7 +143,10 @@ def _add_pictures(app: FastAPI) -> None:
 def _normalised(body: bytes) -> Picture:
     if not body:
         raise InputError("picture: expected a PNG or JPEG, got an empty body")
-    return Picture(image=base64_of(digit(decode(io.BytesIO(body), "picture", LARGEST_PICTURE))))
+    image = digit(decode(io.BytesIO(body), "picture", LARGEST_PICTURE))
+    (looks,) = look([image])
+    expect_one_digit(looks, "picture")
+    return Picture(image=base64_of(image), one_digit=looks.one_digit, like=looks.like)
 
 
 def _shown(value: str) -> str:

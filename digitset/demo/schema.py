@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from digitset.pictures.one_digit import KINDS
 from digitset.tasks import Kind
 
 LONGEST = 1_000  # images in one question
@@ -147,9 +148,11 @@ class Dealt(Strict):
 
 
 class Picture(Strict):
-    """A picture as the models get it."""
+    """A picture as the models get it, and what it looks like."""
 
     image: Base64
+    one_digit: float = Field(ge=0, le=1, description="the probability that the picture shows one digit")
+    like: str = Field(description=f"what it looks like: {', '.join(KINDS)}")
 
 
 class Problem(Strict):

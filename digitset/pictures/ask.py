@@ -12,6 +12,7 @@ from digitset.inference.explain import answer_in_words, explain
 from digitset.inference.onnx_runtime import OnnxPredictor
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import Picture, normalize
+from digitset.pictures.one_digit import CUT, Looks, expect_one_digit, look
 from digitset.pictures.read import find_pictures, left_out, read_picture
 from digitset.pictures.segment import split_picture
 from digitset.tasks import Task, load_task
@@ -25,7 +26,9 @@ class Asked:
 
     names: list[str]
     pictures: list[Picture]
+    looks: list[Looks | None]  # of each picture; None where nobody asked
     anchor: Picture | None
+    anchor_looks: Looks | None
     notes: list[str]  # what a person should know of what was found, and of files that were left out
     refused: list[str]  # why a picture could not be read, each with its name
 
@@ -37,19 +40,33 @@ class Asked:
     def anchor_image(self) -> UInt8[np.ndarray, "28 28"] | None:
         return None if self.anchor is None else self.anchor.digit
 
+    def certainty(self, of_model: float | None, rows: Iterable[int]) -> float | None:
+        """The probability of a model's answer to these pictures and that each of them, and the anchor, is one digit."""
+        if of_model is None:
+            return None
+        looks = [*(self.looks[row] for row in rows), self.anchor_looks]
+        return of_model * math.prod(each.one_digit for each in looks if each is not None)
+
 
 @dataclass(frozen=True)
 class Part:
-    """One picture of a sequence: the answer to it alone, and the answer to all less that to all but it."""
+    """One picture of a sequence: the answer to it alone, and the answer to all less that to all but it.
+
+    `one_digit` is the probability that it shows one digit; None where nobody asked.
+    """
 
     name: str
     alone: float
     adds: float | None
+    one_digit: float | None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`answer` is the digit, the sum or the probability of yes; `certainty` the probability of what is answered."""
+    """`answer` is the digit, the sum or the probability of yes.
+
+    `certainty` is the probability of what is answered and that every picture shows one digit.
+    """
 
     task: str
     question: str
@@ -59,34 +76,61 @@ class Answer:
     pictures: list[Part]
 
 
-def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
+def read_all(paths: Iterable[str], anchor: str | None, split: bool, only_digits: bool = True) -> Asked:
     """The digits on pictures; of one that cannot be read, or has no ink, the reason.
+
+    With `only_digits`, what does not look like one digit is refused too, or left out where there are others beside it.
+    Without, nobody asks: for a model of other things than digits.
 
     Raises InputError if that is so of all pictures, or of the anchor.
     """
     paths = tuple(paths)
     names, pictures, notes, refused = [], [], left_out(paths), []
+    looks: list[Looks | None] = []
     for path in find_pictures(paths):
         try:
             grey = read_picture(path)
             digits = split_picture(grey, str(path)) if split else [normalize(grey, str(path))]
+            seen = _looked_at(str(path), digits, notes, split) if only_digits else [(each, None) for each in digits]
         except InputError as error:
             refused.append(str(error))
             continue
         if not split and (count := _digits_on(grey)) > 1:
             notes.append(f"{path}: read as one digit, but there may be {count} on it; --split reads each")
-        names += [f"{path} {index + 1}" for index in range(len(digits))] if len(digits) > 1 else [str(path)]
-        pictures += digits
+        names += [f"{path} {index + 1}" for index in range(len(seen))] if len(digits) > 1 else [str(path)]
+        pictures += [digit for digit, _ in seen]
+        looks += [looked for _, looked in seen]
     if not pictures:
         raise InputError("; ".join(refused))
     if len(pictures) > MOST:
         raise InputError(f"expected at most {MOST} digits, found {len(pictures)}")
     if anchor is None:
-        return Asked(names, pictures, None, notes, refused)
+        return Asked(names, pictures, looks, None, None, notes, refused)
     grey = read_picture(anchor)
+    digit, looked = normalize(grey, anchor), None
+    if only_digits:
+        ((_, looked),) = _looked_at(anchor, [digit], notes, split=False)
     if (count := _digits_on(grey)) > 1:
         notes.append(f"{anchor}: read as one digit, but there may be {count} on it; an anchor is one")
-    return Asked(names, pictures, normalize(grey, anchor), notes, refused)
+    return Asked(names, pictures, looks, digit, looked, notes, refused)
+
+
+def _looked_at(name: str, digits: list[Picture], notes: list[str], split: bool) -> list[tuple[Picture, Looks]]:
+    """Those of a picture's digits that look like one, with what they look like; notes say which others there are.
+
+    Raises InputError if there are only others.
+    """
+    looks = look([digit.digit for digit in digits])
+    if all(each.refused for each in looks):
+        several = looks[0].like == "several digits" and not split
+        expect_one_digit(looks[0], name, "--split reads each" if several else CUT)
+    for place, each in enumerate(looks, 1):
+        if each.one_digit < 0.5:
+            which = "" if len(looks) == 1 else f"of {len(looks)} marks, number {place} "
+            fate = "is left out: it" if each.refused else "is read as a digit, but"
+            chance = f"probability of one digit {each.one_digit:.3f}"
+            notes.append(f"{name}: {which}{fate} looks like {each.like} ({chance})")
+    return [(digit, each) for digit, each in zip(digits, looks, strict=True) if not each.refused]
 
 
 def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
@@ -103,8 +147,9 @@ def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
     expect_anchor_if_asked(task, asked)
     for rows in _sequences(task, len(asked.names)):
         why = explain(predictor, asked.images[rows], asked.anchor_image)
-        parts = _parts([asked.names[row] for row in rows], why.single_answers.tolist(), why.contributions.tolist())
-        answers.append(Answer(task.name, task.question, why.answer, why.certainty, why.interval, parts))
+        parts = _parts(asked, rows, why.single_answers.tolist(), why.contributions.tolist())
+        certainty = asked.certainty(why.certainty, rows)
+        answers.append(Answer(task.name, task.question, why.answer, certainty, why.interval, parts))
     return answers
 
 
@@ -121,7 +166,7 @@ def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
         anchors = None if anchor is None else np.stack([anchor] * len(everything))
         answer, *others = predictor.predict(everything, anchors).tolist()
         adds = [answer - other for other in others[len(rows) :]] or [math.nan]
-        parts = _parts([asked.names[row] for row in rows], others[: len(rows)], adds)
+        parts = _parts(asked, rows, others[: len(rows)], adds)
         answers.append(Answer(task.name, task.question, answer, None, None, parts))
     return answers
 
@@ -137,16 +182,20 @@ def expect_anchor_if_asked(task: Task, asked: Asked) -> None:
 def sentence(answer: Answer) -> str:
     """The answer in words."""
     words = answer_in_words(load_task(answer.task), answer.answer, answer.certainty, answer.interval)
-    return f"{answer.pictures[0].name}: {words}" if len(answer.pictures) == 1 else words
+    if len(answer.pictures) > 1:
+        return words
+    (part,) = answer.pictures
+    return f"{part.name}: {words}" + ("" if part.one_digit is None else f"; one digit {part.one_digit:.3f}")
 
 
 def table(answer: Answer) -> list[tuple[str, ...]]:
-    """A row for each picture: its name, what is said of it alone, what it adds."""
+    """A row for each picture: its name, what is said of it alone, what it adds, how probably it is one digit."""
     return [
         (
             part.name,
             f"{part.alone:.2f}".removesuffix(".00"),
             "" if part.adds is None else f"{round(part.adds, 2) + 0.0:+.2f}",
+            "" if part.one_digit is None else f"{part.one_digit:.3f}",
         )
         for part in answer.pictures
     ]
@@ -156,7 +205,9 @@ def _sequences(task: Task, count: int) -> list[list[int]]:
     return [[index] for index in range(count)] if task.single_image else [list(range(count))]
 
 
-def _parts(names: Sequence[str], alone: Sequence[float], adds: Sequence[float]) -> list[Part]:
+def _parts(asked: Asked, rows: Sequence[int], alone: Sequence[float], adds: Sequence[float]) -> list[Part]:
+    looks = [asked.looks[row] for row in rows]
     return [
-        Part(name, one, None if math.isnan(more) else more) for name, one, more in zip(names, alone, adds, strict=True)
+        Part(asked.names[row], one, None if math.isnan(more) else more, None if each is None else each.one_digit)
+        for row, one, more, each in zip(rows, alone, adds, looks, strict=True)
     ]

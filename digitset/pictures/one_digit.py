@@ -16,11 +16,12 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from digitset.encoders.unpadded import Unpadded
+from digitset.errors import InputError
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 KINDS = ("one digit", "letters", "a sign", "several digits", "a part of a digit", "lines", "a blot")
-LEAST = 0.2  # of what is less probably one digit no answer is given
-ADVICE = {"several digits": "; --split reads each"}
+CUT = "cut the picture to one digit"
+LEAST = 0.2  # what is less probably one digit is refused; chosen on validation images
 
 
 class OneDigit(nn.Module):
@@ -38,7 +39,10 @@ class OneDigit(nn.Module):
 
 @dataclass(frozen=True)
 class Looks:
-    """`one_digit` is the probability that a picture shows one digit; `like` what it looks like, one of `KINDS`."""
+    """`one_digit` is the probability that a picture shows one digit.
+
+    `like` is "one digit" if that is at least .5, and else the most probable of the other `KINDS`.
+    """
 
     one_digit: float
     like: str
@@ -56,10 +60,21 @@ def network() -> OneDigit:
     return trained.eval()
 
 
+def expect_one_digit(looks: Looks, name: str, advice: str = CUT) -> None:
+    """Raises InputError, which begins with `name` and ends with what to do, for a picture that is refused."""
+    if looks.refused:
+        chance = f"probability of one digit {looks.one_digit:.3f}"
+        raise InputError(f"{name}: expected one digit, found what looks like {looks.like} ({chance}); {advice}")
+
+
 @torch.inference_mode()
 def look(images: Sequence[UInt8[np.ndarray, "28 28"]]) -> list[Looks]:
     """What each of some images looks like: white ink (255) on black (0), as `normalize` makes them."""
     if not images:
         return []
     probabilities = network()(torch.from_numpy(np.stack(images))).softmax(dim=1)
-    return [Looks(float(each[0]), KINDS[int(each.argmax())]) for each in probabilities]
+    others = 1 + probabilities[:, 1:].argmax(dim=1)
+    return [
+        Looks(float(each[0]), KINDS[0 if each[0] >= 0.5 else int(other)])
+        for each, other in zip(probabilities, others, strict=True)
+    ]

@@ -1,5 +1,7 @@
 // The service, as functions. Each throws an Error with the service's own words.
 
+import { doubt } from "./words.js";
+
 async function call(path, options) {
   let response;
   try {
@@ -27,10 +29,11 @@ export async function dealDigits(count, digit) {
   return digits.map(({ image, label }) => ({ pixels: bytes(image), label }));
 }
 
+// The picture as a model gets it, and what to know of it: a sentence, or null.
 export async function normalise(picture) {
   const headers = { "content-type": picture.type || "application/octet-stream" };
-  const { image } = await call("/v1/normalise", { method: "POST", headers, body: picture });
-  return bytes(image);
+  const { image, one_digit, like } = await call("/v1/normalise", { method: "POST", headers, body: picture });
+  return { pixels: bytes(image), doubt: one_digit < 0.5 ? doubt(one_digit, like) : null };
 }
 
 // Tiles of a sequence and one as the anchor, or null. Where the digits of all are known, the answer says what is right.

@@ -65,7 +65,9 @@ const doing = {
 async function addPictures(files) {
   for (const file of [...files].slice(0, MOST - filled().length)) {
     try {
-      add([{ pixels: await normalise(file) }]);
+      const { pixels, doubt } = await normalise(file);
+      add([{ pixels }]);
+      if (doubt) report(new Error(`${file.name}: ${doubt}`));
     } catch (error) {
       report(new Error(`${file.name}: ${error.message}`));
     }

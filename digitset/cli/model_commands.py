@@ -103,8 +103,7 @@ def predict(
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
     """
-    from digitset.inference import pretrained
-    from digitset.inference.predictor import load
+    from digitset.inference import predictor, pretrained
     from digitset.pictures import ask
 
     if show is not None:
@@ -118,7 +117,7 @@ def predict(
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
-        answers = ask.by_torch(load(pretrained.for_pictures(model), device), asked)
+        answers = ask.by_torch(predictor.load(pretrained.for_pictures(model), device), asked)
     if show is not None:
         _draw_steps(show, asked)
     if as_json:

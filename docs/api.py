@@ -44,6 +44,7 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("pictures/read", ("find_pictures", "read_picture")),
         ("pictures/normalize", ("digit", "normalize", "Picture")),
         ("pictures/segment", ("split_picture",)),
+        ("pictures/one_digit", ("look", "Looks")),
     ],
     "Share a model": [
         ("inference/publish", ("publish", "push")),

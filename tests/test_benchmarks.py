@@ -37,6 +37,7 @@ IDLE = {
     "pictures": ["none"],
     "published": ["--tasks"],
     "quality": ["--rows"],
+    "refused": ["none"],
     "startup": ["none"],
     "step": ["--task", "none"],
 }

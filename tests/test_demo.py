@@ -25,7 +25,7 @@ import schemathesis
 import torch
 import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
-from PIL import Image
+from PIL import Image, ImageDraw
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -182,24 +182,35 @@ def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predi
 
 
 def test_splits_a_picture_of_a_row(service: httpx.Client, mnist: Splits) -> None:
-    """In reading order; a picture of one digit as /v1/normalise has it."""
+    """In reading order, without what is no digit; a picture of one digit as /v1/normalise has it."""
     row = np.full((40, 400), 255, np.uint8)
     for place in range(5):
         row[6:34, 80 * place + 20 : 80 * place + 48] -= mnist.test.images[place].numpy()
 
-    def images(path: str, picture: np.ndarray, key: str) -> list[str]:
+    def sent(path: str, picture: np.ndarray) -> Any:
         stream = io.BytesIO()
         Image.fromarray(np.kron(picture, np.ones((3, 3), np.uint8))).save(stream, "PNG")
         response = service.post(path, content=stream.getvalue(), headers={"content-type": "image/png"})
-        found = response.raise_for_status().json()[key]
-        return found if isinstance(found, list) else [found]
+        return response.raise_for_status().json()
 
-    split = images("/v1/split", row, "images")
-    assert len(split) == 5
-    for place, image in enumerate(split):
-        pixels = np.frombuffer(base64.b64decode(image), np.uint8)
-        assert np.corrcoef(pixels, mnist.test.images[place].numpy().ravel())[0, 1] > 0.8
-    assert images("/v1/split", row[:, :80], "images") == images("/v1/normalise", row[:, :80], "image")
+    def expect_digits(split: Any) -> None:
+        assert len(split["pictures"]) == 5
+        for place, picture in enumerate(split["pictures"]):
+            pixels = np.frombuffer(base64.b64decode(picture["image"]), np.uint8)
+            assert np.corrcoef(pixels, mnist.test.images[place].numpy().ravel())[0, 1] > 0.8
+            assert picture["like"] == "one digit"
+
+    split = sent("/v1/split", row)
+    expect_digits(split)
+    assert split["notes"] == []
+    assert sent("/v1/split", row[:, :80])["pictures"] == [sent("/v1/normalise", row[:, :80])]
+    letter = Image.new("L", (80, 40), 255)
+    for line in ((30, 8, 30, 32), (50, 8, 50, 32), (30, 20, 50, 20)):  # H
+        ImageDraw.Draw(letter).line(line, 0, 3)
+    split = sent("/v1/split", np.concatenate([row, np.asarray(letter)], axis=1))
+    expect_digits(split)
+    (note,) = split["notes"]
+    assert note.startswith("picture: of 6 marks, number 6 is left out: it looks like ")
     refused = service.post("/v1/split", content=b"")
     assert (refused.status_code, refused.json()["error"]) == (422, "picture: expected a PNG or JPEG, got an empty body")
 

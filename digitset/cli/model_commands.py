@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -134,17 +135,18 @@ def predict(
 
     if show is not None:
         check_figure("--show", show)
-    asked = _read(pictures, anchor, split, as_json)
-    if onnx or model.endswith(".onnx"):
+    onnx = onnx or model.endswith(".onnx")
+    asked = _read(pictures, anchor, split, lambda: onnx or _of_digits(model), as_json)
+    if onnx:
         from digitset.inference.onnx_runtime import OnnxPredictor
 
         if device not in ("auto", "cpu"):
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
-        from digitset.inference.predictor import load
+        from digitset.inference import predictor, pretrained
 
-        answers = ask.by_torch(load(model, device, trust), asked)
+        answers = ask.by_torch(predictor.load(pretrained.for_pictures(model), device, trust), asked)
     if show is not None:
         _draw_steps(show, asked)
     if as_json:
@@ -161,11 +163,26 @@ def _print_answers(answers: "list[Answer]") -> None:
 
     for answer in answers:
         if len(answer.pictures) > 1:
-            print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
+            print_table(answer.question, ("picture", "alone", "adds", "one digit"), ask.table(answer))
         console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
 
 
-def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: bool = False) -> "Asked":
+def _of_digits(model: str) -> bool:
+    """Whether a model was trained on MNIST, so that pictures are expected to show digits."""
+    from digitset.data.mnist import PACKAGED_CHECKSUM
+    from digitset.inference.predictor import locate
+    from digitset.run_folder import RunFolder
+
+    return RunFolder(locate(model)).data_checksum() == PACKAGED_CHECKSUM
+
+
+def _read(
+    pictures: tuple[str, ...],
+    anchor: str | None,
+    split: bool,
+    of_digits: Callable[[], bool],
+    as_json: bool = False,
+) -> "Asked":
     """The digits on pictures; what happened to those that were not simply read is told before the answer to the others.
 
     Raises InputError if none was read, or no anchor; in JSON too, for a program that reads only what is printed.
@@ -173,7 +190,7 @@ def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: b
     from digitset.pictures import ask
 
     try:
-        asked = ask.read_all(pictures, anchor, split)
+        asked = ask.read_all(pictures, anchor, split, of_digits)
     except InputError as error:
         if as_json:
             print(json.dumps({"answers": [], "notes": [], "refused": [str(error)]}, indent=2))
@@ -211,18 +228,21 @@ def explain(
         trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
+    from digitset.inference import pretrained
     from digitset.inference.explain import answer_in_words, explain
     from digitset.inference.predictor import load
     from digitset.pictures import ask
     from digitset.report.explanation_figure import draw_explanation
 
     check_figure("--out", out)
-    predictor, asked = load(model, device, trust), _read(pictures, anchor, split)
+    predictor = load(pretrained.for_pictures(model), device, trust)
+    asked = _read(pictures, anchor, split, lambda: _of_digits(model))
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
     draw_explanation(out, model, task, asked.images, asked.anchor_image, explanation)
-    words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
+    certainty = asked.certainty(explanation.certainty, range(len(asked.pictures)))
+    words = answer_in_words(task, explanation.answer, certainty, explanation.interval)
     console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
     _expect_all(asked)
@@ -249,7 +269,7 @@ def demo(
     from digitset.inference.predictor import load
     from digitset.models import Attends
 
-    loaded = {name: load(name, trust=trust) for name in models or pretrained.names()}
+    loaded = {name: load(name, trust=trust) for name in models or pretrained.names_for_pictures()}
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
     predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}

@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -40,6 +40,7 @@ from digitset.demo.schema import (
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import digit
+from digitset.pictures.one_digit import Looks, expect_one_digit, look, look_at_marks
 from digitset.pictures.read import decode, pixel_count
 from digitset.pictures.segment import split_picture
 from digitset.rng import generator
@@ -269,18 +270,33 @@ def _add_pictures(app: FastAPI, queues: Queues) -> None:
 
 
 def _normalised(body: bytes) -> Picture:
-    return Picture(image=base64_of(digit(_grey(body))))
+    return _one(_grey(body))
+
+
+def _one(grey: Float32[np.ndarray, "_ _"]) -> Picture:
+    image = digit(grey)
+    (looks,) = look([image])
+    expect_one_digit(looks, "picture")
+    return _picture(image, looks)
+
+
+def _picture(image: UInt8[np.ndarray, "28 28"], looks: Looks) -> Picture:
+    return Picture(image=base64_of(image), one_digit=looks.one_digit, like=looks.like)
 
 
 def _split(body: bytes) -> Pictures:
     grey = _grey(body)
     try:
         digits = [each.digit for each in split_picture(grey)]
-    except InputError:  # one that is small on its picture is found by looking more closely, or is not there
-        digits = []
+        looks, notes = look_at_marks(digits)
+    except InputError:  # one that is small on its picture is found by looking more closely, or is in pieces
+        digits, looks, notes = [], [], []
     if len(digits) > LONGEST:
         raise InputError(f"picture: expected at most {LONGEST:,} digits, found {len(digits):,}")
-    return Pictures(images=[base64_of(each) for each in (digits if len(digits) > 1 else [digit(grey)])])
+    if len(digits) < 2:
+        return Pictures(pictures=[_one(grey)], notes=[])
+    kept = [_picture(*each) for each in zip(digits, looks, strict=True) if not each[1].refused]
+    return Pictures(pictures=kept, notes=notes)
 
 
 def _grey(body: bytes) -> Float32[np.ndarray, "_ _"]:

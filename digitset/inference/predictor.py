@@ -65,6 +65,25 @@ class Predictor:
         return answers
 
     @torch.inference_mode()
+    def probabilities(self, sequences: Sequence[Images], anchors: Images | None = None) -> Float32[np.ndarray, "B A"]:
+        """The probabilities of the answers 0 to A - 1 for each sequence; A is what the longest one needs.
+
+        Arguments and errors as for `predict`; InputError also if the model does not give them.
+        """
+        parts: list[tuple[list[int], np.ndarray]] = []
+        for rows, batch in self._batches(sequences, anchors):
+            vectors = self.network.embed_in_parts(batch.images)
+            output = torch.cat(list(self.network.apply_model_in_parts(vectors, batch)))
+            found = self.task.probabilities(output, self.network.model.output_kind)
+            if found is None:
+                raise InputError(f"model '{self.run.model}' of '{self.run.task}' answers without probabilities")
+            parts.append((rows, found.float().cpu().numpy()))
+        probabilities = np.zeros((len(sequences), max((part.shape[1] for _, part in parts), default=0)), np.float32)
+        for rows, part in parts:
+            probabilities[rows, : part.shape[1]] = part
+        return probabilities
+
+    @torch.inference_mode()
     def attention(self, sequences: Sequence[Images], anchors: Images | None = None) -> list[Float32[np.ndarray, "H _"]]:
         """The weight [heads, n_i] that each head gives to each image: from the anchor, or on average from the others.
 

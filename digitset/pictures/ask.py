@@ -13,7 +13,7 @@ from digitset.inference.onnx_runtime import OnnxPredictor
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import Picture, normalize
 from digitset.pictures.read import find_pictures, left_out, read_picture
-from digitset.pictures.segment import split_picture
+from digitset.pictures.segment import Page, find_digits, split_picture
 from digitset.tasks import Task, load_task
 
 MOST = 1_000  # pictures whose contributions are asked for one by one
@@ -28,6 +28,7 @@ class Asked:
     anchor: Picture | None
     notes: list[str]  # what a person should know of what was found, and of files that were left out
     refused: list[str]  # why a picture could not be read, each with its name
+    pages: dict[str, Page]  # of pictures that were split, by name
 
     @property
     def images(self) -> UInt8[np.ndarray, "n 28 28"]:
@@ -65,15 +66,19 @@ def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     Raises InputError if that is so of all pictures, or of the anchor.
     """
     paths = tuple(paths)
-    names, pictures, notes, refused = [], [], left_out(paths), []
+    names, pictures, notes, refused, pages = [], [], left_out(paths), [], dict[str, Page]()
     for path in find_pictures(paths):
         try:
             grey = read_picture(path)
-            digits = split_picture(grey, str(path)) if split else [normalize(grey, str(path))]
+            page = find_digits(grey, str(path)) if split else None
+            digits = [normalize(grey, str(path))] if page is None else [each.picture for each in page.digits]
         except InputError as error:
             refused.append(str(error))
             continue
-        if not split and (count := _digits_on(grey)) > 1:
+        if page is not None:
+            pages[str(path)] = page
+            notes += [f"{path}: {note}" for note in page.notes()]
+        elif (count := _digits_on(grey)) > 1:
             notes.append(f"{path}: read as one digit, but there may be {count} on it; --split reads each")
         names += [f"{path} {index + 1}" for index in range(len(digits))] if len(digits) > 1 else [str(path)]
         pictures += digits
@@ -82,11 +87,11 @@ def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     if len(pictures) > MOST:
         raise InputError(f"expected at most {MOST} digits, found {len(pictures)}")
     if anchor is None:
-        return Asked(names, pictures, None, notes, refused)
+        return Asked(names, pictures, None, notes, refused, pages)
     grey = read_picture(anchor)
     if (count := _digits_on(grey)) > 1:
         notes.append(f"{anchor}: read as one digit, but there may be {count} on it; an anchor is one")
-    return Asked(names, pictures, normalize(grey, anchor), notes, refused)
+    return Asked(names, pictures, normalize(grey, anchor), notes, refused, pages)
 
 
 def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:

@@ -55,11 +55,17 @@ def _scaled(part: slice, by: float) -> slice:
     return slice(round(part.start * by), round(part.stop * by))
 
 
-def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.ndarray, "H W"]]:
+def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Pieces]:
     """The picture without its light, ink 1 and paper 0, and the pieces of ink in it, numbered from 1; 0 is paper.
 
     Raises InputError, which begins with `name`, if there is none.
     """
+    flat, pieces, _ = ink_and_lines(grey, name)
+    return flat, pieces
+
+
+def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Pieces, Bool[np.ndarray, "H W"]]:
+    """What `find_ink` finds, and which pixels of ink it leaves out as frames and lines. Raises InputError likewise."""
     raw = _without_light(grey)
     smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800) if max(grey.shape) > 200 else raw
     noise = _noise(smooth)
@@ -67,12 +73,13 @@ def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[n
     if not marked.size:
         raise no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
-    ink = without_rules(without_frames(labelled(smooth > CUT * level)) > 0)
+    everything = smooth > CUT * level
+    ink = without_rules(without_frames(labelled(everything)) > 0)
     speck = SPECK if level > max(0.1, 10 * noise) else PALE_SPECK
     pieces = _without_specks(labelled(ink), max(3, max(grey.shape) / speck))
     if not pieces.any():
         raise no_ink(name)
-    return np.clip(raw / level, 0, 1).astype(np.float32), pieces
+    return np.clip(raw / level, 0, 1).astype(np.float32), pieces, everything & ~ink
 
 
 def no_ink(name: str) -> InputError:

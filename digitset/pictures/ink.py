@@ -20,6 +20,8 @@ LINE = 0.6  # of the columns without strokes: a line through the picture is seen
 SMALLEST_FRAME = 30  # pixels
 NEAR_EDGE = 0.04  # of a side: lines of a cell, where it was cut along them, are at the edge or so near
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
+SETTLED = 5e-4  # of grey: a surface of light that changes less is found
+SAMPLE = 100_000  # pixels, at least, from which the noise of a larger picture is measured
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
 EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
 
@@ -139,7 +141,8 @@ def _share(small: Float64[np.ndarray, "H W"], light: Float64[np.ndarray, "H W"],
 
 def _noise(towards_ink: Float[np.ndarray, "H W"]) -> float:
     """The standard deviation of paper, from the half of it that differs away from ink, where no ink is."""
-    away = towards_ink[towards_ink < 0]
+    some = towards_ink.ravel()[:: max(1, towards_ink.size // SAMPLE)]
+    away = some[some < 0]
     return 1.4826 * float(np.median(-away)) if away.size else 0.0
 
 
@@ -159,8 +162,10 @@ def _surface(grey: Float64[np.ndarray, "H W"], trusted: bool) -> Float64[np.ndar
     values, share = grey.ravel(), np.where(edge & trusted, 3 / edge.sum(), 1 / max(1, (~edge).sum()))
     weight, fit = share, np.zeros(6)
     for _ in range(30):
-        weighted = terms.T * weight
+        weighted, before = terms.T * weight, fit
         fit = np.linalg.solve(weighted @ terms + 1e-9 * np.eye(6), weighted @ values)
+        if np.abs(fit - before).max() < SETTLED:
+            break
         weight = share / np.maximum(np.abs(values - terms @ fit), 1e-3)
     return (terms @ fit).reshape(grey.shape)
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy import ndimage
 
 from digitset.errors import InputError
-from digitset.pictures.ink import EIGHT, NEAR_EDGE, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.pictures.ink import NEAR_EDGE, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
 from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
@@ -115,10 +115,12 @@ def picture(
     """The digit that is made of the chosen pixels of ink, and of the grey at their edges."""
     box = ndimage.find_objects(chosen.astype(np.int32))[0]
     scale = longest_side(box) / BOX  # pixels of the picture in one of MNIST's
-    near = ndimage.binary_dilation(chosen, EIGHT, iterations=max(1, round(scale)))
-    ink = np.where(near, flat, 0).astype(np.float32)
-    room = int(2 * scale)
+    room, reach = int(2 * scale), max(1, round(scale))
     around = tuple(slice(max(0, part.start - room), part.stop + room) for part in box)
+    beside = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in box)
+    near = ndimage.maximum_filter(chosen[beside].astype(np.uint8), 2 * reach + 1, mode="constant") > 0
+    ink = np.zeros_like(flat)
+    ink[beside] = np.where(near, flat[beside], 0)
     strokes = _as_thick_as_mnist(ink[around], chosen[around], scale)
     rows, columns = np.nonzero(strokes > (0.3 if scale > 1.5 else 0.02))
     cropped = strokes[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]

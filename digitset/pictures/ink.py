@@ -76,9 +76,13 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Pi
         raise no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
     everything = smooth > CUT * level
-    ink = without_rules(without_frames(labelled(everything)) > 0)
+    pieces = labelled(everything)
+    framed = without_frames(pieces)
+    ink = without_rules(framed > 0)
+    if framed is not pieces or not np.array_equal(ink, everything):
+        pieces = labelled(ink)
     speck = SPECK if level > max(0.1, 10 * noise) else PALE_SPECK
-    pieces = _without_specks(labelled(ink), max(3, max(grey.shape) / speck))
+    pieces = _without_specks(pieces, max(3, max(grey.shape) / speck))
     if not pieces.any():
         raise no_ink(name)
     return np.clip(raw / level, 0, 1).astype(np.float32), pieces, everything & ~ink
@@ -286,6 +290,12 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
         length = max(3, int(0.4 * side))
         straight |= ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
     return float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+
+
+def box_of(ink: Bool[np.ndarray, "H W"]) -> Box:
+    """The smallest box around ink, of which there is some."""
+    rows, columns = (np.nonzero(ink.any(axis=1 - axis))[0] for axis in (0, 1))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def longest_side(box: tuple[slice, ...]) -> int:

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Float64, UInt8
 from scipy import ndimage
 
 from digitset.errors import InputError
-from digitset.pictures.ink import NEAR_EDGE, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.pictures.ink import NEAR_EDGE, Box, Grey, Pieces, around, box_of, find_ink, longest_side, touches_edge
 from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
@@ -56,7 +56,7 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
     small = reduced(grey, LONGEST)
     flat, pieces = find_ink(small, name)
     chosen = _one_digit(pieces)
-    box = ndimage.find_objects(chosen.astype(np.int32))[0]
+    box = box_of(chosen)
     if longest_side(box) > CLOSE * max(small.shape):
         return picture(small, flat, chosen)
     try:
@@ -98,7 +98,9 @@ def _one_digit(pieces: Pieces) -> Bool[np.ndarray, "H W"]:
             <= (size / 3 if edge or number not in outer else size / 12)
         }
         if not close:
-            return np.isin(pieces, chosen)
+            digit = np.zeros(pieces.shape, bool)
+            digit[whole] = np.isin(pieces[whole], chosen)
+            return digit
         chosen, rest = [*chosen, *close], rest - close
         for number in close:
             whole = around(whole, boxes[number])
@@ -113,7 +115,7 @@ def picture(
     grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], chosen: Bool[np.ndarray, "H W"]
 ) -> Picture:
     """The digit that is made of the chosen pixels of ink, and of the grey at their edges."""
-    box = ndimage.find_objects(chosen.astype(np.int32))[0]
+    box = box_of(chosen)
     scale = longest_side(box) / BOX  # pixels of the picture in one of MNIST's
     room, reach = int(2 * scale), max(1, round(scale))
     around = tuple(slice(max(0, part.start - room), part.stop + room) for part in box)

@@ -14,8 +14,9 @@ from digitset.cli import model_commands
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
 from digitset.inference.predictor import load
-from digitset.pictures.number import Reader, read_numbers, reader
-from digitset.pictures.segment import find_digits
+from digitset.pictures.number import read_numbers, reader
+from digitset.pictures.segment import find_digits, split_picture
+from digitset.pictures.touching import Reader
 from digitset.report.page_figure import LEFT_OUT
 
 ROWS = [[3, 2, 4], [4], [2, 2, 2], [1, 5, 3]]
@@ -141,3 +142,18 @@ def test_a_strip_of_a_border_is_no_digit(mnist: Splits) -> None:
     found = find_digits(1 - sheet)
     assert len(found.digits) == 1
     assert found.notes() == ["left out ink as large as a digit: 1 at the edge; --show draws where"]
+
+
+def test_digits_that_touch_are_cut_apart(mnist: Splits, read: Reader) -> None:
+    """Without a reader they are taken for one; a row of digits that do not touch stays as it is."""
+    draw, right = np.random.default_rng(3), 0
+    for begin in range(700, 724, 2):
+        grey = rendering.touching(mnist.val.images[begin : begin + 2].numpy(), draw)
+        found = read(np.stack([each.digit for each in split_picture(grey, read=read)])).argmax(axis=1)
+        right += found.tolist() == mnist.val.labels[begin : begin + 2].tolist()
+    assert right >= 8
+    assert len(split_picture(grey)) == 1
+    row = rendering.row(mnist.val.images[30:38].numpy(), np.random.default_rng(1))
+    whole, cut = (split_picture(row, read=each) for each in (None, read))
+    assert len(whole) == len(cut) == 8
+    assert all((one.digit == other.digit).all() for one, other in zip(whole, cut, strict=True))

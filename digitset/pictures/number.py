@@ -1,17 +1,18 @@
 """A picture of numbers -> the numbers, row by row: digits in order, each with how certain it is and where it is."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.ink import Box
 from digitset.pictures.read import find_pictures, left_out, read_picture
 from digitset.pictures.segment import SIGN, Found, Page, find_digits
+from digitset.pictures.touching import Reader
 
 READER = "classify"  # the packaged model that reads digits on pages
 SURELY, CLEAR = 2.0, 0.6  # of a digit's height: a gap between numbers whatever the others are; the least there is
@@ -19,9 +20,6 @@ WIDER = 2.0  # gaps between numbers, on average, to those within them, at least
 STEP = 0.1  # of a digit's height: from the widest gap within a number to the narrowest one between two, at least
 NARROWEST = 0.1  # of a digit's height: gaps that are narrower are alike
 OWN = 0.6  # of a digit's height: a 1 stands in as much room
-
-Reader = Callable[[UInt8[np.ndarray, "n 28 28"]], Float32[np.ndarray, "n 10"]]
-"""Digits -> the probabilities of 0 to 9 for each."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ def read_numbers(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str = "pi
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
-    page = find_digits(grey, name)
+    page = find_digits(grey, name, read)
     return numbers_on(page, read, name), page
 
 

@@ -14,6 +14,7 @@ from digitset.pictures.ink import (
     Box,
     Pieces,
     around,
+    box_of,
     ink_and_lines,
     longest_side,
     no_ink,
@@ -22,6 +23,7 @@ from digitset.pictures.ink import (
 )
 from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
+from digitset.pictures.touching import Reader, parts, suspected
 
 WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
 WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own
@@ -72,12 +74,12 @@ class Page:
         return [f"left out ink as large as a digit: {counts}; --show draws where"] if kinds else []
 
 
-def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> list[Picture]:
+def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> list[Picture]:
     """The digits of a picture, each with the steps that led to it, in reading order. See `find_digits`."""
-    return [digit.picture for digit in find_digits(grey, name).digits]
+    return [digit.picture for digit in find_digits(grey, name, read).digits]
 
 
-def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Page:
+def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> Page:
     """The digits of a picture row by row, with the places where they were found, and what was left out.
 
     `grey`: 0 black .. 1 white, as for `digitset.pictures.normalize.normalize`. A digit is a piece of ink, with the
@@ -86,23 +88,27 @@ def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Page
     may climb or fall, and digits may be slanted. Dark ink on light paper and light ink on dark paper may be on one
     picture, beside one another.
 
-    Digits that touch one another are taken for one: leave paper between them.
+    Digits that touch one another are cut apart if `read` says which digits it sees (see
+    `digitset.pictures.number.reader`); without it, they are taken for one.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
     small = reduced(grey, WIDEST)
-    parts, found, left_out = panels(small), list[Found](), list[tuple[Box, str]]()
+    papers, found, left_out = panels(small), list[Found](), list[tuple[Box, str]]()
     lines = np.zeros(small.shape, bool)
-    for place in parts:
+    for place in papers:
         part = small[place]
         try:
             flat, pieces, lines[place] = ink_and_lines(part, name)
         except InputError:
-            if len(parts) == 1:
+            if len(papers) == 1:
                 raise
             continue
         digits, others = _joined(pieces, *_inside(pieces))
-        found += [Found(_on_page(box, place), _cut(part, flat, pieces, box, members)) for box, members in digits]
+        made = [Found(box, _cut(part, flat, box, np.isin(pieces[box], members))) for box, members in digits]
+        if read is not None:
+            made = _cut_apart(part, flat, made, [np.isin(pieces[box], members) for box, members in digits], read)
+        found += [Found(_on_page(digit.box, place), digit.picture) for digit in made]
         left_out += [(_on_page(box, place), kind) for box, kind in others]
     if not found:
         raise no_ink(name)
@@ -253,10 +259,38 @@ def _in_rows(digits: list[Found]) -> list[list[Found]]:
     return rows
 
 
+def _cut_apart(
+    grey: Float32[np.ndarray, "H W"],
+    flat: Float32[np.ndarray, "H W"],
+    digits: list[Found],
+    inks: list[Bool[np.ndarray, "h w"]],
+    read: Reader,
+) -> list[Found]:
+    """The digits, whose ink within their boxes is `inks`; those that look like several are replaced by these."""
+    high = float(np.median([_height(digit.box) for digit in digits]))
+    certainties = read(np.stack([digit.picture.digit for digit in digits])).max(axis=1).tolist()
+    apart = list[Found]()
+    for digit, ink, certainty in zip(digits, inks, certainties, strict=True):
+        inside = [ink]
+        if suspected(ink.shape[1] / high, certainty):
+            inside = parts(flat[digit.box], ink, high, certainty, read)
+        if len(inside) == 1:
+            apart.append(digit)
+            continue
+        for each in inside:
+            place = box_of(each)
+            box = _on_page(place, digit.box)
+            apart.append(Found(box, _cut(grey, flat, box, each[place])))
+    return apart
+
+
 def _cut(
-    grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], pieces: Pieces, box: Box, members: list[int]
+    grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], box: Box, ink: Bool[np.ndarray, "h w"]
 ) -> Picture:
     """One digit with the paper around it; its neighbours' ink is seen in `grey` and `flat`, and in nothing after."""
     room = max(2, longest_side(box) // 5)
     rows, columns = (slice(max(0, part.start - room), part.stop + room) for part in box)
-    return picture(grey[rows, columns], flat[rows, columns], np.isin(pieces[rows, columns], members))
+    chosen = np.zeros(flat[rows, columns].shape, bool)
+    top, left = box[0].start - rows.start, box[1].start - columns.start
+    chosen[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return picture(grey[rows, columns], flat[rows, columns], chosen)

@@ -11,7 +11,7 @@ import tyro
 from digitset.errors import InputError
 
 if TYPE_CHECKING:
-    from digitset.pictures.ask import Asked
+    from digitset.pictures.ask import Answer, Asked
     from digitset.pictures.number import Numbers
     from digitset.pictures.segment import Page
 
@@ -128,17 +128,23 @@ def predict(
         _draw_pages(show, asked.pages, device)
     elif show is not None:
         _draw_steps(show, asked)
+    _print_answers(answers, asked, as_json)
+    _expect_all(asked.refused)
+
+
+def _print_answers(answers: "list[Answer]", asked: "Asked", as_json: bool) -> None:
+    from digitset.pictures import ask
+
     if as_json:
         told = {"answers": list(map(dataclasses.asdict, answers)), "notes": asked.notes, "refused": asked.refused}
         print(json.dumps(told, indent=2))
-    else:
-        from digitset.cli.terminal import console, print_table
+        return
+    from digitset.cli.terminal import console, print_table
 
-        for answer in answers:
-            if len(answer.pictures) > 1:
-                print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
-            console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
-    _expect_all(asked.refused)
+    for answer in answers:
+        if len(answer.pictures) > 1:
+            print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
+        console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
 
 
 def _predict_numbers(

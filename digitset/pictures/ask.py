@@ -10,8 +10,9 @@ from jaxtyping import Float32, UInt8
 from digitset.errors import InputError
 from digitset.inference.explain import answer_in_words, explain
 from digitset.inference.onnx_runtime import OnnxPredictor
-from digitset.inference.predictor import Predictor
+from digitset.inference.predictor import Predictor, load
 from digitset.pictures.normalize import Picture, normalize
+from digitset.pictures.number import READER, reader
 from digitset.pictures.read import find_pictures, left_out, read_picture
 from digitset.pictures.segment import Page, find_digits, split_picture
 from digitset.tasks import Task, load_task
@@ -63,14 +64,17 @@ class Answer:
 def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     """The digits on pictures; of one that cannot be read, or has no ink, the reason.
 
-    Raises InputError if that is so of all pictures, or of the anchor.
+    With `split`, digits that touch are cut apart where the packaged classifier reads the parts best, whatever is asked.
+
+    Raises InputError if no picture can be read, or the anchor cannot.
     """
     paths = tuple(paths)
     names, pictures, notes, refused, pages = [], [], left_out(paths), [], dict[str, Page]()
+    read = reader(load(READER)) if split else None
     for path in find_pictures(paths):
         try:
             grey = read_picture(path)
-            page = find_digits(grey, str(path)) if split else None
+            page = find_digits(grey, str(path), read) if split else None
             digits = [normalize(grey, str(path))] if page is None else [each.picture for each in page.digits]
         except InputError as error:
             refused.append(str(error))

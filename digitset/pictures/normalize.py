@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
+from PIL import Image
 from scipy import ndimage
 
 from digitset.errors import InputError
@@ -18,6 +19,7 @@ from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
 CLOSE = 0.25  # of the picture's longest side: a smaller digit is looked at again from close by
+FINER = 96  # pixels: tiny pictures are made so long before ink is looked for
 LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
 FINE = 2  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
 THIN, THICK = 2.0, 5.0  # MNIST's pixels; of the validation images, 5 % have thinner strokes and 1 % have thicker ones
@@ -53,6 +55,8 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
+    if max(grey.shape) < BOX:
+        grey = _finer(grey)
     small = reduced(grey, LONGEST)
     flat, pieces = find_ink(small, name)
     chosen = _one_digit(pieces)
@@ -63,6 +67,13 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
         return picture(*_closer(grey, box, max(grey.shape) / max(small.shape), name))
     except InputError:  # nothing that stands out from close by
         return picture(small, flat, chosen)
+
+
+def _finer(grey: Grey) -> Grey:
+    """A picture with fewer pixels than a digit of MNIST has, made larger by cubic splines between its pixels."""
+    high, wide = (max(1, round(side * FINER / max(grey.shape))) for side in grey.shape)
+    larger = Image.fromarray(grey).resize((wide, high), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(larger), 0, 1).astype(np.float32)
 
 
 def _closer(grey: Grey, box: Box, scale: float, name: str) -> tuple[Grey, Grey, Bool[np.ndarray, "h w"]]:

@@ -18,6 +18,7 @@ from digitset.errors import InputError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
 # Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")  # what begins as one of these, Pillow cannot decode
 LARGEST = 50_000_000  # pixels; known before any is decoded
 WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
 SHOWN = 3  # names in a note
@@ -115,6 +116,11 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
     except PermissionError:
         raise InputError(f"{name}: expected a picture that may be read; change its permissions") from None
     except UnidentifiedImageError:
+        if _is_heic(source):
+            raise InputError(
+                f"{name}: expected a picture ({', '.join(FORMATS)}), found HEIC, as telephones save; "
+                "send or export it as JPEG"
+            ) from None
         raise InputError(
             f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
         ) from None
@@ -126,6 +132,17 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
     if float(np.ptp(grey)) < 1 / 255:
         raise InputError(f"{name}: expected ink on paper, found the same grey all over; take another picture")
     return grey
+
+
+def _is_heic(source: Path | BinaryIO) -> bool:
+    """Whether bytes that Pillow does not know begin as HEIC does: ISO/IEC 23008-12 names its brands."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            begin = file.read(12)
+    else:
+        source.seek(0)
+        begin = source.read(12)
+    return begin[4:8] == b"ftyp" and begin[8:12] in HEIC
 
 
 def _too_large(path: str, size: str, largest: int) -> InputError:

@@ -273,7 +273,7 @@ def _cut_apart(
     for digit, ink, certainty in zip(digits, inks, certainties, strict=True):
         inside = [ink]
         if suspected(ink.shape[1] / high, certainty):
-            inside = parts(flat[digit.box], ink, high, certainty, read)
+            inside = parts(flat[digit.box], ink, high, certainty, read, alone=len(digits) == 1)
         if len(inside) == 1:
             apart.append(digit)
             continue

@@ -30,6 +30,7 @@ WIDEST = 1.25  # of the height: no part is wider
 PAIR = 1.7  # of the height: what is wider may be more than two digits
 SHARD = 0.1  # of a part's ink: a smaller piece that the cut left beside it is no part of it
 SMALLEST = 0.35  # of the height: no part is smaller
+RARE = 1.5  # log odds: on a picture of several digits few touch; of one piece that is to be split, half were assumed
 WEIGHTS = (3.77, 2.15, 0.63, -5.92, 4.19)  # one; width, logarithm of doubt, ink that is cut, parts: log odds of several
 
 
@@ -39,12 +40,17 @@ def suspected(wide: float, certainty: float) -> bool:
 
 
 def parts(
-    flat: Float32[np.ndarray, "h w"], ink: Bool[np.ndarray, "h w"], high: float, certainty: float, read: Reader
+    flat: Float32[np.ndarray, "h w"],
+    ink: Bool[np.ndarray, "h w"],
+    high: float,
+    certainty: float,
+    read: Reader,
+    alone: bool = True,
 ) -> list[Bool[np.ndarray, "h w"]]:
     """The digits that ink is made of, from left to right; one, all of it, where a cut is less probable.
 
     `flat` is the ink's darkness, 0 to 1, within its box; `high` the height of digits beside it; `certainty` that with
-    which the whole is read.
+    which the whole is read; `alone` whether there is no other ink on the picture.
     """
     flat = np.where(ink, flat, 0).astype(np.float32)
     paths, crossed = _candidates(flat, high)
@@ -71,7 +77,7 @@ def parts(
     cut = max(float(crossed[second - 1]) for _, second in way[:-1])
     evidence = (1.0, min(ink.shape[1] / high, 1.5), math.log(1 - certainty + 1e-4), cut, score)
     several_odds = sum(weight * value for weight, value in zip(WEIGHTS, evidence, strict=True))
-    return [between[each] for each in way] if several_odds > 0 else [ink]
+    return [between[each] for each in way] if several_odds > (0 if alone else RARE) else [ink]
 
 
 def _best_way(scores: dict[tuple[int, int], float], last: int) -> tuple[float, list[tuple[int, int]]]:

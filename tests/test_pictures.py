@@ -188,6 +188,8 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     refused(tmp_path / "empty.png", "found an empty file")
     (tmp_path / "notes.png").write_text("not a picture\n" * 100)
     refused(tmp_path / "notes.png", "found something else; save it as PNG or JPEG")
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    refused(tmp_path / "IMG_1.HEIC", "found HEIC, as telephones save; send or export it as JPEG")
     (tmp_path / "program.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     refused(tmp_path / "program.eps", "found something else")
     refused(save(tmp_path / "white.png", Image.new("L", (30, 30), 255)), "found the same grey all over")

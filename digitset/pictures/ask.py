@@ -3,6 +3,7 @@
 Reading them needs no torch, which the functions import that do: by then, what a large picture took is free again.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,12 @@ from digitset.errors import InputError
 from digitset.inference.onnx_runtime import OnnxPredictor
 from digitset.pictures.normalize import Picture, normalize
 from digitset.pictures.read import find_pictures, left_out, read_picture
-from digitset.pictures.segment import split_picture
+from digitset.pictures.segment import Page, find_digits, split_picture
 
 if TYPE_CHECKING:
     from digitset.inference.predictor import Predictor
     from digitset.pictures.one_digit import Looks
+    from digitset.pictures.touching import Reader
     from digitset.tasks import Task
 
 MOST = 1_000  # pictures whose contributions are asked for one by one
@@ -36,6 +38,7 @@ class Asked:
     anchor_looks: "Looks | None"
     notes: list[str]  # what a person should know of what was found, and of files that were left out
     refused: list[str]  # why a picture could not be read, each with its name
+    pages: dict[str, Page]  # of pictures that were split, by name
 
     @property
     def images(self) -> UInt8[np.ndarray, "n 28 28"]:
@@ -89,6 +92,11 @@ class Mark:
     digit: Picture
     looks: "Looks | None"
 
+    @property
+    def instead(self) -> str | None:
+        """What it is instead of a digit, where it is refused."""
+        return None if self.looks is None else self.looks.instead
+
 
 def read_all(
     paths: Iterable[str], anchor: str | None, split: bool, of_digits: Callable[[], bool] = lambda: True
@@ -97,23 +105,28 @@ def read_all(
 
     If it is `of_digits`, what does not look like one digit is refused too, or left out where there are others beside
     it. If not, nobody asks: for a model of other things than digits. It is called when all pictures have been read.
+    With `split`, digits that touch are cut apart where the packaged classifier reads the parts best, whatever is asked.
 
     Raises InputError if all pictures are refused, or the anchor is.
     """
     paths = tuple(paths)
-    found, notes, refused = list[tuple[str, list[Picture]]](), left_out(paths), list[str]()
+    found, notes, refused = list[tuple[str, list[Picture], Page | None]](), left_out(paths), list[str]()
     for path in find_pictures(paths):
         try:
-            found.append((str(path), _digits(str(path), notes, split)))
+            found.append((str(path), *(_page(str(path), notes) if split else _one(str(path), notes))))
         except InputError as error:
             refused.append(str(error))
-    anchors = [] if anchor is None or not found else _digits(anchor, notes, split=False, is_anchor=True)
-    one_digit, marks = bool(found) and of_digits(), list[Mark]()
-    for name, digits in found:
+    anchors = [] if anchor is None or not found else _one(anchor, notes, "an anchor is one")[0]
+    one_digit, marks, pages = bool(found) and of_digits(), list[Mark](), dict[str, Page]()
+    for name, digits, page in found:
         try:
-            marks += _marks(name, digits, notes, one_digit, "" if split else "--split reads each")
+            seen = _marks(name, digits, notes, one_digit, "" if split else "--split reads each")
         except InputError as error:
             refused.append(str(error))
+            continue
+        if page is not None:
+            pages[name] = page.without([each.instead for each in seen])
+        marks += [each for each in seen if each.instead is None]
     if not marks:
         raise InputError("; ".join(refused))
     if len(marks) > MOST:
@@ -121,20 +134,32 @@ def read_all(
     names, pictures = [mark.name for mark in marks], [mark.digit for mark in marks]
     looks = [mark.looks for mark in marks]
     if anchor is None:
-        return Asked(names, pictures, looks, None, None, notes, refused)
+        return Asked(names, pictures, looks, None, None, notes, refused, pages)
     (mark,) = _marks(anchor, anchors, notes, one_digit)
-    return Asked(names, pictures, looks, mark.digit, mark.looks, notes, refused)
+    return Asked(names, pictures, looks, mark.digit, mark.looks, notes, refused, pages)
 
 
-def _digits(name: str, notes: list[str], split: bool, is_anchor: bool = False) -> list[Picture]:
-    """The digits on a picture; without `split` one, with a note if there may be several."""
+def _page(name: str, notes: list[str]) -> tuple[list[Picture], Page]:
+    """The digits on a picture of several."""
+    page = find_digits(read_picture(name), name, _reader())
+    notes += [f"{name}: {note}" for note in page.notes()]
+    return [each.picture for each in page.digits], page
+
+
+@functools.cache
+def _reader() -> "Reader":
+    from digitset.inference.predictor import load
+    from digitset.pictures.number import READER, reader
+
+    return reader(load(READER))
+
+
+def _one(name: str, notes: list[str], advice: str = "--split reads each") -> tuple[list[Picture], None]:
+    """The digit on a picture, with a note if there may be several."""
     grey = read_picture(name)
-    if split:
-        return split_picture(grey, name)
     if (count := _digits_on(grey)) > 1:
-        advice = "an anchor is one" if is_anchor else "--split reads each"
         notes.append(f"{name}: read as one digit, but there may be {count} on it; {advice}")
-    return [normalize(grey, name)]
+    return [normalize(grey, name)], None
 
 
 def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
@@ -146,18 +171,18 @@ def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
 
 
 def _marks(name: str, digits: list[Picture], notes: list[str], one_digit: bool, of_several: str = "") -> list[Mark]:
-    """A picture's marks; if each should be `one_digit`, without those that do not look like one, which notes tell.
+    """A picture's marks; if each should be `one_digit`, with what they look like; notes tell what is none.
 
-    Raises InputError if none does; `of_several` is the advice if it looks like several digits.
+    Raises InputError if none is; `of_several` is the advice if it looks like several digits.
     """
-    names = [f"{name} {place}" for place in range(1, len(digits) + 1)] if len(digits) > 1 else [name]
-    if not one_digit:
-        return [Mark(each, digit, None) for each, digit in zip(names, digits, strict=True)]
-    from digitset.pictures.one_digit import CUT, look_at_marks
+    looks: list[Looks | None] = [None] * len(digits)
+    if one_digit:
+        from digitset.pictures.one_digit import CUT, look_at_marks
 
-    looks, doubts = look_at_marks([digit.digit for digit in digits], name, of_several or CUT)
-    notes += doubts
-    return [Mark(*each) for each in zip(names, digits, looks, strict=True) if not each[2].refused]
+        looks[:], doubts = look_at_marks([digit.digit for digit in digits], name, of_several or CUT)
+        notes += doubts
+    names = [f"{name} {place}" for place in range(1, len(digits) + 1)] if len(digits) > 1 else [name]
+    return [Mark(*each) for each in zip(names, digits, looks, strict=True)]
 
 
 def by_torch(predictor: "Predictor", asked: Asked) -> list[Answer]:

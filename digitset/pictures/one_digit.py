@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from digitset.device import plain_torch
 from digitset.encoders.unpadded import Unpadded
 from digitset.errors import InputError
+from digitset.pictures.segment import LOOKS_LIKE
 
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 KINDS = ("one digit", "letters", "a sign", "several digits", "a part of a digit", "lines", "a blot")
@@ -51,6 +52,11 @@ class Looks:
     @property
     def refused(self) -> bool:
         return self.one_digit < LEAST
+
+    @property
+    def instead(self) -> str | None:
+        """What it looks like, in words, if it is refused."""
+        return f"{LOOKS_LIKE}{self.like}" if self.refused else None
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from digitset.errors import InputError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
 # Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")  # what begins as one of these, Pillow cannot decode
 LARGEST = 50_000_000  # pixels; known before any is decoded
 KEPT = 16_000_000  # pixels; a picture of more, which a telephone's usually is not, is reduced while it is read
 TILE = 1 << 20  # pixels that are made grey at once
@@ -126,6 +127,11 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
     except PermissionError:
         raise InputError(f"{name}: expected a picture that may be read; change its permissions") from None
     except UnidentifiedImageError:
+        if _is_heic(source):
+            raise InputError(
+                f"{name}: expected a picture ({', '.join(FORMATS)}), found HEIC, as telephones save; "
+                "send or export it as JPEG"
+            ) from None
         raise InputError(
             f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
         ) from None
@@ -156,6 +162,17 @@ def pixel_count(source: BinaryIO) -> int:
         return LARGEST + 1
     except Exception:  # headers can be damaged in as many ways as pixels
         return 0
+
+
+def _is_heic(source: Path | BinaryIO) -> bool:
+    """Whether bytes that Pillow does not know begin as HEIC does: ISO/IEC 23008-12 names its brands."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            begin = file.read(12)
+    else:
+        source.seek(0)
+        begin = source.read(12)
+    return begin[4:8] == b"ftyp" and begin[8:12] in HEIC
 
 
 def _too_large(path: str, size: str, largest: int) -> InputError:

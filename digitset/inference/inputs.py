@@ -3,11 +3,14 @@
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digitset.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LIGHT, MOST_OF_EDGE = 200, 0.5  # images with this much light at their edges are dark ink on light paper
 
@@ -36,7 +39,7 @@ def check_inputs(
             raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
 
 
-def warn_of_scale(sequences: Sequence[Any]) -> None:
+def warn_of_scale(sequences: "Sequence[np.ndarray | Tensor]") -> None:
     """Warns the caller's caller if images that `check_inputs` takes look as if they were 0..1, or dark on light."""
     if max((int(images.max()) for images in sequences), default=0) == 1:
         warnings.warn("all pixels are 0 or 1: expected ink 255 on paper 0; scale the images by 255", stacklevel=3)

@@ -1,6 +1,7 @@
 """What a person sees while a run trains: a live bar in a terminal, plain lines elsewhere; curves made of characters."""
 
 import itertools
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +9,6 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -20,8 +20,9 @@ from digitset.run_folder import RunFolder, Scores
 from digitset.tasks import load_task
 from digitset.training.loop import Event
 
-console = Console()
+console = Console(markup=False, emoji=False)  # a folder may be called [b] or :smile:
 BARS = "▁▂▃▄▅▆▇█"
+ASCII_BARS = "_.-~=+*#"
 PLAIN_SECONDS = 10  # between two plain lines
 
 
@@ -36,10 +37,10 @@ class Watch:
         self.started = self.printed = time.monotonic()
         self.first_step: int | None = None
         columns = [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         ]
         self.progress = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
         self.bar = self.progress.add_task(self.title, total=run.steps, note="")
@@ -158,7 +159,10 @@ def curve(values: list[float], width: int = 48) -> str:
     edges = [round(cell * len(values) / cells) for cell in range(cells + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(means), max(means)
-    return "".join(BARS[round((value - low) / (high - low or 1) * (len(BARS) - 1))] for value in means)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    bars = ASCII_BARS if console.options.ascii_only else BARS
+    return "".join(bars[round((value - low) / (high - low or 1) * (len(bars) - 1))] for value in means)
 
 
 def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -166,7 +170,7 @@ def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))  # a file may be called [b]
+        table.add_row(*row)
     console.print(table)
 
 

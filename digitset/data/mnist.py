@@ -2,16 +2,19 @@
 
 import gzip
 import hashlib
+import math
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from digitset.errors import InputError
+from digitset.files import opened
 
 PACKAGED = Path(__file__).parent / "files"
 # Of MNIST's files as published, uncompressed (gzip's header holds a date, so compressed copies differ).
@@ -23,6 +26,7 @@ SHA256 = {
 }
 PACKAGED_CHECKSUM = hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in SHA256.values())).hexdigest()
 VALIDATION = 5_000  # the last images of the training files
+MOST_BYTES = 1 << 30  # of a file, uncompressed: 17 times MNIST's
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def parse_idx(raw: bytes, dimensions: int, source: str = "IDX data") -> UInt8[Te
     Raises InputError on a wrong magic number, a wrong number of dimensions, or bytes missing or left over.
     """
     header = 4 + 4 * dimensions
-    expected = bytes((0, 0, 8, dimensions))
+    expected = _magic(dimensions)
     if raw[:4] != expected:
         raise InputError(
             f"{source}: expected the IDX magic number {expected.hex()}, found {raw[:4].hex() or 'nothing'}"
@@ -95,9 +99,7 @@ def parse_idx(raw: bytes, dimensions: int, source: str = "IDX data") -> UInt8[Te
     if len(raw) < header:
         raise InputError(f"{source}: truncated: expected a header of {header} bytes, found {len(raw)}")
     shape = struct.unpack(f">{dimensions}I", raw[4:header])
-    size = 1
-    for extent in shape:
-        size *= extent
+    size = math.prod(shape)
     if len(raw) - header != size:
         fault = "truncated" if len(raw) - header < size else "too long"
         sizes = "x".join(map(str, shape))
@@ -111,15 +113,38 @@ def _read(root: Path, name: str, verify: bool) -> tuple[bytes, str]:
     path = next((file for file in candidates if file.is_file()), None)
     if path is None:
         raise InputError(f"{root}: expected four IDX files, found no {name}[.gz]; point --data at their folder")
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path}: truncated or altered: not readable as gzip ({error}); get it again") from None
+    dimensions = int(name.split("-idx")[1][0])
+    with opened(path, "an IDX file") as file:
+        if path.suffix == ".gz":
+            try:
+                with gzip.open(file) as unpacked:
+                    raw = _bounded(unpacked, dimensions, path)
+            except (OSError, EOFError, zlib.error) as error:
+                raise InputError(
+                    f"{path}: truncated or altered: not readable as gzip ({error}); get it again"
+                ) from None
+        else:
+            raw = _bounded(file, dimensions, path)
     if verify and hashlib.sha256(raw).hexdigest() != SHA256[name]:
         raise InputError(f"{path}: altered: its SHA-256 is not the published one; install the package again")
     return raw, str(path)
+
+
+def _magic(dimensions: int) -> bytes:
+    return bytes((0, 0, 8, dimensions))
+
+
+def _bounded(file: IO[bytes], dimensions: int, path: Path) -> bytes:
+    """No more of a file than its header says, and one byte to tell that there is more: some thousand bytes of gzip may
+    become any number.
+    """
+    header = file.read(4 + 4 * dimensions)
+    if header[:4] != _magic(dimensions) or len(header) < 4 + 4 * dimensions:
+        return header
+    size = math.prod(struct.unpack(f">{dimensions}I", header[4:]))
+    if size > MOST_BYTES:
+        raise InputError(f"{path}: expected an IDX file of at most {MOST_BYTES:,} bytes, found one of {size:,}")
+    return header + file.read(size + 1)
 
 
 def _digits(images: bytes, images_path: str, labels: bytes, labels_path: str) -> Digits:

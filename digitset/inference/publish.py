@@ -7,6 +7,7 @@ from pathlib import Path
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_run_folder, version
+from digitset.files import LOCK, left_over, locked, remove_left_over
 from digitset.inference import hub
 from digitset.inference.predictor import Predictor, load
 from digitset.run_folder import PUBLISHED, RunFolder, Scores, halved
@@ -73,17 +74,33 @@ def publish(folder: str | Path, out: Path, name: str | None = None, half: bool =
     if scores is None:
         path = run_folder.path
         raise InputError(f"{path}: a published model says its scores; first: digitset evaluate {path}")
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        there = RunFolder(out)
-        only = out.is_dir() and {path.name for path in out.iterdir()} <= set(PUBLISHED)  # a run has more: its history
-        same = there.exists and (there.run().task, there.run().model) == (predictor.run.task, predictor.run.model)
-        if not (only and same) or run_folder.path.resolve() == out.resolve():
-            raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
+    _expect_place(out, run_folder, predictor)
     with tempfile.TemporaryDirectory() as temporary:
         if half:
             run_folder, scores = _halved(run_folder, predictor, Path(temporary))
-        run_folder.publish(out, _card(run_folder, predictor, scores, name or out.resolve().name))
+        card = _card(run_folder, predictor, scores, name or out.resolve().name)
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            _expect_place(out, run_folder, predictor)  # another process may have published there since
+            remove_left_over(out, PUBLISHED)
+            run_folder.publish(out, card)
     return load(out)
+
+
+def _expect_place(out: Path, run_folder: RunFolder, predictor: Predictor) -> None:
+    """Raises InputError if `out` holds anything else than an earlier publication of this model, whole or killed."""
+    if not out.exists():
+        return
+    if out.is_dir():
+        names = {path.name for path in out.iterdir()}
+        names = {name for name in names if name != LOCK and left_over(name) not in PUBLISHED}
+        if not names:
+            return
+        there = RunFolder(out)
+        same = there.exists and (there.run().task, there.run().model) == (predictor.run.task, predictor.run.model)
+        if same and names <= set(PUBLISHED) and run_folder.path.resolve() != out.resolve():  # a run has its history too
+            return
+    raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
 
 
 def _halved(run_folder: RunFolder, predictor: Predictor, path: Path) -> tuple[RunFolder, Scores]:

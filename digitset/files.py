@@ -49,8 +49,8 @@ def opened(path: Path, what: str) -> Generator[BinaryIO, None, None]:
 def read_whole(path: Path, most: int, what: str) -> bytes:
     """The bytes of a regular file. Raises InputError as `opened` does, and if there are more than `most`."""
     with opened(path, what) as file:
-        known = os.fstat(file.fileno()).st_size  # of some files, such as those of /proc, 0
-        content = file.read(most + 1) if known <= most else b""
+        known = os.fstat(file.fileno()).st_size
+        content = file.read(known + 1) if known <= most else b""  # a buffer of all that may come costs time
     if max(known, len(content)) > most:
         raise InputError(f"{path}: expected {what} of at most {most:,} bytes, found more")
     return content

@@ -137,8 +137,8 @@ class Run:
             if hint is int or (hint == int | None and value is not None):
                 _expect(type(value) is int, name, "a whole number", value)
             elif hint is float:
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                _expect(number and abs(value) < math.inf, name, "a finite number", value)
+                number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+                _expect(number, name, "a finite number", value)
 
     @property
     def name(self) -> str:

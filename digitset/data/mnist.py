@@ -1,20 +1,18 @@
 """IDX files -> the digits of MNIST, verified, as uint8 tensors split by fixed index."""
 
-import gzip
 import hashlib
 import math
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from digitset.errors import InputError
-from digitset.files import opened
+from digitset.files import read_whole
 
 PACKAGED = Path(__file__).parent / "files"
 # Of MNIST's files as published, uncompressed (gzip's header holds a date, so compressed copies differ).
@@ -114,17 +112,13 @@ def _read(root: Path, name: str, verify: bool) -> tuple[bytes, str]:
     if path is None:
         raise InputError(f"{root}: expected four IDX files, found no {name}[.gz]; point --data at their folder")
     dimensions = int(name.split("-idx")[1][0])
-    with opened(path, "an IDX file") as file:
-        if path.suffix == ".gz":
-            try:
-                with gzip.open(file) as unpacked:
-                    raw = _bounded(unpacked, dimensions, path)
-            except (OSError, EOFError, zlib.error) as error:
-                raise InputError(
-                    f"{path}: truncated or altered: not readable as gzip ({error}); get it again"
-                ) from None
-        else:
-            raw = _bounded(file, dimensions, path)
+    raw = read_whole(path, MOST_BYTES, "an IDX file")
+    if path.suffix == ".gz":
+        try:
+            size = _size(_unpacked(raw, 4 + 4 * dimensions), dimensions, path)
+            raw = _unpacked(raw, size + 1)  # one byte more tells that there is more
+        except (EOFError, zlib.error) as error:
+            raise InputError(f"{path}: truncated or altered: not readable as gzip ({error}); get it again") from None
     if verify and hashlib.sha256(raw).hexdigest() != SHA256[name]:
         raise InputError(f"{path}: altered: its SHA-256 is not the published one; install the package again")
     return raw, str(path)
@@ -134,17 +128,27 @@ def _magic(dimensions: int) -> bytes:
     return bytes((0, 0, 8, dimensions))
 
 
-def _bounded(file: IO[bytes], dimensions: int, path: Path) -> bytes:
-    """No more of a file than its header says, and one byte to tell that there is more: some thousand bytes of gzip may
-    become any number.
-    """
-    header = file.read(4 + 4 * dimensions)
+def _size(header: bytes, dimensions: int, path: Path) -> int:
+    """How many bytes an IDX file has by its header; those of the header if it is none."""
     if header[:4] != _magic(dimensions) or len(header) < 4 + 4 * dimensions:
-        return header
-    size = math.prod(struct.unpack(f">{dimensions}I", header[4:]))
+        return len(header)
+    size = len(header) + math.prod(struct.unpack(f">{dimensions}I", header[4:]))
     if size > MOST_BYTES:
         raise InputError(f"{path}: expected an IDX file of at most {MOST_BYTES:,} bytes, found one of {size:,}")
-    return header + file.read(size + 1)
+    return size
+
+
+def _unpacked(packed: bytes, most: int) -> bytes:
+    """The first so many bytes that gzip holds, or all: some thousand bytes of it may become any number."""
+    parts: list[bytes] = []
+    while packed and most > 0:
+        member = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        parts.append(member.decompress(packed, most))
+        most -= len(parts[-1])
+        if not member.eof and most > 0:
+            raise EOFError("it ends too early")
+        packed = member.unused_data.lstrip(b"\0")  # another member, or padding
+    return b"".join(parts)
 
 
 def _digits(images: bytes, images_path: str, labels: bytes, labels_path: str) -> Digits:

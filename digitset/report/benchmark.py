@@ -19,6 +19,7 @@ from digitset.bench.statistics import LEVEL, POWER
 from digitset.bench.tables import CellRow, CurveRow, LabelRow, LengthRow, ResultRow, read_csv
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.inference.length_generalization import LITERATURE
 from digitset.inference.predictor import load
 from digitset.report import charts
@@ -34,7 +35,7 @@ from digitset.report.verdicts import (
     verdict,
     without_empty,
 )
-from digitset.run_folder import RunFolder, write_whole
+from digitset.run_folder import RunFolder
 from digitset.tasks import load_task
 
 Point = TypeVar("Point", bound=CellRow)

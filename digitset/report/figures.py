@@ -44,6 +44,7 @@ SHEET_STYLE: dict[Any, Any] = {
     "axes.grid": False,
     "svg.fonttype": "none",
     "image.composite_image": False,
+    "text.parse_math": False,  # a picture may be called $a$
     "image.interpolation": "none",
 }
 STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}

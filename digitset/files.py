@@ -174,7 +174,7 @@ def remove_left_over(folder: Path, names: Iterable[str]) -> None:
 
 def _holder(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")[:200].strip() or "another process"
+        return path.read_text(encoding="utf-8", errors="replace")[:200].strip() or "another process"
     except OSError:  # Windows lets nobody else read it
         return "another process"
 
@@ -195,7 +195,7 @@ def locked(folder: Path) -> Generator[None, None, None]:
         raise InputError(f"{folder}: {_holder(path)} is at work there; wait for it or choose another --out") from None
     try:
         with contextlib.suppress(OSError):  # only who it is: the lock holds without
-            path.write_text(f"another process ({os.getpid()} on {socket.gethostname()})")
+            path.write_text(f"another process ({os.getpid()} on {socket.gethostname()})", encoding="utf-8")
         yield
     finally:
         with contextlib.suppress(OSError):  # so that none stays; who waited for this file sees that it is gone

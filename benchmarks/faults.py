@@ -330,7 +330,7 @@ def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> N
 
 
 def weights(run_folder: RunFolder) -> list[torch.Tensor]:
-    return list(run_folder.weights().values())
+    return [tensor for _, tensor in sorted(run_folder.weights().items())]  # a file is read in no certain order
 
 
 def without_times(run_folder: RunFolder) -> list[dict[str, object]]:

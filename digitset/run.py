@@ -132,8 +132,9 @@ class Run:
         )
         if self.lengths is not None:
             shortest, longest = self.lengths
-            expected = f"1 <= shortest <= longest <= {LONGEST:,}"
-            _expect(1 <= shortest <= longest <= LONGEST, "lengths", expected, f"{shortest} {longest}")
+            given = f"{shortest} {longest}"
+            _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", given)
+            _expect(longest <= LONGEST, "lengths", f"at most {LONGEST:,} images", given)
 
     def _expect_numbers(self) -> None:
         """Raises InputError where a number is not what its field takes: a whole one, or any that is finite."""

@@ -9,7 +9,7 @@ import socket
 import stat
 from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 import filelock
 import msgspec
@@ -88,7 +88,7 @@ def read_json(path: Path, kind: type[T]) -> T:
         said = values.pop(CHECKSUM)
         if said != checksum_of(values):
             raise InputError(f"{path}: damaged: its values do not have the checksum that stands in it")
-    return typed(values, kind, f"{path}: ")
+    return _typed(values, kind, f"{path}: ")
 
 
 def has_checksum(path: Path) -> bool:
@@ -106,7 +106,7 @@ def to_json(values: Mapping[str, object]) -> bytes:
     return (json.dumps({**values, CHECKSUM: checksum_of(values)}, indent=2) + "\n").encode()
 
 
-def typed(values: object, kind: Any, where: str) -> Any:
+def _typed(values: object, kind: type[T], where: str) -> T:
     """Plain values as a type that msgspec knows, strictly. Raises InputError that begins with `where`."""
     try:
         return msgspec.convert(values, kind, str_keys=True, dec_hook=_as_path)

@@ -167,7 +167,9 @@ def make(run: Cell, epochs: int, out: Path, runs: Path, advance: Callable[[float
         row |= {"threads": str(here.threads), "commit": here.commit or ""}
         state.rows.append(row)
         weights, adam = state.network.state_dict(), state.optimizer.state_dict()
-        run_folder.save_checkpoint({"rows": state.rows, "network": weights, "optimizer": adam})
+        run_folder.save_checkpoint(
+            {"step": len(state.rows) * run.steps, "rows": state.rows, "network": weights, "optimizer": adam}
+        )
         write(run, state.rows, out)
 
 

@@ -243,6 +243,7 @@ class RunFolder:
 
         Raises InputError if another process is in it, or a file has the folder's name.
         """
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
@@ -252,8 +253,9 @@ class RunFolder:
                 remove_left_over(self.path, TRAINED)
                 yield
         finally:
-            with contextlib.suppress(OSError):  # it holds files
-                self.path.rmdir()
+            with contextlib.suppress(OSError):  # one that holds files ends it
+                for folder in made:
+                    folder.rmdir()
 
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
         """Writes what there is to know of a run before it is trained, and the files of the user's own that it needs.

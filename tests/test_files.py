@@ -329,7 +329,9 @@ def test_gzip_that_unpacks_to_gigabytes(tmp_path: Path, says: tuple[int, ...], w
         for _ in range(8):
             file.write(bytes(16 << 20))
     for name in ("train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
-        (tmp_path / name).write_bytes(bytes((0, 0, 8, 1 if "labels" in name else 3)) + bytes(12))
+        (tmp_path / name).write_bytes(
+            bytes((0, 0, 8, 1 if "labels" in name else 3)) + bytes(4 if "labels" in name else 12)
+        )
     tracemalloc.start()
     try:
         with pytest.raises(InputError, match=words):

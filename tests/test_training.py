@@ -390,7 +390,7 @@ def test_a_run_that_an_older_version_began_goes_on(tmp_path: Path) -> None:
     (folder / "run.json").write_text(json.dumps(values))
     run, notes = RunFolder(folder).run(), []
     assert [check.words for check in RunFolder(folder).check_files() if check.whole is False] == []
-    run_folder = train(run, folder, resume=True, listener=lambda event: notes.append(event.get("note")))
+    run_folder = train(run, folder, resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
     assert f"torch 2.0.0 -> {torch.__version__}" in notes[0]
     assert run_folder.summary().images == 12 * run.images_per_step
     straight = train(run, tmp_path / "straight")

@@ -50,7 +50,7 @@ def models(as_json: Json = False) -> None:
     print_table("models in the package", ("load", "encoder", "accuracy, test", "parameters", "size"), rows)
 
 
-def verify(folder: tyro.conf.Positional[str]) -> None:
+def verify(folder: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FOLDER")]) -> None:
     """Check every file of a run, of a published model or of the runs of a benchmark.
 
     Each is read as it would be used: its types, its checksum, weights that are finite.

@@ -24,6 +24,7 @@ import digitset
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import wilson
 from digitset.pictures.normalize import digit
+from digitset.pictures.number import reader
 from digitset.pictures.segment import split_picture
 
 NOTHING = np.zeros((28, 28), np.uint8)  # instead of a digit where no ink is found: its prediction is most likely wrong
@@ -114,7 +115,7 @@ def of_several(
 def predictions(predictor: digitset.Predictor, grey: np.ndarray) -> list[int]:
     """What is read on a picture; nothing where no ink is found."""
     try:
-        found = split_picture(grey)
+        found = split_picture(grey, read=reader(predictor))
     except InputError:
         return []
     return [int(answer) for answer in predictor.predict([each.digit[None] for each in found])]

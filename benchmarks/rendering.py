@@ -297,6 +297,22 @@ def page(images: UInt8[np.ndarray, "n 28 28"], draw: np.random.Generator) -> Gre
     return on_paper(sheet, draw)
 
 
+def numbers(images: UInt8[np.ndarray, "n 28 28"], rows: list[list[int]], draw: np.random.Generator) -> Grey:
+    """A page of numbers: `rows` says how many digits the numbers of each row have, from left to right."""
+    size = draw.uniform(30, 60)
+    widest = max(1.1 * sum(row) + 1.6 * len(row) for row in rows)
+    sheet = np.zeros((int(2.1 * size * (len(rows) + 1)), int(1.15 * size * (widest + 1))), np.float32)
+    each = iter(images)
+    for line, row in enumerate(rows, 1):
+        left = size
+        for length in row:
+            for _ in range(length):
+                _put(sheet, next(each), size, (2.1 * size * line, left + size / 2), draw)
+                left += size * draw.uniform(1.1, 1.25)
+            left += size * draw.uniform(1.1, 1.5)
+    return on_paper(sheet, draw)
+
+
 def _put(
     sheet: Grey, image: UInt8[np.ndarray, "28 28"], size: float, centre: tuple[float, float], draw: np.random.Generator
 ) -> None:

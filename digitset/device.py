@@ -1,15 +1,19 @@
 """What this machine is and can do: the device, the precision that pays, and what a run's folder says of it."""
 
+import contextlib
 import ctypes
 import functools
 import os
 import platform
 import subprocess
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from digitset.errors import InputError
 
@@ -48,6 +52,47 @@ def wait_for(device: torch.device) -> None:
     """Returns when a device has done all that was queued for it. The CPU queues nothing."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)
+
+
+@contextlib.contextmanager
+def plain_torch(learns: bool = False) -> Generator[None, None, None]:
+    """A context in which torch is as it is when a program begins, whatever the caller has chosen, in this thread alone.
+
+    New tensors are float32 and on the CPU, and there is no autocast. If it `learns`, there are gradients too.
+    """
+    with contextlib.ExitStack() as stack:
+        if torch.get_default_dtype() != torch.float32:
+            stack.enter_context(_Float32())
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        for kind in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if learns:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+        yield
+
+
+class _Float32(TorchFunctionMode):
+    """A context in which functions that make tensors make float32 where they would take the default type.
+
+    That type is of the whole process: to change it for a moment would change it for the caller's other threads too.
+    """
+
+    floating = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.linspace, torch.eye)
+    by_value = (torch.tensor, torch.full, torch.arange)  # integers of integers
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("dtype") is None:
+            if func in self.floating:
+                return func(*args, **kwargs | {"dtype": torch.float32})
+            if func in self.by_value and func(*args, **kwargs).is_floating_point():
+                return func(*args, **kwargs | {"dtype": torch.float32})
+        return func(*args, **kwargs)
 
 
 def keep_freed_memory() -> None:

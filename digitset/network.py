@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # pyright: ignore[reportPrivateUsage]
 
 from digitset.data.sequences import Batch
+from digitset.device import plain_torch
 from digitset.encoders import Encoder, load_encoder
 from digitset.errors import InputError
 from digitset.models import Model, load_model
-from digitset.rng import derive, seed_torch, torch_state_kept
+from digitset.rng import derive, torch_seeded
 from digitset.run import Options, Run
 from digitset.tasks import Task, load_task
 
@@ -43,7 +44,8 @@ class Network(nn.Module):
         if not self.model.uses_images:
             return torch.zeros(images.shape[0], 1, device=images.device)
         mixed = self.training and self.precision == "bfloat16"
-        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed):
+        # no cache: torch empties it where the outermost context ends, which may be the caller's, many steps later
+        with torch.autocast(images.device.type, dtype=torch.bfloat16, enabled=mixed, cache_enabled=False):
             return self.encoder(self.pixels(images)).float()
 
     def pixels(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N 1 28 28"]:
@@ -128,9 +130,7 @@ class Experiment:
         Raises InputError for an unknown option, and for one with which the part cannot be built.
         """
         run, longest = self.run, self.lengths[1]
-        cpu = torch.device("cpu")
-        with torch_state_kept(cpu):
-            seed_torch(derive(run.seed, "initial weights"), cpu)
+        with plain_torch(), torch_seeded(derive(run.seed, "initial weights"), torch.device("cpu")):
             encoder = _construct("encoder", self.encoder, run.encoder, run.encoder_options, {"width": run.width})
             given = {"width": run.width, "task": self.task, "longest": longest}
             model = _construct("model", self.model, run.model, run.model_options, given)

@@ -5,6 +5,7 @@ LOG.md tells what was tried. Seconds are of training on 2 cores of an AMD EPYC (
 reach on test images is in `results/`, made by `benchmarks/`.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from digitset.run import Run
@@ -65,6 +66,13 @@ PACKAGED = {
     **BEST,
     "sum/mlp": _long("sum", "mlp", 4_000, model_options={"hidden": 128}),
     "contains/mlp": _long("contains", "mlp", 4_000, sequences_per_step=256, model_options={"hidden": 128}),
+}
+
+# What else comes with the package, for people's own pictures; trained on from the best by benchmarks/any_hand.py.
+FOR_PICTURES = {
+    "classify/any_hand": replace(
+        BEST["classify/mlp"], steps=300, learning_rate=6e-4, weight_decay=0.1, augmentation_strength=1.0
+    ),
 }
 
 

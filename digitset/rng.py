@@ -2,9 +2,12 @@
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Generator
 
 import torch
+
+_one_thread_at_a_time = threading.RLock()  # torch's own generators are of the process
 
 
 def derive(seed: int, *purpose: str | int) -> int:
@@ -39,4 +42,16 @@ def torch_state_kept(device: torch.device) -> Generator[None, None, None]:
     """A context after which torch's own generators of the CPU and of one device are as before. Touches no other."""
     others = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(others, device_type=device.type):  # pyright: ignore[reportUnknownMemberType]
+        yield
+
+
+@contextlib.contextmanager
+def torch_seeded(seed: int, device: torch.device) -> Generator[None, None, None]:
+    """A context in which torch's own generators, of the CPU and of one device, begin with a seed; after it, as before.
+
+    One thread at a time is in it: others of this package wait. Whoever draws from torch's own generators in another
+    thread meanwhile disturbs what is drawn here.
+    """
+    with _one_thread_at_a_time, torch_state_kept(device):
+        seed_torch(seed, device)
         yield

@@ -181,7 +181,9 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     wait_for(nothing_is_written, seconds=2.0)
 
 
-def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_keeps_what_was_trained(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C in a terminal, and the end of a cluster's job: `--checkpoint-every` is far away."""
     process = subprocess.Popen(
         process_of("bench", *LONG, "--out", tmp_path),
         stdout=subprocess.PIPE,
@@ -191,9 +193,9 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path: Path) -> None:
     )
     run_folder = RunFolder(tmp_path / "runs/sum/exact-lenet/seed0")
     wait_for(run_folder.last_step)
-    os.killpg(process.pid, signal.SIGINT)
+    os.killpg(process.pid, number)
     output, errors = process.communicate(timeout=100)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert output.index("stopping after the steps under way") < output.index("the same command goes on")
     assert "Traceback" not in errors
     assert run_folder.has_checkpoint

@@ -33,10 +33,12 @@ IDLE = {
     "faults": ["--groups"],
     "inference": ["none"],
     "labels": ["--models"],
+    "load": ["--clients", "0"],
     "peers": ["--settings"],
     "pictures": ["none"],
     "published": ["--tasks"],
     "quality": ["--rows"],
+    "refused": ["none"],
     "startup": ["none"],
     "step": ["--task", "none"],
 }

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import os
+import pty
 import re
 import shutil
 import signal
@@ -276,3 +277,50 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     assert "--resume" in output
     assert "Traceback" not in errors
     assert run_folder.has_checkpoint
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_cluster_that_ends_a_run_loses_no_step(tmp_path: Path, name: str) -> None:
+    """There is a checkpoint of the last step that was made, whatever --checkpoint-every says."""
+    arguments = ["sum", *SHORT, "--steps", "100000", "--validate-every", "100000", "--checkpoint-every", "100000"]
+    command = [sys.executable, "-m", "digitset", "train", *arguments, "--out", str(tmp_path / "run")]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run_folder = RunFolder(tmp_path / "run")
+    while not run_folder.last_step():
+        assert process.poll() is None
+        time.sleep(0.05)
+    number = getattr(signal, name)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "--resume" in output
+    assert errors == ""
+    assert 0 <= run_folder.load_checkpoint()["step"] - run_folder.last_step() < 10
+
+
+def test_a_run_outlives_its_terminal_under_nohup_alone(tmp_path: Path) -> None:
+    """A terminal that closes sends SIGHUP, and takes no more words; a program that ignores the signal goes on."""
+    long = ["--steps", "100000", "--validate-every", "100000", "--encoder", "lenet"]
+    for ignored in (False, True):
+        out = tmp_path / str(ignored)
+        steps = SHORT if ignored else [*SHORT, *long]
+        mine, theirs = pty.openpty()
+        code = f"import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN) if {ignored} else None; "
+        code += f"sys.argv[1:] = {['train', 'sum', *steps, '--out', str(out)]}; "
+        code += "from digitset.cli.main import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=theirs,
+            stdout=subprocess.DEVNULL if ignored else theirs,
+            stderr=subprocess.PIPE,
+        )
+        os.close(theirs)
+        run_folder = RunFolder(out)
+        while not run_folder.exists if ignored else not run_folder.last_step():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.close(mine)
+        process.send_signal(signal.SIGHUP)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == (0 if ignored else 128 + signal.SIGHUP), errors
+        assert run_folder.finished if ignored else run_folder.has_checkpoint

@@ -11,9 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import demo_server
 import httpx
@@ -21,8 +23,9 @@ import numpy as np
 import pytest
 import schemathesis
 import torch
+import uvicorn
 from hypothesis import HealthCheck, Phase, given, settings
-from PIL import Image
+from PIL import Image, ImageDraw
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.result import Ok
@@ -30,11 +33,11 @@ from schemathesis.specs.openapi import checks
 
 from digitset import InputError, Predictor, registry
 from digitset.data.mnist import Splits
-from digitset.demo import serve
+from digitset.demo import app, gate, serve
 from digitset.demo import server as server_module
 from digitset.demo.app import create_app
 from digitset.demo.gate import HEADERS, LARGEST
-from digitset.demo.server import PORT
+from digitset.demo.server import PORT, Impatient
 from digitset.inference.explain import explain
 
 Server = tuple[str, subprocess.Popen]
@@ -179,24 +182,35 @@ def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predi
 
 
 def test_splits_a_picture_of_a_row(service: httpx.Client, mnist: Splits) -> None:
-    """In reading order; a picture of one digit as /v1/normalise has it."""
+    """In reading order, without what is no digit; a picture of one digit as /v1/normalise has it."""
     row = np.full((40, 400), 255, np.uint8)
     for place in range(5):
         row[6:34, 80 * place + 20 : 80 * place + 48] -= mnist.test.images[place].numpy()
 
-    def images(path: str, picture: np.ndarray, key: str) -> list[str]:
+    def sent(path: str, picture: np.ndarray) -> Any:
         stream = io.BytesIO()
         Image.fromarray(np.kron(picture, np.ones((3, 3), np.uint8))).save(stream, "PNG")
         response = service.post(path, content=stream.getvalue(), headers={"content-type": "image/png"})
-        found = response.raise_for_status().json()[key]
-        return found if isinstance(found, list) else [found]
+        return response.raise_for_status().json()
 
-    split = images("/v1/split", row, "images")
-    assert len(split) == 5
-    for place, image in enumerate(split):
-        pixels = np.frombuffer(base64.b64decode(image), np.uint8)
-        assert np.corrcoef(pixels, mnist.test.images[place].numpy().ravel())[0, 1] > 0.8
-    assert images("/v1/split", row[:, :80], "images") == images("/v1/normalise", row[:, :80], "image")
+    def expect_digits(split: Any) -> None:
+        assert len(split["pictures"]) == 5
+        for place, picture in enumerate(split["pictures"]):
+            pixels = np.frombuffer(base64.b64decode(picture["image"]), np.uint8)
+            assert np.corrcoef(pixels, mnist.test.images[place].numpy().ravel())[0, 1] > 0.8
+            assert picture["like"] == "one digit"
+
+    split = sent("/v1/split", row)
+    expect_digits(split)
+    assert split["notes"] == []
+    assert sent("/v1/split", row[:, :80])["pictures"] == [sent("/v1/normalise", row[:, :80])]
+    letter = Image.new("L", (80, 40), 255)
+    for line in ((30, 8, 30, 32), (50, 8, 50, 32), (30, 20, 50, 20)):  # H
+        ImageDraw.Draw(letter).line(line, 0, 3)
+    split = sent("/v1/split", np.concatenate([row, np.asarray(letter)], axis=1))
+    expect_digits(split)
+    (note,) = split["notes"]
+    assert note.startswith("picture: of 6 marks, number 6 is left out: it looks like ")
     refused = service.post("/v1/split", content=b"")
     assert (refused.status_code, refused.json()["error"]) == (422, "picture: expected a PNG or JPEG, got an empty body")
 
@@ -338,6 +352,148 @@ def test_a_body_that_is_too_large_is_not_read(service: httpx.Client) -> None:
     assert service.post("/v1/normalise", content=b" " * (LARGEST + 1)).status_code == 413
 
 
+def test_health_is_told(service: httpx.Client) -> None:
+    assert service.get("/health").json() == {"status": "ok", "waiting": 0}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_json_is_utf_8(service: httpx.Client, encoding: str) -> None:
+    headers = {"content-type": "application/json"}
+    for path, asked in (("/v1/predict", question()), ("/v1/predict/many", {"questions": [question()]})):
+        response = service.post(path, content=json.dumps(asked).encode(encoding), headers=headers)
+        assert response.status_code == 400
+        assert "expected JSON in UTF-8 without a byte order mark" in response.json()["error"]
+        assert service.post(path, content=json.dumps(asked).encode(), headers=headers).status_code == 200
+
+
+async def within(predictors: dict[str, Predictor], *requests: dict[str, Any]) -> list[httpx.Response]:
+    """The responses of an app in this process to requests at once."""
+    transport = httpx.ASGITransport(create_app(predictors))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
+        return await asyncio.gather(*(client.request(**request) for request in requests))
+
+
+def test_small_questions_do_not_wait_for_large_ones(predictors: dict[str, Predictor]) -> None:
+    ended = []
+
+    async def ask(client: httpx.AsyncClient, name: str, *images: int) -> None:
+        several = {"questions": [question(model="sum/transformer", images=[IMAGE] * count) for count in images]}
+        assert (await client.post("/v1/predict/many", json=several)).status_code == 200
+        ended.append(name)
+
+    async def ask_all() -> None:
+        transport = httpx.ASGITransport(create_app(predictors))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as client:
+            large = [asyncio.create_task(ask(client, "large", *each)) for each in [[500], [90] * 5] * 2]
+            await asyncio.sleep(0)
+            await ask(client, "small", 1)
+            await asyncio.gather(*large)
+
+    asyncio.run(ask_all())
+    assert ended.index("small") < 3
+
+
+def test_when_it_is_full_callers_are_told_to_come_back(
+    predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"method": "POST", "url": "/v1/predict", "json": question()}
+    health = {"method": "GET", "url": "/health"}
+    bytes_of_two = 2 * len(json.dumps(question()))
+    for limits in ({"REQUESTS": 2}, {"HELD": bytes_of_two, "SMALL_BODY": 0}):
+        with monkeypatch.context() as patch:
+            for name, value in limits.items():
+                patch.setattr(gate, name, value)
+            *answers, well = asyncio.run(within(predictors, *[asked] * 20, health))
+        assert well.status_code == 200
+        assert {answer.status_code for answer in answers} == {200, 503}
+        for answer in answers:
+            assert answer.status_code == 200 or answer.headers["retry-after"] == "1"
+    with monkeypatch.context() as patch:
+        patch.setattr(gate, "HELD", bytes_of_two)
+        assert {answer.status_code for answer in asyncio.run(within(predictors, *[asked] * 20))} == {200}
+    full = app.Queue(1, most=1)
+
+    async def three() -> list[Any]:
+        return await asyncio.gather(*(full.do(time.sleep, 0.2) for _ in range(3)), return_exceptions=True)
+
+    codes = [getattr(each, "status_code", 200) for each in asyncio.run(three())]
+    assert codes == [200, 200, 503]
+    monkeypatch.setattr(app, "LONGEST_WAIT", 0.05)
+    assert [getattr(each, "status_code", 200) for each in asyncio.run(three())] == [200, 503, 503]
+
+
+def test_a_body_that_does_not_come_is_given_up(
+    predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "BODY_SECONDS", 0.1)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(20)
+
+    request = {"method": "POST", "url": "/v1/predict", "content": slow()}
+    (response,) = asyncio.run(within(predictors, request))
+    assert response.status_code == 408
+    assert response.headers["connection"] == "close"
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def in_a_thread(predictors: dict[str, Predictor]) -> Iterator[tuple[int, set[Any]]]:
+    """The port and the connections of a server in this process, whose limits can be changed."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(predictors), http=Impatient, log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1], server.server_state.connections
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def test_who_says_nothing_is_cut_off(predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether nothing is sent, half a head, or many questions whose answers are not taken."""
+    monkeypatch.setattr(server_module, "SILENCE", 0.5)
+    request = b"GET /v1/digits?count=100&seed=1 HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with in_a_thread(predictors) as (port, connections):
+        callers = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        callers[1].sendall(request[:30])
+        callers[2].sendall(request * 200)
+        wait_for(lambda: len(connections) > 0)
+        wait_for(lambda: not connections)
+        for caller in callers:
+            caller.close()
+
+
+def test_silent_connections_lock_nobody_out(predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "CONNECTIONS", 20)
+    with in_a_thread(predictors) as (port, connections):
+        silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(40)]
+        for _ in range(3):
+            assert httpx.get(f"http://127.0.0.1:{port}/v1/models", timeout=60).status_code == 200
+        wait_for(lambda: len(connections) <= 20)
+        for caller in silent:
+            caller.close()
+
+
+def test_all_addresses_are_a_guard_given_up(
+    predictors: dict[str, Predictor], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(uvicorn.Server, "run", lambda *arguments, **more: None)
+    serve(predictors, host="0.0.0.0", port=0, open_browser=False)
+    assert "everybody in the network may ask" in capsys.readouterr().err
+    serve(predictors, port=0, open_browser=False)
+    assert capsys.readouterr().err == ""
+
+
 def peak(process: subprocess.Popen) -> float:
     """MiB, the most that a process had so far."""
     status = Path(f"/proc/{process.pid}/status").read_text()
@@ -385,7 +541,8 @@ CHECKED = [
     *(not_a_server_error, checks.status_code_conformance, checks.content_type_conformance),
     *(checks.response_schema_conformance, checks.negative_data_rejection, checks.unsupported_method),
 ]
-ALWAYS_RIGHT = ("/v1/models", "/v1/normalise", "/v1/split")  # to the eyes of a schema: no input, and any bytes
+# To the eyes of a schema: no input, and any bytes.
+ALWAYS_RIGHT = ("/health", "/v1/models", "/v1/normalise", "/v1/split")
 
 
 @pytest.mark.parametrize("examples", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
@@ -406,6 +563,7 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
             holds()
             paths.append(operation.path)
     assert sorted(set(paths)) == [
+        "/health",
         "/v1/digits",
         "/v1/models",
         "/v1/normalise",

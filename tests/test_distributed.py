@@ -5,6 +5,7 @@ longer than what they do.
 """
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -207,16 +208,27 @@ def test_a_loss_that_is_not_finite_stops_all(launched: Path) -> None:
     assert first.startswith("TrainingError: step ")
 
 
-def test_ctrl_c_at_torchrun_leaves_a_run_that_goes_on_bit_for_bit(launched: Path, tmp_path: Path) -> None:
-    run_folder = RunFolder(tmp_path / "run")
-    launch = digitset_train(LONG, run_folder.path)
-    while not run_folder.metrics():
+def stopped_at(step: int, run_folder: RunFolder, number: signal.Signals, everywhere: bool, *more: str) -> None:
+    """Trains until a step is logged; then torchrun gets a signal and, if `everywhere`, each of its processes too."""
+    launch = digitset_train(LONG, run_folder.path, *more)
+    while run_folder.last_step() < step:
         assert launch.poll() is None
         time.sleep(0.01)
-    launch.send_signal(signal.SIGINT)
+    command = ["ps", "-o", "pid=", "--ppid", str(launch.pid)]
+    children = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert len(children) >= PROCESSES
+    for process in [*map(int, children), launch.pid] if everywhere else [launch.pid]:
+        os.kill(process, number)
     output, _ = end_of(launch)
     assert output.count("--resume") == 1
-    assert run_folder.has_checkpoint
+    assert step <= run_folder.load_checkpoint()["step"] < step + 10
+
+
+def test_signals_at_torchrun_leave_a_run_that_goes_on_bit_for_bit(launched: Path, tmp_path: Path) -> None:
+    """A cluster sends SIGTERM to all processes of a job, and torchrun sends it once more to those that it started."""
+    run_folder = RunFolder(tmp_path / "run")
+    stopped_at(10, run_folder, signal.SIGTERM, True)
+    stopped_at(20, run_folder, signal.SIGINT, False, "--resume")
     launch = digitset_train(LONG, run_folder.path, "--resume")
     _, errors = end_of(launch)
     assert launch.returncode == 0, errors

@@ -53,7 +53,7 @@ def test_json_of_one_picture_of_several_digits(folder: Path, mnist: Splits, tmp_
     assert [part["name"] for part in answer["pictures"]] == [f"{row} {place}" for place in (1, 2, 3, 4)]
     with Image.open(figure) as drawn:
         assert drawn.size[1] > 300
-    assert result.stderr == f"digitset: how pictures became digits: {figure}\n"
+    assert result.stderr == f"digitset: what was found on each picture: {figure}\n"
 
 
 def test_the_fate_of_every_picture_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

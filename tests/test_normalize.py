@@ -125,6 +125,16 @@ def test_a_digit_at_the_edge_is_not_left_out(mnist: Splits) -> None:
     assert len(split_picture(1 - sheet)) == 2
 
 
+def test_tiny_pictures_are_read(mnist: Splits, reader: Predictor) -> None:
+    """Digits that fill pictures of 8 pixels, and a margin of one, of either polarity."""
+    made = []
+    for index, image in enumerate(mnist.val.images[400:430].numpy()):
+        inside = np.asarray(Image.fromarray(image[4:24, 4:24]).resize((8, 8), Image.Resampling.BOX))
+        tiny = np.pad(inside, 1) / np.float32(255)
+        made.append(digit(tiny if index % 2 else 1 - tiny)[None])
+    assert (reader.predict(made) == mnist.val.labels[400:430].numpy()).sum() >= 28
+
+
 def seven(side: int, pen: int, dark: float = 0.0, light: float = 1.0) -> np.ndarray:
     sheet = Image.new("L", (side, side), round(255 * light))
     points = [(0.3 * side, 0.25 * side), (0.7 * side, 0.25 * side), (0.45 * side, 0.8 * side)]

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import threading
 import warnings
 import zlib
@@ -16,6 +18,7 @@ from conftest import Outcome
 from PIL import Image
 
 from digitset.errors import InputError
+from digitset.pictures import read
 from digitset.pictures.read import decode, find_pictures, read_picture
 
 
@@ -100,6 +103,57 @@ def test_pictures_are_turned_upright(tmp_path: Path, orientation: int) -> None:
         assert np.abs(grey - stroke() / 255).max() < 0.1
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_parts_make_the_same_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    image, options = KINDS[name]
+    path = save(tmp_path / name, image, **options)
+    whole = read_picture(path)
+    monkeypatch.setattr(read, "TILE", 100)
+    np.testing.assert_array_equal(read_picture(path), whole)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_picture_of_too_many_pixels_is_reduced_by_area(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    image, options = KINDS[name]
+    monkeypatch.setattr(read, "TILE", 100)
+    monkeypatch.setattr(read, "KEPT", 30 * 40 // 4)
+    grey = read_picture(save(tmp_path / name, image, **options))
+    expected = stroke().reshape(20, 2, 15, 2).mean(axis=(1, 3)) / 255
+    assert np.abs(grey - expected).max() < (0.1 if name.endswith(".jpg") else 0.01)
+
+
+@pytest.mark.parametrize(("wide", "high"), [(50_000_000, 1), (7, 7_000_000), (8_165, 6_123), (4_000, 4_000)])
+def test_what_is_kept_is_bounded_whatever_the_shape(wide: int, high: int) -> None:
+    across, down = read._factors(wide, high)
+    assert -(-wide // across) * -(-high // down) <= read.KEPT
+    assert (across, down) == (1, 1) or -(-wide // across) * -(-high // down) > read.KEPT / 4
+
+
+MEASURED = """
+import resource, sys
+from digitset.pictures.read import read_picture
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(read_picture(sys.argv[1]).size, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "wide", "high", "most"),
+    [("I;16", 8_000, 6_100, 250), ("L", 49_000_000, 1, 250), ("RGBA", 7_000, 7_000, 400)],
+)
+def test_fifty_megapixels_take_bounded_memory(tmp_path: Path, mode: str, wide: int, high: int, most: int) -> None:
+    """MiB above what the process had; of these, Pillow's own pixels are 2, 1 and 4 bytes each."""
+    image = Image.new(mode, (wide, high), (9, 9, 9, 255) if mode == "RGBA" else 9)
+    image.paste((200, 200, 200, 255) if mode == "RGBA" else 200, (0, 0, wide // 2, high))
+    path = save(tmp_path / "huge.png", image, compress_level=1)
+    command = [sys.executable, "-c", MEASURED, str(path)]
+    pixels, memory = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(pixels) <= read.KEPT
+    assert float(memory) < most
+
+
 def huge_png(wide: int, high: int) -> bytes:
     """A PNG of a few bytes that says it is large."""
     header = struct.pack(">IIBBBBB", wide, high, 8, 0, 0, 0, 0)
@@ -134,6 +188,8 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     refused(tmp_path / "empty.png", "found an empty file")
     (tmp_path / "notes.png").write_text("not a picture\n" * 100)
     refused(tmp_path / "notes.png", "found something else; save it as PNG or JPEG")
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    refused(tmp_path / "IMG_1.HEIC", "found HEIC, as telephones save; send or export it as JPEG")
     (tmp_path / "program.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     refused(tmp_path / "program.eps", "found something else")
     refused(save(tmp_path / "white.png", Image.new("L", (30, 30), 255)), "found the same grey all over")

@@ -141,6 +141,20 @@ def test_bad_input_is_one_clear_error(predictors: dict[str, Predictor], mnist: S
             predictors[name].predict(sequences, anchors)
 
 
+def test_images_that_are_on_another_scale_or_inverted_are_warned_of(
+    predictors: dict[str, Predictor], mnist: Splits
+) -> None:
+    """The line that is named is the caller's, so that Python says it once, however often that line asks."""
+    images = mnist.test.images[:5]
+    for odd, message in ((images // 255, "scale the images by 255"), (255 - images, "invert the images")):
+        for given in (odd, odd.numpy()):
+            with pytest.warns(UserWarning, match=message) as seen:
+                predictors["sum"].predict([given[:2], given[2:]])
+            assert [(warning.filename, len(seen)) for warning in seen] == [(__file__, 1)]
+    predictors["sum"].predict([mnist.test.images[start : start + 1] for start in range(1000)])
+    predictors["sum"].predict([images * 0])  # nothing is written there
+
+
 def test_load_refuses_what_is_no_finished_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no run"):
         digitset.load(tmp_path)

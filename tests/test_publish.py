@@ -166,7 +166,7 @@ def test_from_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize("name", pretrained.names())
 def test_packaged_models_are_those_of_the_recipes(name: str) -> None:
     predictor = digitset.load(name)
-    assert predictor.run == recipes.PACKAGED[name]
+    assert predictor.run == (recipes.PACKAGED | recipes.FOR_PICTURES)[name]
     assert predictor.path is not None
     assert (predictor.path / "model.safetensors").stat().st_size < 1.6e6
     assert RunFolder(predictor.path).scores(version(predictor.task)) is not None

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,7 +20,7 @@ from torch import nn
 
 from digitset.data.mnist import Digits, Splits, load_data
 from digitset.device import choose_precision, wait_for
-from digitset.errors import InputError, TrainingError
+from digitset.errors import InputError, Stopped, TrainingError
 from digitset.files import to_json
 from digitset.network import Experiment
 from digitset.rng import generator, seed_torch, torch_state_kept
@@ -140,6 +141,80 @@ def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: RunFolder, tmp_p
     resumed = train(RUN, tmp_path / "run", resume=True)
     assert same_bits(straight, resumed)
     assert without_times(straight) == without_times(resumed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_of_a_cluster_leave_a_run_that_goes_on_bit_for_bit(
+    straight: RunFolder, tmp_path: Path, number: signal.Signals
+) -> None:
+    before = signal.getsignal(number)
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["step"] == 5:
+            signal.raise_signal(number)
+
+    with pytest.raises(Stopped) as stopped:
+        train(RUN, tmp_path / "run", listener=interrupt)
+    assert stopped.value.args == (number,)
+    assert RunFolder(tmp_path / "run").load_checkpoint()["step"] == 5
+    assert signal.getsignal(number) == before
+    assert same_bits(straight, train(RUN, tmp_path / "run", resume=True))
+
+
+def test_a_second_signal_does_what_it_did_before_the_run(few: Splits, tmp_path: Path) -> None:
+    def own(number: int, frame: object) -> None:
+        raise Stop
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["step"] == 4:
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with pytest.raises(Stop):
+            train(replace(RUN, checkpoint_every=100), tmp_path / "run", listener=interrupt, splits=few)
+        assert signal.getsignal(signal.SIGTERM) == own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert not RunFolder(tmp_path / "run").has_checkpoint
+
+
+def test_a_signal_after_the_last_step_lets_the_run_be_finished(
+    few: Splits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = RunFolder.finish
+
+    def interrupted(*arguments: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        finish(*arguments)
+
+    monkeypatch.setattr(RunFolder, "finish", interrupted)
+    with pytest.raises(Stopped):
+        train(replace(RUN, steps=1), tmp_path / "run", splits=few)
+    assert RunFolder(tmp_path / "run").finished
+
+
+def test_a_run_in_a_thread_is_stopped_from_another(straight: RunFolder, tmp_path: Path) -> None:
+    """Signals do not come there."""
+    stop, ended = threading.Event(), list[type[BaseException]]()
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["step"] == 4:
+            stop.set()
+
+    def work() -> None:
+        try:
+            train(RUN, tmp_path / "run", listener=listen, stop=stop.is_set)
+        except KeyboardInterrupt as error:
+            ended.append(type(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended == [KeyboardInterrupt]
+    assert RunFolder(tmp_path / "run").load_checkpoint()["step"] == 4
+    assert same_bits(straight, train(RUN, tmp_path / "run", resume=True))
 
 
 def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: RunFolder, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import torch
 
 from digitset import registry
 from digitset.device import keep_freed_memory
-from digitset.errors import InputError
+from digitset.errors import InputError, Stopped
 from digitset.files import write_whole
 from digitset.run import Run
 
@@ -42,7 +42,7 @@ def choose_executor(cluster: str | None, jobs: int, cpus: int, gpus: float) -> A
 def processes(jobs: int) -> Iterator[Executor]:
     """Processes of this machine, with its cores divided among them: two runs of one thread do more than one of two.
 
-    On leaving, what has not begun is dropped. If an error or Ctrl-C is the reason, what runs is asked to stop as by
+    On leaving, what has not begun is dropped. If an error or a signal is the reason, what runs is asked to stop as by
     Ctrl-C, after its step and a checkpoint; it is waited for.
     """
     if jobs < 1:
@@ -54,7 +54,8 @@ def processes(jobs: int) -> Iterator[Executor]:
     except BaseException:
         for child in multiprocessing.active_children():
             if child.pid is not None:
-                os.kill(child.pid, signal.SIGINT)
+                with contextlib.suppress(ProcessLookupError):  # a signal to all has ended it already
+                    os.kill(child.pid, signal.SIGINT)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -95,6 +96,8 @@ def _run_here(own_files: registry.OwnFiles, function: Callable[..., Any], *argum
         if _stopping.is_set():
             raise KeyboardInterrupt
         return function(*arguments)
+    except Stopped as stop:  # a pool that has lost a worker sends SIGTERM to the others, and waits for their end
+        os._exit(128 + stop.args[0])
     except KeyboardInterrupt:
         _stopping.set()
         raise
@@ -129,10 +132,13 @@ def nodes(address: str, cpus: int, gpus: float) -> Iterator[Executor]:
     except ImportError:
         raise InputError("--cluster needs Ray: install digitset[ray]") from None
     _expect_answer(address)
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(None if address == "local" else address, logging_level=logging.WARNING, log_to_driver=False)
     except (ConnectionError, ValueError) as error:
         raise InputError(f"--cluster: no Ray cluster answers at {address} ({str(error).splitlines()[0]})") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, ours)  # Ray has put its own there
     try:
         yield _Nodes(ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=3)(_run_away))
     finally:
@@ -191,7 +197,10 @@ def _run_away(
         for file, content in files.items():
             folder.mkdir(exist_ok=True)
             (folder / file).write_bytes(content)
-        result = function(run, folder, *arguments)
+        try:
+            result = function(run, folder, *arguments)
+        except Stopped as stop:  # Ray makes a cell again if its process is gone, and takes this error for a cancelling
+            os._exit(128 + stop.args[0])
         return result, _files(folder)
 
 

@@ -5,14 +5,16 @@ import io
 import os
 import signal
 import sys
+import threading
 import time
 import warnings
+from collections.abc import Generator
 from importlib import metadata
 from typing import Any, NoReturn
 
 from digitset import registry
 from digitset.cli.completion import SHELLS, with_names
-from digitset.errors import InputError, TrainingError, unknown
+from digitset.errors import InputError, Stopped, TrainingError, unknown
 
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
 COMMANDS = {
@@ -35,28 +37,67 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
+    """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 128 + n for a signal (Ctrl-C: 130)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal or file cannot have
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
     try:
         try:
-            _run()
+            with _signals_stop():
+                _run()
         finally:
             sys.stdout.flush()  # here, where a reader that has gone is not an error of Python's end
     except SystemExit as stop:  # arguments that do not parse
         _end(stop.code)
     except InputError as error:
         _end(2, error)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except KeyboardInterrupt as stop:
+        sys.exit(_code(stop))
     except BrokenPipeError:  # the reader of a pipe has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         sys.exit(1)
     except OSError as error:  # a folder that may not be written, a full disk
+        if isinstance(error.__context__, KeyboardInterrupt):  # the terminal is gone, and nobody to tell
+            _leave(_code(error.__context__))
         _end(2, error)
     except TrainingError as error:
         _end(1, error)
+
+
+@contextlib.contextmanager
+def _signals_stop() -> Generator[None, None, None]:
+    """A context in which SIGTERM and SIGHUP end the command as Ctrl-C does; a second one ends the process at once.
+
+    A signal that is ignored, as SIGHUP under nohup, stays so. Python takes signals in the main thread alone.
+    """
+    before = {}
+
+    def stop(number: int, frame: object) -> NoReturn:
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+        raise Stopped(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _code(stop: KeyboardInterrupt) -> int:
+    return 128 + (stop.args[0] if isinstance(stop, Stopped) else int(signal.SIGINT))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exits where nothing can be written any more, not even what is still to be."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    sys.exit(code)
 
 
 def _is_first() -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,10 @@ from digitset.files import expect_regular
 
 if TYPE_CHECKING:
     from digitset.pictures.ask import Answer, Asked
+    from digitset.pictures.number import Numbers
+    from digitset.pictures.segment import Page
 
+NUMBER = "number"  # in place of a model: the digits of each picture, as numbers in rows
 Flag = tyro.conf.FlagCreatePairsOff[bool]
 # What help shows for a value.
 Model = Annotated[str, tyro.conf.arg(metavar="MODEL")]
@@ -146,51 +150,110 @@ def predict(
     """Read your own pictures of digits: digitset predict sum a.png b.jpg.
 
     Args:
-        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
+        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME; or `number`: the numbers on each
+            picture, row by row.
         pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
         anchor: The picture of the anchor, for a task with one.
         split: A picture may hold several digits: in rows, in boxes, in a grid.
-        show: Draw into this file how each picture became a digit.
+        show: Draw into this file how each picture became a digit; of several digits, what is read where.
         onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
         trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
-    from digitset.inference.predictor import load
     from digitset.pictures import ask
 
     if show is not None:
         check_figure("--show", show)
-    asked = _read(pictures, anchor, split, as_json)
-    if onnx or model.endswith(".onnx"):
+    if model == NUMBER:
+        _predict_numbers(pictures, anchor, show, onnx, as_json, device)
+        return
+    onnx = onnx or model.endswith(".onnx")
+    asked = _read(pictures, anchor, split, lambda: onnx or _of_digits(model), as_json)
+    if onnx:
         from digitset.inference.onnx_runtime import OnnxPredictor
 
         if device not in ("auto", "cpu"):
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
-        answers = ask.by_torch(load(model, device, trust), asked)
-    if show is not None:
+        from digitset.inference import predictor, pretrained
+
+        answers = ask.by_torch(predictor.load(pretrained.for_pictures(model), device, trust), asked)
+    if show is not None and split:
+        _draw_pages(show, asked.pages, device)
+    elif show is not None:
         _draw_steps(show, asked)
+    _print_answers(answers, asked, as_json)
+    _expect_all(asked.refused)
+
+
+def _print_answers(answers: "list[Answer]", asked: "Asked", as_json: bool) -> None:
+    from digitset.pictures import ask
+
     if as_json:
         told = {"answers": list(map(dataclasses.asdict, answers)), "notes": asked.notes, "refused": asked.refused}
         print(json.dumps(told, indent=2))
-    else:
-        _print_answers(answers)
-    _expect_all(asked)
-
-
-def _print_answers(answers: "list[Answer]") -> None:
+        return
     from digitset.cli.terminal import console, print_table
-    from digitset.pictures import ask
 
     for answer in answers:
         if len(answer.pictures) > 1:
-            print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
+            print_table(answer.question, ("picture", "alone", "adds", "one digit"), ask.table(answer))
         console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
 
 
-def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: bool = False) -> "Asked":
+def _predict_numbers(
+    pictures: tuple[str, ...], anchor: str | None, show: Path | None, onnx: bool, as_json: bool, device: str
+) -> None:
+    """What `predict number` does."""
+    from digitset.inference.predictor import load
+    from digitset.pictures import number
+
+    for option, given in (("--anchor", anchor is not None), ("--onnx", onnx)):
+        if given:
+            raise InputError(f"'{NUMBER}' is read by the packaged '{number.READER}': leave out {option}")
+    try:
+        found = number.read_pages(pictures, number.reader(load(number.READER, device)))
+    except InputError as error:
+        if as_json:
+            print(json.dumps({"pictures": [], "notes": [], "refused": [str(error)]}, indent=2))
+        raise
+    _tell(found.notes + found.refused)
+    if show is not None:
+        _draw_pages_read(show, list(zip(found.pages, found.numbers, strict=True)))
+    if as_json:
+        told = list(map(dataclasses.asdict, found.numbers))
+        print(json.dumps({"pictures": told, "notes": found.notes, "refused": found.refused}, indent=2))
+    else:
+        from digitset.cli.terminal import print_table
+
+        for numbers in found.numbers:
+            print_table(numbers.name, ("row", "number", "certainty", "of each digit"), number.table(numbers))
+    _expect_all(found.refused)
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        print(f"digitset: {note}", file=sys.stderr)
+
+
+def _of_digits(model: str) -> bool:
+    """Whether a model was trained on MNIST, so that pictures are expected to show digits."""
+    from digitset.data.mnist import PACKAGED_CHECKSUM
+    from digitset.inference.predictor import locate
+    from digitset.run_folder import RunFolder
+
+    return RunFolder(locate(model)).data_checksum() == PACKAGED_CHECKSUM
+
+
+def _read(
+    pictures: tuple[str, ...],
+    anchor: str | None,
+    split: bool,
+    of_digits: Callable[[], bool],
+    as_json: bool = False,
+) -> "Asked":
     """The digits on pictures; what happened to those that were not simply read is told before the answer to the others.
 
     Raises InputError if none was read, or no anchor; in JSON too, for a program that reads only what is printed.
@@ -198,20 +261,19 @@ def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: b
     from digitset.pictures import ask
 
     try:
-        asked = ask.read_all(pictures, anchor, split)
+        asked = ask.read_all(pictures, anchor, split, of_digits)
     except InputError as error:
         if as_json:
             print(json.dumps({"answers": [], "notes": [], "refused": [str(error)]}, indent=2))
         raise
-    for note in asked.notes + asked.refused:
-        print(f"digitset: {note}", file=sys.stderr)
+    _tell(asked.notes + asked.refused)
     return asked
 
 
-def _expect_all(asked: "Asked") -> None:
+def _expect_all(refused: list[str]) -> None:
     """Raises InputError if a picture was refused: the answer, which is about the others, has been told."""
-    if asked.refused:
-        count = len(asked.refused)
+    if refused:
+        count = len(refused)
         raise InputError(f"{count} picture{'s were' if count > 1 else ' was'} refused: the answer is about the others")
 
 
@@ -236,21 +298,24 @@ def explain(
         trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
+    from digitset.inference import pretrained
     from digitset.inference.explain import answer_in_words, explain
     from digitset.inference.predictor import load
     from digitset.pictures import ask
     from digitset.report.explanation_figure import draw_explanation
 
     check_figure("--out", out)
-    predictor, asked = load(model, device, trust), _read(pictures, anchor, split)
+    predictor = load(pretrained.for_pictures(model), device, trust)
+    asked = _read(pictures, anchor, split, lambda: _of_digits(model))
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
     draw_explanation(out, _drawable(model), task, asked.images, asked.anchor_image, explanation)
-    words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
+    certainty = asked.certainty(explanation.certainty, range(len(asked.pictures)))
+    words = answer_in_words(task, explanation.answer, certainty, explanation.interval)
     console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
-    _expect_all(asked)
+    _expect_all(asked.refused)
 
 
 def demo(
@@ -274,7 +339,7 @@ def demo(
     from digitset.inference.predictor import load
     from digitset.models import Attends
 
-    loaded = {name: load(name, trust=trust) for name in models or pretrained.names()}
+    loaded = {name: load(name, trust=trust) for name in models or pretrained.names_for_pictures()}
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
     predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}
@@ -297,6 +362,23 @@ def _draw_steps(path: Path, asked: "Asked") -> None:
 def _drawable(name: str) -> str:
     """A name as it can be drawn: a file's need not be text."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _draw_pages(path: Path, pages: "dict[str, Page]", device: str) -> None:
+    """What is read on pages that were split: by the packaged classifier, whatever was asked about their digits."""
+    from digitset.inference.predictor import load
+    from digitset.pictures import number
+
+    read = number.reader(load(number.READER, device))
+    _draw_pages_read(path, [(page, number.numbers_on(page, read, name)) for name, page in pages.items()])
+
+
+def _draw_pages_read(path: Path, pages: "list[tuple[Page, Numbers]]") -> None:
+    from digitset.pictures.number import READER
+    from digitset.report.page_figure import draw_pages
+
+    draw_pages(path, f"what was found, as the packaged '{READER}' reads it", pages)
+    print(f"digitset: what was found on each picture: {path}", file=sys.stderr)
 
 
 def check_figure(option: str, path: Path) -> None:

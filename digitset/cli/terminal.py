@@ -40,7 +40,7 @@ class GridWatch:
     ) -> None:
         if self.live:
             self.live.stop()
-        if kind is KeyboardInterrupt:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
             console.print("stopping after the steps under way, with a checkpoint of each run", soft_wrap=True)
 
     def show(self, progress: BenchProgress) -> None:

@@ -17,13 +17,13 @@ def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.G
     """
     if strength == 0:
         return images
-    theta = _maps(len(images), strength, generator).to(images.device)
+    theta = maps(len(images), strength, generator).to(images.device)
     grid = F.affine_grid(theta, [len(images), 1, 28, 28], align_corners=False)
     moved = F.grid_sample(images[:, None].float(), grid, align_corners=False)
     return moved[:, 0].round().to(torch.uint8)
 
 
-def _maps(count: int, strength: float, generator: torch.Generator) -> Float[Tensor, "N 2 3"]:
+def maps(count: int, strength: float, generator: torch.Generator) -> Float[Tensor, "N 2 3"]:
     """The inverse maps, from output to input coordinates in -1..1, that `affine_grid` takes.
 
     Draws are of rotation (positive is counter-clockwise), shear (positive leans to the right), width, height, and

@@ -1,30 +1,34 @@
 """The service: what the page asks, and any program on this machine may ask too. `create_app` makes it."""
 
 import io
+import json
 import secrets
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import numpy as np
 import torch
 from anyio import to_thread
-from fastapi import FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from digitset.data.mnist import load_data
 from digitset.demo.answers import ask, describe
-from digitset.demo.gate import LARGEST, Gate
+from digitset.demo.gate import ALWAYS, BODY_SECONDS, COME_BACK, FULL, LARGEST, Gate
 from digitset.demo.schema import (
     LONGEST,
     Answer,
     Dealt,
     Digit,
+    Health,
     Model,
     Picture,
     Pictures,
@@ -36,12 +40,15 @@ from digitset.demo.schema import (
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import digit
-from digitset.pictures.read import decode
+from digitset.pictures.one_digit import Looks, expect_one_digit, look, look_at_marks
+from digitset.pictures.read import decode, pixel_count
 from digitset.pictures.segment import split_picture
 from digitset.rng import generator
 
 PAGE = Path(__file__).parent / "page"
-AT_ONCE = 2  # questions that are being answered; the others wait
+FEW = 100  # images whose answer is soon there
+SMALL_PICTURE = 1_000_000  # pixels that are soon read
+LONGEST_WAIT = 30  # seconds
 MOST_DEALT = 100
 LARGEST_PICTURE = 16_000_000  # pixels: a telephone's; a few kilobytes may hold far more
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -49,8 +56,10 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "Not readable"},
     422: {"model": Problem, "description": "Not what is expected"},
 }
-TOO_LARGE: dict[int | str, dict[str, Any]] = {
+TOO_MUCH: dict[int | str, dict[str, Any]] = {
+    408: {"model": Problem, "description": f"Not received within {BODY_SECONDS} seconds"},
     413: {"model": Problem, "description": f"More than {LARGEST:,} bytes"},
+    503: {"model": Problem, "description": "Too many questions at once; Retry-After says when to come back"},
 }
 PICTURE: dict[str, Any] = {
     "requestBody": {
@@ -58,6 +67,70 @@ PICTURE: dict[str, Any] = {
         "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in ("image/png", "image/jpeg")},
     }
 }
+
+Result = TypeVar("Result")
+
+
+class Queue:
+    """Work in threads: so much at once, in the order in which it came. The rest waits: so much, and not for ever."""
+
+    def __init__(self, at_once: int, most: int) -> None:
+        self.turns, self.most, self.waiting = anyio.Semaphore(at_once), most, 0
+
+    async def do(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What the work returns. Raises HTTPException (503) if there is no room or the turn does not come."""
+        try:
+            self.turns.acquire_nowait()
+        except anyio.WouldBlock:
+            await self._wait()
+        try:
+            return await to_thread.run_sync(work, *arguments)
+        finally:
+            self.turns.release()
+
+    async def _wait(self) -> None:
+        if self.waiting >= self.most:
+            raise HTTPException(503, FULL, COME_BACK)
+        self.waiting += 1
+        try:
+            with anyio.fail_after(LONGEST_WAIT):
+                await self.turns.acquire()
+        except TimeoutError:
+            raise HTTPException(503, FULL, COME_BACK) from None
+        finally:
+            self.waiting -= 1
+
+
+class Queues:
+    """Large work waits for other large work alone, so that small work beside it is done soon."""
+
+    def __init__(self) -> None:
+        self.small, self.large = Queue(2, most=300), Queue(1, most=30)
+
+    def of(self, questions: list[Question]) -> Queue:
+        """The queue of a call that asks all these questions; an explanation asks once more without each image."""
+        counts = [(len(question.images), question.explain) for question in questions]
+        images = sum(count * (count if explain else 1) for count, explain in counts)
+        return self.small if images <= FEW else self.large
+
+    @property
+    def waiting(self) -> int:
+        """How much work waits."""
+        return self.small.waiting + self.large.waiting
+
+
+class OnlyUtf8(APIRoute):
+    """JSON is UTF-8 without a byte order mark (RFC 8259); Python's reader takes other encodings too."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[None, None, Response]]:
+        handler = super().get_route_handler()
+
+        async def checked(request: Request) -> Response:
+            if json.detect_encoding(await request.body()) != "utf-8":
+                raise HTTPException(400, "expected JSON in UTF-8 without a byte order mark, got another encoding")
+            return await handler(request)
+
+        return checked
 
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # all addresses of this machine, whatever it is called
@@ -77,9 +150,16 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
         docs_url=None,  # its page loads scripts from elsewhere
         redoc_url=None,
     )
-    _add_questions(app, predictors)
+    queues = Queues()
+    _add_questions(app, predictors, queues)
     _add_digits(app)
-    _add_pictures(app)
+    _add_pictures(app, queues)
+
+    @app.get(ALWAYS)
+    async def health() -> Health:
+        """Whether the service is there, however busy it is."""
+        return Health(status="ok", waiting=queues.waiting)
+
     app.mount("/page", StaticFiles(directory=PAGE))
 
     @app.get("/", include_in_schema=False)
@@ -97,9 +177,9 @@ def create_app(predictors: dict[str, Predictor], host: str = "127.0.0.1") -> Fas
     return app
 
 
-def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
+def _add_questions(app: FastAPI, predictors: dict[str, Predictor], queues: Queues) -> None:
     models = [describe(name, predictor, index == 0) for index, (name, predictor) in enumerate(predictors.items())]
-    turn = anyio.CapacityLimiter(AT_ONCE)
+    router = APIRouter(route_class=OnlyUtf8)
 
     def named(question: Question) -> Predictor:
         if question.model not in predictors:
@@ -111,12 +191,12 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
         """The models that may be asked."""
         return models
 
-    @app.post("/v1/predict", responses=PROBLEMS | TOO_LARGE)
+    @router.post("/v1/predict", responses=PROBLEMS | TOO_MUCH)
     async def predict(question: Question) -> Answer:
         """What a model says of a sequence of images."""
-        return await to_thread.run_sync(ask, named(question), question, limiter=turn)
+        return await queues.of([question]).do(ask, named(question), question)
 
-    @app.post("/v1/predict/many", responses=PROBLEMS | TOO_LARGE)
+    @router.post("/v1/predict/many", responses=PROBLEMS | TOO_MUCH)
     async def predict_many(several: Questions) -> list[Answer]:
         """The answers to several questions, in their order; none if one of them has none."""
         count = sum(len(question.images) for question in several.questions)
@@ -124,14 +204,18 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
             raise InputError(
                 f"questions: expected at most {LONGEST:,} images in all, got {count:,}; send fewer at a time"
             )
+        return await queues.of(several.questions).do(ask_all, several.questions)
+
+    def ask_all(questions: list[Question]) -> list[Answer]:
         answers = []
-        for index, question in enumerate(several.questions):
+        for index, question in enumerate(questions):
             try:
-                answers.append(await to_thread.run_sync(ask, named(question), question, limiter=turn))
+                answers.append(ask(named(question), question))
             except InputError as error:
                 raise InputError(f"questions.{index}: {error}") from None
         return answers
 
+    app.include_router(router)
     _name_models(app, predictors)
 
 
@@ -168,35 +252,51 @@ def _add_digits(app: FastAPI) -> None:
         return Dealt(digits=digits, seed=seed)
 
 
-def _add_pictures(app: FastAPI) -> None:
-    turn = anyio.CapacityLimiter(AT_ONCE)
-
-    @app.post("/v1/normalise", responses=PROBLEMS | TOO_LARGE, openapi_extra=PICTURE)
+def _add_pictures(app: FastAPI, queues: Queues) -> None:
+    @app.post("/v1/normalise", responses=PROBLEMS | TOO_MUCH, openapi_extra=PICTURE)
     async def normalise(request: Request) -> Picture:
         """A picture of one digit, of any size, as the models get it: 28x28, size and place as MNIST's."""
-        body = await request.body()
-        return await to_thread.run_sync(_normalised, body, limiter=turn)
+        return await work_on(await request.body(), _normalised)
 
-    @app.post("/v1/split", responses=PROBLEMS | TOO_LARGE, openapi_extra=PICTURE)
+    @app.post("/v1/split", responses=PROBLEMS | TOO_MUCH, openapi_extra=PICTURE)
     async def split(request: Request) -> Pictures:
         """A picture of digits in rows, of any size, as the models get each of them. Of one, as /v1/normalise has it."""
-        body = await request.body()
-        return await to_thread.run_sync(_split, body, limiter=turn)
+        return await work_on(await request.body(), _split)
+
+    async def work_on(body: bytes, work: Callable[[bytes], Result]) -> Result:
+        pixels = await queues.small.do(pixel_count, io.BytesIO(body))
+        queue = queues.small if pixels <= SMALL_PICTURE else queues.large
+        return await queue.do(work, body)
 
 
 def _normalised(body: bytes) -> Picture:
-    return Picture(image=base64_of(digit(_grey(body))))
+    return _one(_grey(body))
+
+
+def _one(grey: Float32[np.ndarray, "_ _"]) -> Picture:
+    image = digit(grey)
+    (looks,) = look([image])
+    expect_one_digit(looks, "picture")
+    return _picture(image, looks)
+
+
+def _picture(image: UInt8[np.ndarray, "28 28"], looks: Looks) -> Picture:
+    return Picture(image=base64_of(image), one_digit=looks.one_digit, like=looks.like)
 
 
 def _split(body: bytes) -> Pictures:
     grey = _grey(body)
     try:
         digits = [each.digit for each in split_picture(grey)]
-    except InputError:  # one that is small on its picture is found by looking more closely, or is not there
-        digits = []
+        looks, notes = look_at_marks(digits)
+    except InputError:  # one that is small on its picture is found by looking more closely, or is in pieces
+        digits, looks, notes = [], [], []
     if len(digits) > LONGEST:
         raise InputError(f"picture: expected at most {LONGEST:,} digits, found {len(digits):,}")
-    return Pictures(images=[base64_of(each) for each in (digits if len(digits) > 1 else [digit(grey)])])
+    if len(digits) < 2:
+        return Pictures(pictures=[_one(grey)], notes=[])
+    kept = [_picture(*each) for each in zip(digits, looks, strict=True) if not each[1].refused]
+    return Pictures(pictures=kept, notes=notes)
 
 
 def _grey(body: bytes) -> Float32[np.ndarray, "_ _"]:

@@ -1,13 +1,14 @@
 """What the service takes and gives, as JSON. Unknown keys are refused, and nothing is converted silently."""
 
 import base64
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from digitset.pictures.one_digit import KINDS
 from digitset.tasks import Kind
 
 LONGEST = 1_000  # images in one question
@@ -157,15 +158,25 @@ class Dealt(Strict):
 
 
 class Picture(Strict):
-    """A picture as the models get it."""
+    """A picture as the models get it, and what it looks like."""
 
     image: Base64
+    one_digit: float = Field(ge=0, le=1, description="the probability that the picture shows one digit")
+    like: str = Field(description=f"what it looks like: {', '.join(KINDS)}")
 
 
 class Pictures(Strict):
     """The digits of a picture as the models get them, from left to right and row by row."""
 
-    images: Annotated[list[Base64], Field(min_length=1, max_length=LONGEST)]
+    pictures: Annotated[list[Picture], Field(min_length=1, max_length=LONGEST)]
+    notes: list[str] = Field(description="what was found besides and is left out, or is more probably no digit")
+
+
+class Health(Strict):
+    """That the service is there, and how busy it is."""
+
+    status: Literal["ok"]
+    waiting: int = Field(ge=0, description="questions that wait for their turn")
 
 
 class Problem(Strict):

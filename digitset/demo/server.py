@@ -1,21 +1,67 @@
 """From models to a running page: a port, a browser, Ctrl-C."""
 
+import asyncio
 import contextlib
 import errno
 import socket
+import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
 
 import torch
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from digitset.demo.app import create_app
+from digitset.demo.app import EVERYWHERE, create_app
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 
 PORT, TRIED = 8000, 20  # the first port and how many from it on, where none is asked for
-CONNECTIONS = 500  # at once; a caller beyond them is told to come back (503)
+CONNECTIONS = 500  # at once; beyond them, those that ask nothing are closed, the longest silent first
+SILENCE = 5  # seconds without a request, or without taking anything of a response
+OPEN = (
+    "digitset: with this --host everybody in the network may ask, and pages of other sites whose name points here may "
+    "too: the name of the host is not checked"
+)
+
+
+class Impatient(H11Protocol):
+    """A connection that is closed if its caller does not send the head of a request, or takes nothing of a response.
+
+    One more than there may be closes the one that has been silent for longest. Those whose request is under way stay:
+    `digitset.demo.gate` has limits for them.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        if len(self.connections) > CONNECTIONS:
+            there = [each for each in self.connections if isinstance(each, Impatient)]
+            there = [each for each in there if not each.transport.is_closing()]  # others are closed in a moment
+            silent = [each for each in there if each.stuck() is not None]
+            if len(there) > CONNECTIONS:
+                min(silent, key=lambda each: each.since).transport.abort()
+        self.loop.call_later(SILENCE, self.look, self.stuck())
+
+    def stuck(self) -> object:
+        """Something that stays the same while the caller does nothing; None while it is the service's turn."""
+        if left := self.transport.get_write_buffer_size():
+            return left
+        if self.cycle is None:
+            return self
+        return self.cycle if self.cycle.response_complete else None
+
+    def look(self, before: object) -> None:
+        """Closes the connection if nothing has happened since the look before."""
+        now = self.stuck()
+        if self.transport.is_closing():
+            return
+        if now is not None and now == before:
+            self.transport.abort()
+            return
+        self.since = self.loop.time()
+        self.loop.call_later(SILENCE, self.look, now)
 
 
 def serve(
@@ -35,11 +81,11 @@ def serve(
         address = f"http://{shown}:{chosen}"
         taken = "" if port is not None or chosen == PORT else f"; port {PORT} is taken"
         print(f"{address}   Ctrl-C ends it{taken}", flush=True)
+        if host in EVERYWHERE:
+            print(OPEN, file=sys.stderr, flush=True)
         if open_browser:  # some browsers come back only when they are closed
             threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
-        config = uvicorn.Config(
-            app, log_level="warning", lifespan="off", limit_concurrency=CONNECTIONS, timeout_graceful_shutdown=2
-        )
+        config = uvicorn.Config(app, http=Impatient, log_level="warning", lifespan="off", timeout_graceful_shutdown=2)
         with contextlib.suppress(KeyboardInterrupt):  # how a server is ended
             uvicorn.Server(config).run(sockets=[listener])
 

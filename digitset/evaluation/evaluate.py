@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from digitset.data.mnist import Digits, Splits
 from digitset.data.sequences import PUBLISHED_LENGTHS, Batch, partitions, published
-from digitset.device import choose_device
+from digitset.device import choose_device, plain_torch
 from digitset.evaluation.calibration import calibration_scores
 from digitset.models import ReadsDigits
 from digitset.network import Experiment, Network
@@ -123,6 +123,7 @@ def wilson(accuracy: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return (0.0 if accuracy == 0 else centre - half), (1.0 if accuracy == 1 else centre + half)
 
 
+@plain_torch()
 def evaluate(network: Network, experiment: Experiment, splits: Splits) -> Scores:
     """All scores of a network on the test images, by evaluation set (see `evaluation_sets`).
 

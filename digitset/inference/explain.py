@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from digitset.data.sequences import Batch
+from digitset.device import plain_torch
 from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.places import Places, look
 from digitset.inference.predictor import Images, Predictor
@@ -45,6 +46,7 @@ class Explanation:
         return f"explanation of the answer {self.answer:.4g} to {len(self.single_answers)} images"
 
 
+@plain_torch()
 @torch.inference_mode()
 def explain(predictor: Predictor, images: Images, anchor: Images | None = None) -> Explanation:
     """Explains the answer for one sequence: uint8 images [n, 28, 28], and [28, 28] as the anchor where there is one.

@@ -1,12 +1,15 @@
 """What a predictor may be asked: checks of sequences and anchors, batches of bounded size. Knows torch by name only."""
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from digitset.errors import InputError
+
+LIGHT, MOST_OF_EDGE = 200, 0.5  # images with this much light at their edges are dark ink on light paper
 
 
 def check_inputs(
@@ -31,6 +34,19 @@ def check_inputs(
         _check_images(anchors, "anchors")
         if len(anchors) != len(sequences):
             raise InputError(f"expected {len(sequences)} anchors, one a sequence, got {len(anchors)}")
+
+
+def warn_of_scale(sequences: Sequence[Any]) -> None:
+    """Warns the caller's caller if images that `check_inputs` takes look as if they were 0..1, or dark on light."""
+    if max((int(images.max()) for images in sequences), default=0) == 1:
+        warnings.warn("all pixels are 0 or 1: expected ink 255 on paper 0; scale the images by 255", stacklevel=3)
+        return
+    light = count = 0
+    for images in sequences:
+        for edge in (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]):
+            light, count = light + int((edge > LIGHT).sum()), count + edge.shape[0] * edge.shape[1]
+    if light > MOST_OF_EDGE * count:
+        warnings.warn("the edges are light: expected ink 255 on paper 0; invert the images", stacklevel=3)
 
 
 def batches_by_length(lengths: Sequence[int], images: int) -> Iterator[list[int]]:

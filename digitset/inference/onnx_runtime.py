@@ -27,7 +27,7 @@ from jaxtyping import Float32, UInt8
 
 from digitset.errors import InputError
 from digitset.files import read_whole
-from digitset.inference.inputs import batches_by_length, check_inputs
+from digitset.inference.inputs import batches_by_length, check_inputs, warn_of_scale
 
 FORMAT = "2"
 KNOWN = ("1", FORMAT)
@@ -62,6 +62,7 @@ class OnnxPredictor:
         """The answer for each sequence; arguments, answers and errors are those of `digitset.Predictor.predict`."""
         about = self.metadata
         check_inputs(sequences, anchors, about["task"], about["anchored"] == "true", about["model"], self.longest)
+        warn_of_scale(sequences)
         answers = np.empty(len(sequences), np.float32)
         for rows in batches_by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
             inputs = padded([_array(sequences[row]) for row in rows])

@@ -7,6 +7,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from digitset.data.sequences import Batch
+from digitset.device import plain_torch
 from digitset.encoders import LooksAtPlaces
 from digitset.inference.predictor import Images, Predictor
 
@@ -39,6 +40,7 @@ class Places:
         return self.erased / most.clamp(min=LEAST_LOSS)
 
 
+@plain_torch()
 @torch.inference_mode()
 def look(predictor: Predictor, images: Images, anchor: Images | None = None) -> Places | None:
     """Where the encoder looks on uint8 images [n, 28, 28]; None if it has no attention to show or is not used.

@@ -9,10 +9,10 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from digitset.data.sequences import Batch
-from digitset.device import choose_device
+from digitset.device import choose_device, plain_torch
 from digitset.errors import InputError
 from digitset.inference import hub, pretrained
-from digitset.inference.inputs import batches_by_length, check_inputs
+from digitset.inference.inputs import batches_by_length, check_inputs, warn_of_scale
 from digitset.models import Attends
 from digitset.network import Experiment, Network
 from digitset.run import Run
@@ -50,7 +50,6 @@ class Predictor:
     def task(self) -> Task:
         return self.experiment.task
 
-    @torch.inference_mode()
     def predict(self, sequences: Sequence[Images], anchors: Images | None = None) -> Float32[np.ndarray, " B"]:
         """The answer for each sequence: the digit, the sum (not rounded), or the probability that the anchor occurs.
 
@@ -59,21 +58,37 @@ class Predictor:
         number of sequences; they are answered some at a time, and an answer depends on nothing but its own sequence.
 
         Raises InputError for images of another shape or type, a sequence that is empty or longer than the model takes,
-        and anchors that are missing, too many, or not asked for.
+        and anchors that are missing, too many, or not asked for. Warns of images that look as if their pixels were from
+        0 to 1, or their ink dark on light paper.
+
+        Several threads may ask at once. They share the cores, so that one call with all sequences takes less time.
         """
+        self._check(sequences, anchors)
+        warn_of_scale(sequences)
+        return self._answers(sequences, anchors)
+
+    @plain_torch()
+    @torch.inference_mode()
+    def _answers(self, sequences: Sequence[Images], anchors: Images | None) -> Float32[np.ndarray, " B"]:
         answers = np.empty(len(sequences), np.float32)
         for rows, output in self._outputs(sequences, anchors):
             prediction = self.task.decode(output, self.network.model.output_kind)
             answers[rows] = self.task.answer(prediction).float().cpu().numpy()
         return answers
 
-    @torch.inference_mode()
     def predict_proba(self, sequences: Sequence[Images], anchors: Images | None = None) -> Float32[np.ndarray, "B A"]:
         """The probability of each answer for each sequence: of the ten digits, of no and yes, of all sums from 0.
 
         A is how many answers the longest sequence can have; those that are impossible for a shorter one have 0.
-        Arguments and errors as for `predict`; InputError also if the model answers with a number alone.
+        Arguments, errors and warnings as for `predict`; InputError also if the model answers with a number alone.
         """
+        self._check(sequences, anchors)
+        warn_of_scale(sequences)
+        return self._probabilities(sequences, anchors)
+
+    @plain_torch()
+    @torch.inference_mode()
+    def _probabilities(self, sequences: Sequence[Images], anchors: Images | None) -> Float32[np.ndarray, "B A"]:
         found: list[tuple[list[int], np.ndarray]] = []
         for rows, output in self._outputs(sequences, anchors):
             probabilities = self.task.probabilities(output, self.network.model.output_kind)
@@ -88,6 +103,7 @@ class Predictor:
             answers[rows, : part.shape[1]] = part
         return answers
 
+    @plain_torch()
     @torch.inference_mode()
     def attention(self, sequences: Sequence[Images], anchors: Images | None = None) -> list[Float32[np.ndarray, "H _"]]:
         """The weight [heads, n_i] that each head gives to each image: from the anchor, or on average from the others.
@@ -105,6 +121,7 @@ class Predictor:
                 weights[row] = weight[:, :length]
         return weights
 
+    @plain_torch()
     def batch(self, sequences: Sequence[Images], anchors: Images | None = None) -> Batch:
         """The sequences as one batch on the predictor's device. Arguments and errors as for `predict`."""
         self._check(sequences, anchors)
@@ -140,6 +157,7 @@ class Predictor:
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
 
 
+@plain_torch()
 def load(name: str | Path, device: str = "auto", trust: bool = False) -> Predictor:
     """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 

@@ -62,13 +62,20 @@ brought into that form first (`digitset predict` does). It answers with a digit 
 
 
 def publish(
-    folder: str | Path, out: Path, name: str | None = None, half: bool = False, trust: bool = False
+    folder: str | Path,
+    out: Path,
+    name: str | None = None,
+    half: bool = False,
+    trust: bool = False,
+    command: str | None = None,
+    images: str | None = None,
 ) -> Predictor:
     """Writes the run of a folder, or a packaged model, into `out`, with its card; what was written, loaded again.
 
     `name` is what the card tells to load, the folder itself by default. With `half`, matrices and kernels are
     rounded to float16, for half the size; the model that is so made is scored again, on the test images. Files of your
-    own that define its parts come along, and the card names them; `trust` is as for `load`.
+    own that define its parts come along, and the card names them; `trust` is as for `load`. `command` is what trained
+    it, if that was not `digitset train`, and `images` what it saw then.
 
     Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
     version of this task and model.
@@ -83,7 +90,7 @@ def publish(
     with tempfile.TemporaryDirectory() as temporary:
         if half:
             run_folder, scores = _halved(run_folder, predictor, Path(temporary))
-        card = _card(run_folder, predictor, scores, name or out.resolve().name)
+        card = _card(run_folder, predictor, scores, name or out.resolve().name, command, images)
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
             _expect_place(out, run_folder, predictor)  # another process may have published there since
@@ -125,7 +132,14 @@ def push(out: Path, name: str) -> str:
     return hub.push(out, name)
 
 
-def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str) -> str:
+def _card(
+    run_folder: RunFolder,
+    predictor: Predictor,
+    scores: Scores,
+    name: str,
+    command: str | None,
+    images: str | None,
+) -> str:
     run, machine, task, summary = predictor.run, run_folder.machine(), predictor.task, run_folder.summary()
     lines: list[str] = []
     for evaluation, of_set in scores.items():
@@ -143,7 +157,7 @@ def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str
         model=registry.file_name(run.model),
         encoder=registry.file_name(run.encoder),
         question=task.question,
-        images="MNIST" if packaged else "images of its own, which are not MNIST",
+        images=images or ("MNIST" if packaged else "images of its own, which are not MNIST"),
         version=machine.digitset,
         parameters=summary.parameters,
         dtypes=" and ".join(dtypes),
@@ -153,7 +167,7 @@ def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str
         needs=f"It is code of its author in {code}, which `trust=True` executes: read it first.\n\n" if files else "",
         usage=_usage(task),
         scores="\n".join(lines),
-        command=run.shareable().command(),
+        command=command or run.shareable().command(),
         seconds=summary.train_seconds,
         machine=machine,
         precision=run_folder.precision(),

@@ -1,20 +1,28 @@
-"""Pictures that a person has -> an answer, with what each picture says alone and what it adds; as plain values."""
+"""Pictures that a person has -> an answer, with what each picture says alone and what it adds; as plain values.
 
+Reading them needs no torch, which the functions import that do: by then, what a large picture took is free again.
+"""
+
+import functools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from digitset.errors import InputError
-from digitset.inference.explain import answer_in_words, explain
 from digitset.inference.onnx_runtime import OnnxPredictor
-from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import Picture, normalize
 from digitset.pictures.read import find_pictures, left_out, read_picture
-from digitset.pictures.segment import split_picture
-from digitset.tasks import Task, load_task
+from digitset.pictures.segment import Page, find_digits, split_picture
+
+if TYPE_CHECKING:
+    from digitset.inference.predictor import Predictor
+    from digitset.pictures.one_digit import Looks
+    from digitset.pictures.touching import Reader
+    from digitset.tasks import Task
 
 MOST = 1_000  # pictures whose contributions are asked for one by one
 
@@ -25,9 +33,12 @@ class Asked:
 
     names: list[str]
     pictures: list[Picture]
+    looks: "list[Looks | None]"  # of each picture; None where nobody asked
     anchor: Picture | None
+    anchor_looks: "Looks | None"
     notes: list[str]  # what a person should know of what was found, and of files that were left out
     refused: list[str]  # why a picture could not be read, each with its name
+    pages: dict[str, Page]  # of pictures that were split, by name
 
     @property
     def images(self) -> UInt8[np.ndarray, "n 28 28"]:
@@ -37,19 +48,33 @@ class Asked:
     def anchor_image(self) -> UInt8[np.ndarray, "28 28"] | None:
         return None if self.anchor is None else self.anchor.digit
 
+    def certainty(self, of_model: float | None, rows: Iterable[int]) -> float | None:
+        """The probability of a model's answer to these pictures and that each of them, and the anchor, is one digit."""
+        if of_model is None:
+            return None
+        looks = [*(self.looks[row] for row in rows), self.anchor_looks]
+        return of_model * math.prod(each.one_digit for each in looks if each is not None)
+
 
 @dataclass(frozen=True)
 class Part:
-    """One picture of a sequence: the answer to it alone, and the answer to all less that to all but it."""
+    """One picture of a sequence: the answer to it alone, and the answer to all less that to all but it.
+
+    `one_digit` is the probability that it shows one digit; None where nobody asked.
+    """
 
     name: str
     alone: float
     adds: float | None
+    one_digit: float | None
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`answer` is the digit, the sum or the probability of yes; `certainty` the probability of what is answered."""
+    """`answer` is the digit, the sum or the probability of yes.
+
+    `certainty` is the probability of what is answered and that every picture shows one digit.
+    """
 
     task: str
     question: str
@@ -59,37 +84,85 @@ class Answer:
     pictures: list[Part]
 
 
-def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
+@dataclass(frozen=True)
+class Mark:
+    """What was found on a picture and is asked about; `looks` is None where nobody asked what it looks like."""
+
+    name: str
+    digit: Picture
+    looks: "Looks | None"
+
+    @property
+    def instead(self) -> str | None:
+        """What it is instead of a digit, where it is refused."""
+        return None if self.looks is None else self.looks.instead
+
+
+def read_all(
+    paths: Iterable[str], anchor: str | None, split: bool, of_digits: Callable[[], bool] = lambda: True
+) -> Asked:
     """The digits on pictures; of one that cannot be read, or has no ink, the reason.
 
-    Raises InputError if that is so of all pictures, or of the anchor.
+    If it is `of_digits`, what does not look like one digit is refused too, or left out where there are others beside
+    it. If not, nobody asks: for a model of other things than digits. It is called when all pictures have been read.
+    With `split`, digits that touch are cut apart where the packaged classifier reads the parts best, whatever is asked.
+
+    Raises InputError if all pictures are refused, or the anchor is.
     """
     paths = tuple(paths)
-    names, pictures, notes, refused = [], [], left_out(paths), []
+    found, notes, refused = list[tuple[str, list[Picture], Page | None]](), left_out(paths), list[str]()
     files = find_pictures(paths)
     if len(files) > MOST:
         raise InputError(f"expected at most {MOST:,} pictures, found {len(files):,}")
     for path in files:
         try:
-            grey = read_picture(path)
-            digits = split_picture(grey, str(path)) if split else [normalize(grey, str(path))]
+            found.append((str(path), *(_page(str(path), notes) if split else _one(str(path), notes))))
+        except InputError as error:
+            refused.append(str(error))
+    anchors = [] if anchor is None or not found else _one(anchor, notes, "an anchor is one")[0]
+    one_digit, marks, pages = bool(found) and of_digits(), list[Mark](), dict[str, Page]()
+    for name, digits, page in found:
+        try:
+            seen = _marks(name, digits, notes, one_digit, "" if split else "--split reads each")
         except InputError as error:
             refused.append(str(error))
             continue
-        if not split and (count := _digits_on(grey)) > 1:
-            notes.append(f"{path}: read as one digit, but there may be {count} on it; --split reads each")
-        names += [f"{path} {index + 1}" for index in range(len(digits))] if len(digits) > 1 else [str(path)]
-        pictures += digits
-    if not pictures:
+        if page is not None:
+            pages[name] = page.without([each.instead for each in seen])
+        marks += [each for each in seen if each.instead is None]
+    if not marks:
         raise InputError("; ".join(refused))
-    if len(pictures) > MOST:
-        raise InputError(f"expected at most {MOST} digits, found {len(pictures)}")
+    if len(marks) > MOST:
+        raise InputError(f"expected at most {MOST} digits, found {len(marks)}")
+    names, pictures = [mark.name for mark in marks], [mark.digit for mark in marks]
+    looks = [mark.looks for mark in marks]
     if anchor is None:
-        return Asked(names, pictures, None, notes, refused)
-    grey = read_picture(anchor)
+        return Asked(names, pictures, looks, None, None, notes, refused, pages)
+    (mark,) = _marks(anchor, anchors, notes, one_digit)
+    return Asked(names, pictures, looks, mark.digit, mark.looks, notes, refused, pages)
+
+
+def _page(name: str, notes: list[str]) -> tuple[list[Picture], Page]:
+    """The digits on a picture of several."""
+    page = find_digits(read_picture(name), name, _reader())
+    notes += [f"{name}: {note}" for note in page.notes()]
+    return [each.picture for each in page.digits], page
+
+
+@functools.cache
+def _reader() -> "Reader":
+    from digitset.inference.predictor import load
+    from digitset.pictures.number import READER, reader
+
+    return reader(load(READER))
+
+
+def _one(name: str, notes: list[str], advice: str = "--split reads each") -> tuple[list[Picture], None]:
+    """The digit on a picture, with a note if there may be several."""
+    grey = read_picture(name)
     if (count := _digits_on(grey)) > 1:
-        notes.append(f"{anchor}: read as one digit, but there may be {count} on it; an anchor is one")
-    return Asked(names, pictures, normalize(grey, anchor), notes, refused)
+        notes.append(f"{name}: read as one digit, but there may be {count} on it; {advice}")
+    return [normalize(grey, name)], None
 
 
 def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
@@ -100,19 +173,39 @@ def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
         return 1
 
 
-def by_torch(predictor: Predictor, asked: Asked) -> list[Answer]:
+def _marks(name: str, digits: list[Picture], notes: list[str], one_digit: bool, of_several: str = "") -> list[Mark]:
+    """A picture's marks; if each should be `one_digit`, with what they look like; notes tell what is none.
+
+    Raises InputError if none is; `of_several` is the advice if it looks like several digits.
+    """
+    looks: list[Looks | None] = [None] * len(digits)
+    if one_digit:
+        from digitset.pictures.one_digit import CUT, look_at_marks
+
+        looks[:], doubts = look_at_marks([digit.digit for digit in digits], name, of_several or CUT)
+        notes += doubts
+    names = [f"{name} {place}" for place in range(1, len(digits) + 1)] if len(digits) > 1 else [name]
+    return [Mark(*each) for each in zip(names, digits, looks, strict=True)]
+
+
+def by_torch(predictor: "Predictor", asked: Asked) -> list[Answer]:
     """One answer; for a task on single images, one for each."""
+    from digitset.inference.explain import explain
+
     task, answers = predictor.task, []
     expect_anchor_if_asked(task, asked)
     for rows in _sequences(task, len(asked.names)):
         why = explain(predictor, asked.images[rows], asked.anchor_image)
-        parts = _parts([asked.names[row] for row in rows], why.single_answers.tolist(), why.contributions.tolist())
-        answers.append(Answer(task.name, task.question, why.answer, why.certainty, why.interval, parts))
+        parts = _parts(asked, rows, why.single_answers.tolist(), why.contributions.tolist())
+        certainty = asked.certainty(why.certainty, rows)
+        answers.append(Answer(task.name, task.question, why.answer, certainty, why.interval, parts))
     return answers
 
 
 def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
     """The same from an ONNX file, without how certain it is."""
+    from digitset.tasks import load_task
+
     task, answers = load_task(predictor.metadata["task"]), []
     expect_anchor_if_asked(task, asked)
     for rows in _sequences(task, len(asked.names)):
@@ -124,12 +217,12 @@ def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
         anchors = None if anchor is None else np.stack([anchor] * len(everything))
         answer, *others = predictor.predict(everything, anchors).tolist()
         adds = [answer - other for other in others[len(rows) :]] or [math.nan]
-        parts = _parts([asked.names[row] for row in rows], others[: len(rows)], adds)
+        parts = _parts(asked, rows, others[: len(rows)], adds)
         answers.append(Answer(task.name, task.question, answer, None, None, parts))
     return answers
 
 
-def expect_anchor_if_asked(task: Task, asked: Asked) -> None:
+def expect_anchor_if_asked(task: "Task", asked: Asked) -> None:
     """Raises InputError for an anchor that is missing or not asked for."""
     if task.anchored and asked.anchor is None:
         raise InputError(f"'{task.name}' asks about the digit of an anchor: add --anchor PICTURE")
@@ -139,27 +232,36 @@ def expect_anchor_if_asked(task: Task, asked: Asked) -> None:
 
 def sentence(answer: Answer) -> str:
     """The answer in words."""
+    from digitset.inference.explain import answer_in_words
+    from digitset.tasks import load_task
+
     words = answer_in_words(load_task(answer.task), answer.answer, answer.certainty, answer.interval)
-    return f"{answer.pictures[0].name}: {words}" if len(answer.pictures) == 1 else words
+    if len(answer.pictures) > 1:
+        return words
+    (part,) = answer.pictures
+    return f"{part.name}: {words}" + ("" if part.one_digit is None else f"; one digit {part.one_digit:.3f}")
 
 
 def table(answer: Answer) -> list[tuple[str, ...]]:
-    """A row for each picture: its name, what is said of it alone, what it adds."""
+    """A row for each picture: its name, what is said of it alone, what it adds, how probably it is one digit."""
     return [
         (
             part.name,
             f"{part.alone:.2f}".removesuffix(".00"),
             "" if part.adds is None else f"{round(part.adds, 2) + 0.0:+.2f}",
+            "" if part.one_digit is None else f"{part.one_digit:.3f}",
         )
         for part in answer.pictures
     ]
 
 
-def _sequences(task: Task, count: int) -> list[list[int]]:
+def _sequences(task: "Task", count: int) -> list[list[int]]:
     return [[index] for index in range(count)] if task.single_image else [list(range(count))]
 
 
-def _parts(names: Sequence[str], alone: Sequence[float], adds: Sequence[float]) -> list[Part]:
+def _parts(asked: Asked, rows: Sequence[int], alone: Sequence[float], adds: Sequence[float]) -> list[Part]:
+    looks = [asked.looks[row] for row in rows]
     return [
-        Part(name, one, None if math.isnan(more) else more) for name, one, more in zip(names, alone, adds, strict=True)
+        Part(asked.names[row], one, None if math.isnan(more) else more, None if each is None else each.one_digit)
+        for row, one, more, each in zip(rows, alone, adds, looks, strict=True)
     ]

@@ -20,6 +20,8 @@ LINE = 0.6  # of the columns without strokes: a line through the picture is seen
 SMALLEST_FRAME = 30  # pixels
 NEAR_EDGE = 0.04  # of a side: lines of a cell, where it was cut along them, are at the edge or so near
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
+SETTLED = 5e-4  # of grey: a surface of light that changes less is found
+SAMPLE = 100_000  # pixels, at least, from which the noise of a larger picture is measured
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
 EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
 
@@ -55,11 +57,17 @@ def _scaled(part: slice, by: float) -> slice:
     return slice(round(part.start * by), round(part.stop * by))
 
 
-def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[np.ndarray, "H W"]]:
+def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Pieces]:
     """The picture without its light, ink 1 and paper 0, and the pieces of ink in it, numbered from 1; 0 is paper.
 
     Raises InputError, which begins with `name`, if there is none.
     """
+    flat, pieces, _ = ink_and_lines(grey, name)
+    return flat, pieces
+
+
+def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Pieces, Bool[np.ndarray, "H W"]]:
+    """What `find_ink` finds, and which pixels of ink it leaves out as frames and lines. Raises InputError likewise."""
     raw = _without_light(grey)
     smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800) if max(grey.shape) > 200 else raw
     noise = _noise(smooth)
@@ -67,12 +75,17 @@ def find_ink(grey: Float32[np.ndarray, "H W"], name: str) -> tuple[Grey, Int32[n
     if not marked.size:
         raise no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
-    ink = without_rules(without_frames(labelled(smooth > CUT * level)) > 0)
+    everything = smooth > CUT * level
+    pieces = labelled(everything)
+    framed = without_frames(pieces)
+    ink = without_rules(framed > 0)
+    if framed is not pieces or not np.array_equal(ink, everything):
+        pieces = labelled(ink)
     speck = SPECK if level > max(0.1, 10 * noise) else PALE_SPECK
-    pieces = _without_specks(labelled(ink), max(3, max(grey.shape) / speck))
+    pieces = _without_specks(pieces, max(3, max(grey.shape) / speck))
     if not pieces.any():
         raise no_ink(name)
-    return np.clip(raw / level, 0, 1).astype(np.float32), pieces
+    return np.clip(raw / level, 0, 1).astype(np.float32), pieces, everything & ~ink
 
 
 def no_ink(name: str) -> InputError:
@@ -132,7 +145,8 @@ def _share(small: Float64[np.ndarray, "H W"], light: Float64[np.ndarray, "H W"],
 
 def _noise(towards_ink: Float[np.ndarray, "H W"]) -> float:
     """The standard deviation of paper, from the half of it that differs away from ink, where no ink is."""
-    away = towards_ink[towards_ink < 0]
+    some = towards_ink.ravel()[:: max(1, towards_ink.size // SAMPLE)]
+    away = some[some < 0]
     return 1.4826 * float(np.median(-away)) if away.size else 0.0
 
 
@@ -152,8 +166,10 @@ def _surface(grey: Float64[np.ndarray, "H W"], trusted: bool) -> Float64[np.ndar
     values, share = grey.ravel(), np.where(edge & trusted, 3 / edge.sum(), 1 / max(1, (~edge).sum()))
     weight, fit = share, np.zeros(6)
     for _ in range(30):
-        weighted = terms.T * weight
+        weighted, before = terms.T * weight, fit
         fit = np.linalg.solve(weighted @ terms + 1e-9 * np.eye(6), weighted @ values)
+        if np.abs(fit - before).max() < SETTLED:
+            break
         weight = share / np.maximum(np.abs(values - terms @ fit), 1e-3)
     return (terms @ fit).reshape(grey.shape)
 
@@ -274,6 +290,12 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
         length = max(3, int(0.4 * side))
         straight |= ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
     return float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+
+
+def box_of(ink: Bool[np.ndarray, "H W"]) -> Box:
+    """The smallest box around ink, of which there is some."""
+    rows, columns = (np.nonzero(ink.any(axis=1 - axis))[0] for axis in (0, 1))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def longest_side(box: tuple[slice, ...]) -> int:

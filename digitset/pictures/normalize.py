@@ -10,14 +10,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, UInt8
+from PIL import Image
 from scipy import ndimage
 
 from digitset.errors import InputError
-from digitset.pictures.ink import EIGHT, NEAR_EDGE, Box, Grey, Pieces, around, find_ink, longest_side, touches_edge
+from digitset.pictures.ink import NEAR_EDGE, Box, Grey, Pieces, around, box_of, find_ink, longest_side, touches_edge
 from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
 CLOSE = 0.25  # of the picture's longest side: a smaller digit is looked at again from close by
+FINER = 96  # pixels: tiny pictures are made so long before ink is looked for
 LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
 FINE = 2  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
 THIN, THICK = 2.0, 5.0  # MNIST's pixels; of the validation images, 5 % have thinner strokes and 1 % have thicker ones
@@ -53,16 +55,25 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
+    if max(grey.shape) < BOX:
+        grey = _finer(grey)
     small = reduced(grey, LONGEST)
     flat, pieces = find_ink(small, name)
     chosen = _one_digit(pieces)
-    box = ndimage.find_objects(chosen.astype(np.int32))[0]
+    box = box_of(chosen)
     if longest_side(box) > CLOSE * max(small.shape):
         return picture(small, flat, chosen)
     try:
         return picture(*_closer(grey, box, max(grey.shape) / max(small.shape), name))
     except InputError:  # nothing that stands out from close by
         return picture(small, flat, chosen)
+
+
+def _finer(grey: Grey) -> Grey:
+    """A picture with fewer pixels than a digit of MNIST has, made larger by cubic splines between its pixels."""
+    high, wide = (max(1, round(side * FINER / max(grey.shape))) for side in grey.shape)
+    larger = Image.fromarray(grey).resize((wide, high), Image.Resampling.BICUBIC)
+    return np.clip(np.asarray(larger), 0, 1).astype(np.float32)
 
 
 def _closer(grey: Grey, box: Box, scale: float, name: str) -> tuple[Grey, Grey, Bool[np.ndarray, "h w"]]:
@@ -98,7 +109,9 @@ def _one_digit(pieces: Pieces) -> Bool[np.ndarray, "H W"]:
             <= (size / 3 if edge or number not in outer else size / 12)
         }
         if not close:
-            return np.isin(pieces, chosen)
+            digit = np.zeros(pieces.shape, bool)
+            digit[whole] = np.isin(pieces[whole], chosen)
+            return digit
         chosen, rest = [*chosen, *close], rest - close
         for number in close:
             whole = around(whole, boxes[number])
@@ -113,12 +126,14 @@ def picture(
     grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], chosen: Bool[np.ndarray, "H W"]
 ) -> Picture:
     """The digit that is made of the chosen pixels of ink, and of the grey at their edges."""
-    box = ndimage.find_objects(chosen.astype(np.int32))[0]
+    box = box_of(chosen)
     scale = longest_side(box) / BOX  # pixels of the picture in one of MNIST's
-    near = ndimage.binary_dilation(chosen, EIGHT, iterations=max(1, round(scale)))
-    ink = np.where(near, flat, 0).astype(np.float32)
-    room = int(2 * scale)
+    room, reach = int(2 * scale), max(1, round(scale))
     around = tuple(slice(max(0, part.start - room), part.stop + room) for part in box)
+    beside = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in box)
+    near = ndimage.maximum_filter(chosen[beside].astype(np.uint8), 2 * reach + 1, mode="constant") > 0
+    ink = np.zeros_like(flat)
+    ink[beside] = np.where(near, flat[beside], 0)
     strokes = _as_thick_as_mnist(ink[around], chosen[around], scale)
     rows, columns = np.nonzero(strokes > (0.3 if scale > 1.5 else 0.02))
     cropped = strokes[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]

@@ -4,14 +4,15 @@ Pillow decodes. Everything that can be wrong with a file is an InputError of one
 """
 
 import glob
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Float32
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import Float32, Float64
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from digitset.errors import InputError
 from digitset.files import expect_regular
@@ -19,9 +20,22 @@ from digitset.files import expect_regular
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
 # Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")  # what begins as one of these, Pillow cannot decode
 LARGEST = 50_000_000  # pixels; known before any is decoded
+KEPT = 16_000_000  # pixels; a picture of more, which a telephone's usually is not, is reduced while it is read
+TILE = 1 << 20  # pixels that are made grey at once
+TURNS = {  # how EXIF's orientations become upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
 SHOWN = 3  # names in a note
+Pixels = Float32[np.ndarray, "H W"] | Float32[np.ndarray, "H W 2"] | Float64[np.ndarray, "H W"]
 CONTRAST = 0.25  # what is visible of a picture with transparency is ink alone if its greys differ by less
 
 
@@ -86,7 +100,7 @@ def read_picture(path: str | Path) -> Float32[np.ndarray, "H W"]:
 
     Colours, palettes, CMYK, 1 bit and 16 bits become grey. 32-bit and floating-point grey have no white of their own:
     their darkest value is black and their lightest white. Transparency is laid on what leaves the ink visible: white,
-    or black under ink that is light.
+    or black under ink that is light. A picture of more than 16 megapixels is reduced by area to at most that.
 
     Raises InputError if the file is no picture, damaged, empty, a folder, larger than 50 megapixels (none of which are
     decoded then), holds several frames, or is of one grey all over.
@@ -107,9 +121,7 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
     whole process, which two threads at once would not put back.
     """
     try:
-        with Image.open(source, formats=FORMATS) as image:
-            _check(name, image, largest)
-            grey = _grey(name, ImageOps.exif_transpose(image))
+        grey = _grey(name, *_opened(source, name, largest))
     except InputError:
         raise
     except FileNotFoundError:
@@ -117,6 +129,11 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
     except PermissionError:
         raise InputError(f"{name}: expected a picture that may be read; change its permissions") from None
     except UnidentifiedImageError:
+        if _is_heic(source):
+            raise InputError(
+                f"{name}: expected a picture ({', '.join(FORMATS)}), found HEIC, as telephones save; "
+                "send or export it as JPEG"
+            ) from None
         raise InputError(
             f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
         ) from None
@@ -128,6 +145,36 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
     if float(np.ptp(grey)) < 1 / 255:
         raise InputError(f"{name}: expected ink on paper, found the same grey all over; take another picture")
     return grey
+
+
+def _opened(source: Path | BinaryIO, name: str, largest: int) -> tuple[str, Pixels, Image.Transpose | None]:
+    """A picture's mode, its pixels, and the turn that makes it upright; what Pillow had decoded is gone."""
+    with Image.open(source, formats=FORMATS) as image:
+        _check(name, image, largest)
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return image.mode, _pixels(image), turn
+
+
+def pixel_count(source: BinaryIO) -> int:
+    """How many pixels a picture has, from its header; 0 for what `decode` refuses as no picture."""
+    try:
+        with Image.open(source, formats=FORMATS) as image:
+            return image.size[0] * image.size[1]
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return LARGEST + 1
+    except Exception:  # headers can be damaged in as many ways as pixels
+        return 0
+
+
+def _is_heic(source: Path | BinaryIO) -> bool:
+    """Whether bytes that Pillow does not know begin as HEIC does: ISO/IEC 23008-12 names its brands."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            begin = file.read(12)
+    else:
+        source.seek(0)
+        begin = source.read(12)
+    return begin[4:8] == b"ftyp" and begin[8:12] in HEIC
 
 
 def _too_large(path: str, size: str, largest: int) -> InputError:
@@ -144,19 +191,79 @@ def _check(path: str, image: Image.Image, largest: int) -> None:
         raise InputError(f"{path}: expected one picture, found {frames} frames or pages; save the one that you mean")
 
 
-def _grey(path: str, image: Image.Image) -> Float32[np.ndarray, "H W"]:
-    if image.mode in WIDE_GREY:
-        return np.asarray(image, np.float32) / WIDE_GREY[image.mode]
-    if image.mode in ("I", "F"):
-        values = np.asarray(image, np.float64)
-        if not np.isfinite(values).all():
-            raise InputError(f"{path}: expected numbers for pixels, found infinity or none; save it as PNG")
-        return ((values - values.min()) / max(np.ptp(values), 1e-12)).astype(np.float32)
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_paper(np.asarray(image.convert("RGBA").convert("LA"), np.float32) / 255)
-    if image.mode == "LAB":
+def _pixels(image: Image.Image) -> Pixels:
+    """The values of a picture, part by part: decoded they take 4 bytes, as numbers 8 and more of them at a time.
+
+    Grey is from 0 to 1, followed by opacity where there is transparency; values without a white of their own are as
+    they are.
+    """
+    if max(_factors(*image.size)) > 1:
+        image.draft(image.mode, (image.size[0] // 2, image.size[1] // 2))  # a JPEG is decoded at half its size
+    (wide, high), (across, down) = image.size, _factors(*image.size)
+    shape, pixels = (-(-high // down), -(-wide // across)), None
+    for left, top, right, bottom in _tiles(wide, high, across, down):
+        values = _values(image.crop((left, top, right, bottom)), image.mode)
+        if across > 1 or down > 1:
+            values = _by_area(values, (across, down))
+        if pixels is None:
+            pixels = np.empty(shape + values.shape[2:], values.dtype)
+        rows = slice(top // down, top // down + values.shape[0])
+        pixels[rows, left // across : left // across + values.shape[1]] = values
+    assert pixels is not None
+    return pixels
+
+
+def _factors(wide: int, high: int) -> tuple[int, int]:
+    """How many pixels across and down become one, so that not more than `KEPT` are left."""
+    both = math.ceil(math.sqrt(wide * high / KEPT))
+    across, down = min(both, wide), min(both, high)
+    if both > high:
+        across = math.ceil(wide / KEPT)
+    if both > wide:
+        down = math.ceil(high / KEPT)
+    return across, down
+
+
+def _tiles(wide: int, high: int, across: int, down: int) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of about `TILE` pixels, whose sides are multiples of those that become one."""
+    width = min(wide, TILE // down // across * across)
+    height = max(down, TILE // width // down * down)
+    for top in range(0, high, height):
+        for left in range(0, wide, width):
+            yield left, top, min(wide, left + width), min(high, top + height)
+
+
+def _values(image: Image.Image, mode: str) -> Pixels:
+    """The values of a part; see `_pixels`."""
+    if mode in WIDE_GREY:
+        return np.asarray(image, np.float32) / WIDE_GREY[mode]
+    if mode in ("I", "F"):
+        return np.asarray(image, np.float64)
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        return np.asarray(image.convert("RGBA").convert("LA"), np.float32) / 255
+    if mode == "LAB":
         image = image.getchannel(0)  # lightness is grey
     return np.asarray(image.convert("L"), np.float32) / 255
+
+
+def _by_area(values: Pixels, factors: tuple[int, int]) -> Float32[np.ndarray, "_ _ *_"]:
+    """The mean of each block; of grey with opacity, the mean of what can be seen."""
+    if values.ndim == 2:
+        return np.asarray(Image.fromarray(values.astype(np.float32)).reduce(factors))
+    grey, opacity = (
+        np.asarray(Image.fromarray(np.ascontiguousarray(part)).reduce(factors))
+        for part in (values[..., 0] * values[..., 1], values[..., 1])
+    )
+    return np.stack([grey / np.maximum(opacity, np.float32(1e-6)), opacity], axis=-1)
+
+
+def _grey(path: str, mode: str, pixels: Pixels, turn: Image.Transpose | None) -> Float32[np.ndarray, "H W"]:
+    if mode in ("I", "F"):
+        if not np.isfinite(pixels).all():
+            raise InputError(f"{path}: expected numbers for pixels, found infinity or none; save it as PNG")
+        pixels = ((pixels - pixels.min()) / max(np.ptp(pixels), 1e-12)).astype(np.float32)
+    grey = _on_paper(pixels) if pixels.ndim == 3 else pixels.astype(np.float32, copy=False)
+    return grey if turn is None else np.asarray(Image.fromarray(grey).transpose(turn))
 
 
 def _on_paper(pixels: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"]:
@@ -168,12 +275,15 @@ def _on_paper(pixels: Float32[np.ndarray, "H W 2"]) -> Float32[np.ndarray, "H W"
     visible = grey[opacity > 0.5]
     paper = 1.0
     if visible.size:
-        darkest, middle, lightest = np.percentile(visible, [2, 50, 98])
+        darkest, middle, lightest = np.percentile(visible, [2, 50, 98], overwrite_input=True)
         if lightest - darkest > CONTRAST:
             paper = middle
         elif middle > 0.5:
             paper = 0.0
-    return (grey * opacity + np.float32(paper) * (1 - opacity)).astype(np.float32)
+    laid = 1 - opacity
+    laid *= np.float32(paper)
+    laid += grey * opacity
+    return laid
 
 
 def reduced(grey: Float32[np.ndarray, "_ _"], longest: int) -> Float32[np.ndarray, "_ _"]:

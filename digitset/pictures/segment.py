@@ -1,6 +1,8 @@
-"""A picture of several digits in a row -> its digits, in reading order."""
+"""A picture of several digits -> its digits, row by row, and what is no digit."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -13,7 +15,8 @@ from digitset.pictures.ink import (
     Box,
     Pieces,
     around,
-    find_ink,
+    box_of,
+    ink_and_lines,
     longest_side,
     no_ink,
     panels,
@@ -21,6 +24,7 @@ from digitset.pictures.ink import (
 )
 from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
+from digitset.pictures.touching import Reader, parts, suspected
 
 WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
 WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own
@@ -28,11 +32,65 @@ BESIDE = 0.2  # of a digit's height: how far to the right of a 5 its top stroke 
 BAR = 3.5  # times as long as thick
 SPECK = 0.15  # of a digit's height: what is neither as high nor as wide is no ink that a person meant
 NEAR = 0.3  # of a digit's height: a part of a digit is as close to the rest
+STRIP = 0.6  # of its length: so much of a part of a border is at the picture's edge
+AT_EDGE, SMALL, SIGN = "at the edge", "too small", "in a bar or sign"  # what is left out
+LOOKS_LIKE = "looks like "  # and then what, of a mark that is left out since it looks like no digit
 Group = tuple[Box, list[int]]  # a digit: its box, and the numbers of its pieces
+Left = tuple[Box, str]
 
 
-def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> list[Picture]:
-    """The digits of a picture, each with the steps that led to it, from left to right and row by row.
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A digit on a page: the box of its ink, rows and columns of the picture's own pixels, and the digit itself."""
+
+    box: Box
+    picture: Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """What was found on a picture of several digits.
+
+    `grey`: the picture on which was looked, reduced if it was large; `shape`: rows and columns of the picture before
+    that, in whose pixels all boxes are; `rows`: the digits, from top to bottom and from
+    left to right; `left_out`: boxes of ink that is no digit, as `Found` has them, each with what it is; `lines`: which
+    pixels of `grey` are frames and lines of the paper.
+    """
+
+    grey: Float32[np.ndarray, "H W"]
+    shape: tuple[int, ...]
+    rows: list[list[Found]]
+    left_out: list[tuple[Box, str]]
+    lines: Bool[np.ndarray, "H W"]
+
+    @property
+    def digits(self) -> list[Found]:
+        """All digits in reading order."""
+        return [digit for row in self.rows for digit in row]
+
+    def without(self, instead: Sequence[str | None]) -> "Page":
+        """The page without some of its digits; `instead` says for each, in reading order, what it is if it is none."""
+        marks = list(zip(self.digits, instead, strict=True))
+        kept = {id(mark) for mark, kind in marks if kind is None}
+        rows = [[mark for mark in row if id(mark) in kept] for row in self.rows]
+        others = [(mark.box, kind) for mark, kind in marks if kind is not None]
+        return replace(self, rows=[row for row in rows if row], left_out=self.left_out + others)
+
+    def notes(self) -> list[str]:
+        """What a person should know of ink that was left out although it is about as large as a digit."""
+        high = float(np.median([_height(digit.box) for digit in self.digits]))
+        kinds = [kind for box, kind in self.left_out if longest_side(box) >= WHOLE * high]
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        return [f"left out ink as large as a digit: {counts}; --show draws where"] if kinds else []
+
+
+def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> list[Picture]:
+    """The digits of a picture, each with the steps that led to it, in reading order. See `find_digits`."""
+    return [digit.picture for digit in find_digits(grey, name, read).digits]
+
+
+def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> Page:
+    """The digits of a picture row by row, with the places where they were found, and what was left out.
 
     `grey`: 0 black .. 1 white, as for `digitset.pictures.normalize.normalize`. A digit is a piece of ink, with the
     smaller pieces that are close above or below it: the top stroke of a 5, a 4 in two strokes. Specks, bars, frames and
@@ -40,49 +98,86 @@ def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> li
     may climb or fall, and digits may be slanted. Dark ink on light paper and light ink on dark paper may be on one
     picture, beside one another.
 
-    Digits that touch one another are taken for one: leave paper between them.
+    Digits that touch one another are cut apart if `read` says which digits it sees (see
+    `digitset.pictures.number.reader`); without it, they are taken for one.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
-    grey = reduced(grey, WIDEST)
-    parts, found = panels(grey), list[tuple[Box, Picture]]()
-    for rows, columns in parts:
+    small = reduced(grey, WIDEST)
+    papers, found, left_out = panels(small), list[Found](), list[tuple[Box, str]]()
+    lines = np.zeros(small.shape, bool)
+    for place in papers:
+        part = small[place]
         try:
-            flat, pieces = find_ink(grey[rows, columns], name)
+            flat, pieces, lines[place] = ink_and_lines(part, name)
         except InputError:
-            if len(parts) == 1:
+            if len(papers) == 1:
                 raise
             continue
-        for box, members in _joined(pieces, _inside(pieces)):
-            there = (_moved(box[0], rows.start), _moved(box[1], columns.start))
-            found.append((there, _cut(grey[rows, columns], flat, pieces, box, members)))
+        digits, others = _joined(pieces, *_inside(pieces))
+        made = [Found(box, _cut(part, flat, box, np.isin(pieces[box], members))) for box, members in digits]
+        if read is not None:
+            made = _cut_apart(part, flat, made, [np.isin(pieces[box], members) for box, members in digits], read)
+        found += [Found(_on_page(digit.box, place), digit.picture) for digit in made]
+        left_out += [(_on_page(box, place), kind) for box, kind in others]
     if not found:
         raise no_ink(name)
-    return [digit for _, digit in _in_reading_order(found)]
+    scale = grey.shape[0] / small.shape[0], grey.shape[1] / small.shape[1]
+    rows = [[Found(_enlarged(digit.box, scale), digit.picture) for digit in row] for row in _in_rows(found)]
+    return Page(small, grey.shape, rows, [(_enlarged(box, scale), kind) for box, kind in left_out], lines)
 
 
-def _inside(pieces: Pieces) -> dict[int, Box]:
-    """The boxes of pieces that do not touch the picture's edge, and of those that do and are as long as a digit."""
+def _inside(pieces: Pieces) -> tuple[dict[int, Box], list[Left]]:
+    """The boxes of pieces that do not touch the picture's edge, and of those that do and are as long as a digit.
+
+    And those at the edge that are left out.
+    """
     boxes: dict[int, Box] = {
         number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None
     }
     sides = {number: longest_side(box) for number, box in boxes.items() if not touches_edge(box, pieces.shape)}
     if not sides:
-        return boxes
+        return boxes, []
     high = float(np.median([side for side in sides.values() if side >= max(sides.values()) / 2]))
-    return {number: box for number, box in boxes.items() if number in sides or WHOLE < longest_side(box) / high < 1.25}
+    outside = {
+        number
+        for number, box in boxes.items()
+        if number not in sides
+        and (not WHOLE < longest_side(box) / high < 1.25 or _is_strip(pieces[box] == number, box, pieces.shape))
+    }
+    kept = {number: box for number, box in boxes.items() if number not in outside}
+    return kept, [(boxes[number], AT_EDGE) for number in sorted(outside)]
 
 
-def _moved(part: slice, by: int) -> slice:
-    return slice(part.start + by, part.stop + by)
+def _is_strip(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]) -> bool:
+    """Whether a piece at the edge is a part of a border: long and thin, and at the edge over most of its length."""
+    for axis in (0, 1):
+        if piece.shape[1 - axis] > BAR * piece.shape[axis]:
+            lines = [line for line, at in ((0, 0), (-1, shape[axis])) if at in (box[axis].start, box[axis].stop)]
+            return any(piece.take(line, axis=axis).mean() > STRIP for line in lines)
+    return False
+
+
+def _on_page(box: Box, part: Box) -> Box:
+    rows, columns = (slice(side.start + at.start, side.stop + at.start) for side, at in zip(box, part, strict=True))
+    return rows, columns
+
+
+def _enlarged(box: Box, scale: tuple[float, float]) -> Box:
+    rows, columns = (
+        slice(math.floor(side.start * by), math.ceil(side.stop * by)) for side, by in zip(box, scale, strict=True)
+    )
+    return rows, columns
 
 
 def _height(box: Box) -> int:
     return box[0].stop - box[0].start
 
 
-def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[Group]:
+def _joined(pieces: Pieces, boxes: dict[int, Box], outside: list[Left]) -> tuple[list[Group], list[Left]]:
     """Digits, each its box and its pieces: whole ones, with the parts that belong to them; then parts that make one.
+
+    And what is left out, after what was `outside`.
 
     A digit's height is the median over the pieces that are at least half as long as the longest.
     """
@@ -105,13 +200,16 @@ def _joined(pieces: Pieces, boxes: dict[int, Box]) -> list[Group]:
             digits[index] = (around(box, boxes[part]), [*members, part])
         else:
             digits.append((boxes[part], [part]))
-    return _without_bars(pieces, [(box, members) for box, members in digits if longest_side(box) >= 0.4 * high], high)
+    small = [(box, SMALL) for box, _ in digits if longest_side(box) < 0.4 * high]
+    large = [(box, members) for box, members in digits if longest_side(box) >= 0.4 * high]
+    digits, signs = _without_bars(pieces, large, high)
+    return digits, outside + small + signs
 
 
-def _without_bars(pieces: Pieces, digits: list[Group], high: float) -> list[Group]:
+def _without_bars(pieces: Pieces, digits: list[Group], high: float) -> tuple[list[Group], list[Left]]:
     """No digit is a bar along the row: one is the top of the digit to its left or below, if it is close; or a sign."""
     bars = [digit for digit in digits if all(_is_bar(pieces[digit[0]] == member) for member in digit[1])]
-    digits = [digit for digit in digits if digit not in bars]
+    digits, signs = [digit for digit in digits if digit not in bars], list[Left]()
     for box, members in bars:
         for index, (other, others) in enumerate(digits):
             whole = around(box, other)
@@ -120,7 +218,9 @@ def _without_bars(pieces: Pieces, digits: list[Group], high: float) -> list[Grou
             if level and gap <= BESIDE * high and box[1].start >= other[1].start and _height(whole) <= 1.3 * high:
                 digits[index] = (whole, [*others, *members])
                 break
-    return digits
+        else:
+            signs.append((box, SIGN))
+    return digits, signs
 
 
 def _is_bar(ink: Bool[np.ndarray, "h w"]) -> bool:
@@ -148,31 +248,59 @@ def _belongs(part: Box, digit: Box, high: float) -> bool:
     return overlap >= 0.25 * narrower - 0.05 * high and _height(whole) <= limit and longest_side(whole) <= 1.2 * limit
 
 
-def _in_reading_order(digits: list[tuple[Box, Picture]]) -> list[tuple[Box, Picture]]:
-    """Row by row: a digit is in the row whose last digit, to its left, it is level with."""
+def _in_rows(digits: list[Found]) -> list[list[Found]]:
+    """A digit is in the row whose last digit, to its left, it is level with."""
 
-    def middle(digit: tuple[Box, Picture], axis: int) -> float:
-        return (digit[0][axis].start + digit[0][axis].stop) / 2
+    def middle(digit: Found, axis: int) -> float:
+        return (digit.box[axis].start + digit.box[axis].stop) / 2
 
-    rows: list[list[tuple[Box, Picture]]] = []
+    rows: list[list[Found]] = []
     for digit in sorted(digits, key=lambda digit: middle(digit, 1)):
         level = [
             (abs(middle(row[-1], 0) - middle(digit, 0)), index)
             for index, row in enumerate(rows)
-            if abs(middle(row[-1], 0) - middle(digit, 0)) < 0.6 * max(_height(row[-1][0]), _height(digit[0]))
+            if abs(middle(row[-1], 0) - middle(digit, 0)) < 0.6 * max(_height(row[-1].box), _height(digit.box))
         ]
         if level:
             rows[min(level)[1]].append(digit)
         else:
             rows.append([digit])
     rows.sort(key=lambda row: float(np.mean([middle(digit, 0) for digit in row])))
-    return [digit for row in rows for digit in row]
+    return rows
+
+
+def _cut_apart(
+    grey: Float32[np.ndarray, "H W"],
+    flat: Float32[np.ndarray, "H W"],
+    digits: list[Found],
+    inks: list[Bool[np.ndarray, "h w"]],
+    read: Reader,
+) -> list[Found]:
+    """The digits, whose ink within their boxes is `inks`; those that look like several are replaced by these."""
+    high = float(np.median([_height(digit.box) for digit in digits]))
+    certainties = read(np.stack([digit.picture.digit for digit in digits])).max(axis=1).tolist()
+    apart = list[Found]()
+    for digit, ink, certainty in zip(digits, inks, certainties, strict=True):
+        inside = [ink]
+        if suspected(ink.shape[1] / high, certainty):
+            inside = parts(flat[digit.box], ink, high, certainty, read, alone=len(digits) == 1)
+        if len(inside) == 1:
+            apart.append(digit)
+            continue
+        for each in inside:
+            place = box_of(each)
+            box = _on_page(place, digit.box)
+            apart.append(Found(box, _cut(grey, flat, box, each[place])))
+    return apart
 
 
 def _cut(
-    grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], pieces: Pieces, box: Box, members: list[int]
+    grey: Float32[np.ndarray, "H W"], flat: Float32[np.ndarray, "H W"], box: Box, ink: Bool[np.ndarray, "h w"]
 ) -> Picture:
     """One digit with the paper around it; its neighbours' ink is seen in `grey` and `flat`, and in nothing after."""
     room = max(2, longest_side(box) // 5)
     rows, columns = (slice(max(0, part.start - room), part.stop + room) for part in box)
-    return picture(grey[rows, columns], flat[rows, columns], np.isin(pieces[rows, columns], members))
+    chosen = np.zeros(flat[rows, columns].shape, bool)
+    top, left = box[0].start - rows.start, box[1].start - columns.start
+    chosen[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    return picture(grey[rows, columns], flat[rows, columns], chosen)

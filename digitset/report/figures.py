@@ -60,6 +60,11 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path)
 
 
+def shortened(name: str, most: int) -> str:
+    """A name of at most `most` characters: of a longer one the end, which tells files apart."""
+    return name if len(name) <= most else f"...{name[3 - most :]}"
+
+
 def draw_curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
     """Loss and accuracy over training: for each name, its train lines thin and its validation lines bold."""
     with mpl.rc_context(STYLE):

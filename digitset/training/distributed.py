@@ -5,6 +5,7 @@ group; every function here then works without communication.
 """
 
 import contextlib
+import multiprocessing
 import os
 from collections.abc import Callable, Generator
 from typing import Any, TypeVar, cast
@@ -97,9 +98,21 @@ def mean(values: Tensor) -> Tensor:
     return values
 
 
-def any_of(flag: bool) -> bool:
-    """Whether the flag is set in any process."""
-    return flag if rank().count == 1 else bool(mean(torch.tensor(float(flag))))
+def greatest(value: int) -> int:
+    """The greatest value that any process gives."""
+    if rank().count == 1:
+        return value
+    values = torch.tensor(value)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    return int(values)
+
+
+def signals_come_twice() -> bool:
+    """Whether a signal may reach this process twice: from a cluster, and passed on by the process that started it.
+
+    That one, torchrun or the process of a pool's owner, then also ends it if it does not end by itself.
+    """
+    return "TORCHELASTIC_RUN_ID" in os.environ or multiprocessing.parent_process() is not None
 
 
 def together(call: Callable[[], T]) -> T:

@@ -19,11 +19,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from digitset.data.augment import affine
 from digitset.data.mnist import Digits, Splits, load_data
 from digitset.data.sequences import Batch, fixed, sample, sample_fixed
-from digitset.device import Machine, choose_device, choose_precision, wait_for
-from digitset.errors import InputError, TrainingError
+from digitset.device import Machine, choose_device, choose_precision, plain_torch, wait_for
+from digitset.errors import InputError, Stopped, TrainingError
 from digitset.evaluation.evaluate import mean_scores, predict_sets, validation_set
 from digitset.network import Experiment, Network
-from digitset.rng import derive, generator, seed_torch, torch_state_kept
+from digitset.rng import derive, generator, torch_seeded
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.training import distributed
@@ -31,6 +31,7 @@ from digitset.training.optimizer import optimizers
 
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 Event = dict[str, Any]  # the report of a step: {"step": ...}, with a line of metrics where one is due
 Callback = Callable[[Event], None]
 
@@ -134,15 +135,14 @@ def training_step(experiment: Experiment, state: State, data: TrainingSet) -> No
     """One optimiser step. Every draw in it is a function of (seed, step, rank)."""
     run, task, network, rank = experiment.run, experiment.task, state.network, distributed.rank()
     kind = network.model.output_kind
-    # torch's dropout takes no generator
-    seed_torch(derive(run.seed, "dropout", state.step, *rank.purpose), data.images.device)
-
     batch = data.batch(experiment, state.step)
     target = batch.targets(task)
     augmentation = generator(run.seed, "augmentation", state.step, *rank.purpose)
     images = affine(batch.images, run.augmentation_strength, augmentation)
 
-    output = state.replica(replace(batch, images=images))
+    # torch's dropout takes no generator
+    with torch_seeded(derive(run.seed, "dropout", state.step, *rank.purpose), data.images.device):
+        output = state.replica(replace(batch, images=images))
     loss = task.training_loss(output, kind, target).mean()
 
     for optimizer in state.optimizers:
@@ -163,6 +163,7 @@ def training_step(experiment: Experiment, state: State, data: TrainingSet) -> No
     state.step += 1
 
 
+@plain_torch(learns=True)
 def train(
     run: Run,
     out: str | Path | None = None,
@@ -170,6 +171,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     splits: Splits | None = None,
     progress: bool | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> RunFolder:
     """Trains a run into its folder (`runs/<task>/<model>-<encoder>/seed<k>` by default) and returns the folder.
 
@@ -179,17 +181,22 @@ def train(
     shows it in a terminal and in a notebook alone.
 
     Several processes can train one run together: each computes its part of every step. Only the first writes the
-    folder, validates and calls the callbacks. An error or Ctrl-C in one process stops all.
+    folder, validates and calls the callbacks. An error or a signal in one process stops all.
+
+    Ctrl-C, SIGTERM and SIGHUP wait for the end of the step and a checkpoint, then raise KeyboardInterrupt (`Stopped`,
+    with the number of the signal, where it is not Ctrl-C). A second signal takes effect at once. Python gives signals
+    to the main thread alone; from any thread, `stop` is asked after each step and does what Ctrl-C does if it is true:
+    `threading.Event().is_set`, for example.
 
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
-    the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
+    the loss is not finite.
     """
     if not (_is_watched() if progress is None else progress):
-        return _train(run, out, resume, lambda event: _call(callbacks, event), splits)
+        return _train(run, out, resume, lambda event: _call(callbacks, event), splits, stop)
     from digitset.training.progress import Watch  # here, since a run that nobody watches needs no terminal
 
     with Watch(run) as watch:
-        return _train(run, out, resume, lambda event: _call([watch.listen, *callbacks], event), splits)
+        return _train(run, out, resume, lambda event: _call([watch.listen, *callbacks], event), splits, stop)
 
 
 def _is_watched() -> bool:
@@ -202,7 +209,14 @@ def _call(callbacks: Sequence[Callback], event: Event) -> None:
         callback(event)
 
 
-def _train(run: Run, out: str | Path | None, resume: bool, listener: Callback, splits: Splits | None) -> RunFolder:
+def _train(
+    run: Run,
+    out: str | Path | None,
+    resume: bool,
+    listener: Callback,
+    splits: Splits | None,
+    stop: Callable[[], bool],
+) -> RunFolder:
     run_folder = RunFolder(out or Path("runs") / run.name)
     device = distributed.together(lambda: distributed.own_device(choose_device(run.device)))
     splits = splits or distributed.together(lambda: load_data(run.data, run.transpose))
@@ -214,7 +228,7 @@ def _train(run: Run, out: str | Path | None, resume: bool, listener: Callback, s
     with _at_work(run_folder):
         # Another process may have been at work there since.
         if not distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
-            _train_alone(experiment, device, splits, run_folder, listener)
+            _train_alone(experiment, device, splits, run_folder, listener, stop)
     return run_folder
 
 
@@ -231,7 +245,12 @@ def _at_work(run_folder: RunFolder) -> Generator[None, None, None]:
 
 
 def _train_alone(
-    experiment: Experiment, device: torch.device, splits: Splits, run_folder: RunFolder, listener: Callback
+    experiment: Experiment,
+    device: torch.device,
+    splits: Splits,
+    run_folder: RunFolder,
+    listener: Callback,
+    stop: Callable[[], bool],
 ) -> None:
     """Trains a run that is not finished, in a folder that no other process writes."""
     run, here = experiment.run, Machine.here(device, distributed.rank().count)
@@ -248,9 +267,10 @@ def _train_alone(
         begin = "\n".join(filter(None, [*splits.notes, data.note()]))
         note = _changes(run_folder.machine(), here) if state.step else begin
         listener({"step": state.step} | _noted(run_folder, state.step, note))
-    with torch_state_kept(device):
-        _loop(experiment, state, data, splits.to(device).val, run_folder, listener)
-    distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
+    with Interrupt(stop) as interrupt:
+        _loop(experiment, state, data, splits.to(device).val, run_folder, listener, interrupt)
+        distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
+    interrupt.end(interrupt.signal)
 
 
 def is_finished(run_folder: RunFolder, experiment: Experiment, checksum: str, resume: bool) -> bool:
@@ -351,34 +371,38 @@ def _noted(run_folder: RunFolder, step: int, note: str) -> dict[str, str]:
 
 
 def _loop(
-    experiment: Experiment, state: State, data: TrainingSet, val: Digits, run_folder: RunFolder, listener: Callback
+    experiment: Experiment,
+    state: State,
+    data: TrainingSet,
+    val: Digits,
+    run_folder: RunFolder,
+    listener: Callback,
+    interrupt: "Interrupt",
 ) -> None:
     """Steps until the end, with log lines, validations and checkpoints where they are due."""
     run = experiment.run
     validation = validation_set(val, experiment.task, experiment.lengths)
     state.network.train()
-    with Interrupt() as interrupt:
-        while state.step < run.steps:
+    while state.step < run.steps:
+        start = time.perf_counter()
+        training_step(experiment, state, data)
+        end = state.step == run.steps
+        if end:
+            state.evaluated().recompute_batch_norm(data.images[:BATCH_NORM_IMAGES])
+        logs, validates = (state.step % every == 0 or end for every in (LOG_EVERY, run.validate_every))
+        if logs or validates:
+            wait_for(data.images.device)
+        state.seconds += time.perf_counter() - start
+        event: Event = {"step": state.step} | (_log_line(run, state) if logs else {})
+        if distributed.rank().first:
+            _report(experiment, state, validation if validates else None, event, run_folder, listener)
+        asked = distributed.greatest(interrupt.asked())
+        if asked or (state.step % run.checkpoint_every == 0 and not end):
             start = time.perf_counter()
-            training_step(experiment, state, data)
-            end = state.step == run.steps
-            if end:
-                state.evaluated().recompute_batch_norm(data.images[:BATCH_NORM_IMAGES])
-            logs, validates = (state.step % every == 0 or end for every in (LOG_EVERY, run.validate_every))
-            if logs or validates:
-                wait_for(data.images.device)
+            wait_for(data.images.device)
             state.seconds += time.perf_counter() - start
-            event: Event = {"step": state.step} | (_log_line(run, state) if logs else {})
-            if distributed.rank().first:
-                _report(experiment, state, validation if validates else None, event, run_folder, listener)
-            stop = distributed.any_of(interrupt.asked)
-            if stop or (state.step % run.checkpoint_every == 0 and not end):
-                start = time.perf_counter()
-                wait_for(data.images.device)
-                state.seconds += time.perf_counter() - start
-                distributed.from_first(lambda: run_folder.save_checkpoint(state.to_checkpoint()))
-            if stop:
-                raise KeyboardInterrupt
+            distributed.from_first(lambda: run_folder.save_checkpoint(state.to_checkpoint()))
+        interrupt.end(asked)
 
 
 def _log_line(run: Run, state: State) -> Event:
@@ -434,23 +458,45 @@ def _summary(state: State) -> Summary:
 
 
 class Interrupt:
-    """A context in which the first Ctrl-C only sets `asked`, and the second raises KeyboardInterrupt.
+    """A context in which the first signal that asks to stop is only kept, and the second does what it did before.
 
-    Outside the main thread, where Python takes no signals, it changes nothing.
+    The signals are SIGINT (Ctrl-C), SIGTERM and SIGHUP, unless the process ignores them, as under nohup. `stop` asks
+    for the same, in whatever thread. Outside the main thread, where Python takes no signals, `stop` alone does.
     """
 
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self.stop, self.signal = stop, 0
+        self.before: dict[int, Any] = {}
+
     def __enter__(self) -> Self:
-        self.asked = False
-        self.main = threading.current_thread() is threading.main_thread()
-        if self.main:
-            self.before = signal.signal(signal.SIGINT, self._ask)
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                handler = signal.getsignal(number)
+                if number == signal.SIGINT or handler not in (signal.SIG_IGN, None):  # None is not Python's to put back
+                    self.before[number] = signal.signal(number, self._keep)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.main:
-            signal.signal(signal.SIGINT, self.before)
+        while self.before:
+            signal.signal(*self.before.popitem())
 
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+    def asked(self) -> int:
+        """The number of the signal that asks to stop; Ctrl-C's for `stop`, and 0 for none."""
+        if not self.signal and self.stop():
+            self.signal = int(signal.SIGINT)
+        return self.signal
+
+    @staticmethod
+    def end(number: int) -> None:
+        """Raises what a signal that was kept stands for; nothing for 0."""
+        if number:
+            raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
+
+    def _keep(self, number: int, frame: object) -> None:
+        if not self.signal:
+            self.signal = number
+        elif not distributed.signals_come_twice():
+            self.__exit__()
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            signal.raise_signal(number)

@@ -1,5 +1,7 @@
 // The service, as functions. Each throws an Error with the service's own words; its `again` says whether to ask again.
 
+import { doubt } from "./words.js";
+
 const BUSY = [429, 503];
 
 async function call(path, options) {
@@ -31,13 +33,19 @@ export async function dealDigits(count, digit) {
   return digits.map(({ image, label }) => ({ pixels: bytes(image), label }));
 }
 
+// The picture as a model gets it, and what to know of it: a sentence, or null.
 export async function normalise(picture) {
-  return bytes((await call("/v1/normalise", sent(picture))).image);
+  return opened(await call("/v1/normalise", sent(picture)));
 }
 
-// The digits of a picture, from left to right and row by row.
+// The digits of a picture, from left to right and row by row, each with what to know of it; and what was left out.
 export async function split(picture) {
-  return (await call("/v1/split", sent(picture))).images.map(bytes);
+  const { pictures, notes } = await call("/v1/split", sent(picture));
+  return { found: pictures.map(opened), notes };
+}
+
+function opened({ image, one_digit, like }) {
+  return { pixels: bytes(image), doubt: one_digit < 0.5 ? doubt(one_digit, like) : null };
 }
 
 function sent(picture) {

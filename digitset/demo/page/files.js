@@ -30,13 +30,15 @@ function openSaved(text) {
 }
 
 async function openPicture(file) {
-  const images = await split(file);
+  const { found, notes } = await split(file);
   const room = MOST - filled().length;
-  if (images.length > room) {
-    throw new Error(`there are ${images.length} digits on it, and room for ${room} more. Remove some.`);
+  if (found.length > room) {
+    throw new Error(`there are ${found.length} digits on it, and room for ${room} more. Remove some.`);
   }
-  const keys = add(images.map((pixels) => ({ pixels })));
-  if (images.length > 1) set({ note: noteOf(file, images.length, keys) });
+  const keys = add(found.map(({ pixels }) => ({ pixels })));
+  if (found.length > 1) set({ note: noteOf(file, found.length, keys) });
+  const doubts = found.length > 1 || notes.length ? notes : [found[0].doubt].filter(Boolean);
+  if (doubts.length) throw new Error(doubts.join("; "));
 }
 
 function noteOf(file, count, keys) {
@@ -45,8 +47,8 @@ function noteOf(file, count, keys) {
 }
 
 async function takeForOne(file, keys) {
-  const pixels = await normalise(file);
-  set({ note: null });
+  const { pixels, doubt } = await normalise(file);
+  set({ note: null, problem: doubt && new Error(`${file.name}: ${doubt}`) });
   const { tiles } = get();
   const place = tiles.findIndex((one) => keys.includes(one.key));
   if (place < 0) return add([{ pixels }]);

@@ -59,6 +59,9 @@ export function invitation(model, count, anchor) {
   return "";
 }
 
+// What to know of an opened picture that is more probably no digit.
+export const doubt = (chance, like) => `looks like ${like}; one digit: ${percent(chance)}`;
+
 // What a tile's caption says: the answer to it alone. Of one image a count says little, and is no digit that was read.
 export function reading(model, value) {
   if (model.kind === "binary") return value > 0.5 ? "yes" : "no";

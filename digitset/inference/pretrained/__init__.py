@@ -1,6 +1,7 @@
 """The trained models that come with the package, each in the folder TASK/MODEL as `digitset publish` writes it.
 
-`uv run benchmarks/trained.py` makes them, from the recipes.
+`uv run benchmarks/trained.py` makes them, from the recipes, and `uv run benchmarks/any_hand.py` those for people's own
+pictures.
 """
 
 from dataclasses import dataclass
@@ -47,7 +48,18 @@ def packaged_models() -> list[PackagedModel]:
 
 def names() -> list[str]:
     """TASK/MODEL of each, the best of a task first."""
-    return [name for name in recipes.PACKAGED if (FOLDER / name).is_dir()]
+    every = (*recipes.PACKAGED, *recipes.FOR_PICTURES)
+    return [name for name in every if (FOLDER / name).is_dir()]
+
+
+def for_pictures(name: str) -> str:
+    """The model to ask about people's own pictures where `name` is a task that has such a model; else `name`."""
+    return next((known for known in names() if known in recipes.FOR_PICTURES and known.split("/")[0] == name), name)
+
+
+def names_for_pictures() -> list[str]:
+    """`names`, of a task that has a model for people's own pictures that one alone."""
+    return [name for name in names() if for_pictures(name.split("/")[0]) in (name, name.split("/")[0])]
 
 
 def find(name: str) -> Path | None:

@@ -1,0 +1,177 @@
+"""The service under load: every answer compared with the library's, beside callers who mean no good.
+
+    uv run --extra demo benchmarks/load.py [--model sum/transformer] [--clients 50] [--seconds 30]
+
+Three cases, each with so many callers that ask one question after the other: alone; beside 20 that ask about 1,000
+images each; beside 100 connections that send half a head of a request and 20 that send bodies which are too large.
+"""
+
+import asyncio
+import base64
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+from measure import Rows, expect_committed, show, start
+
+from digitset.data.mnist import load_data
+from digitset.errors import InputError
+from digitset.inference.predictor import load
+
+LARGE, HALF_OPEN, OVERSIZED = 20, 100, 20  # callers beside the others
+TOLERANCE = 1e-3
+Asks = Callable[[random.Random], Coroutine[Any, Any, None]]
+
+
+@dataclass
+class Seen:
+    """What the callers of a case got."""
+
+    seconds: list[float] = field(default_factory=list[float])
+    statuses: Counter[int] = field(default_factory=Counter[int])
+    wrong: int = 0
+    lost: int = 0  # connections that broke before there was an answer
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Questions as they are sent, and the answers of the library."""
+
+    bodies: list[bytes]
+    answers: list[float]
+
+    @classmethod
+    def of(cls, name: str, lengths: list[int]) -> "Asked":
+        predictor, images = load(name, "cpu"), load_data().test.images.numpy()
+        if predictor.task.single_image:
+            lengths = [1] * len(lengths)
+        sequences = [images[start : start + length] for start, length in enumerate(lengths)]
+        anchors = images[-len(lengths) :] if predictor.task.anchored else None
+        bodies = []
+        for index, sequence in enumerate(sequences):
+            question: dict[str, Any] = {"model": name, "images": [_written(image) for image in sequence]}
+            if anchors is not None:
+                question["anchor"] = _written(anchors[index])
+            bodies.append(json.dumps(question).encode())
+        return cls(bodies, predictor.predict(sequences, anchors).tolist())
+
+
+def _written(image: np.ndarray) -> str:
+    return base64.b64encode(image.tobytes()).decode()
+
+
+@contextlib.contextmanager
+def service(name: str) -> Any:
+    """The address and the process of a service that is started for this."""
+    command = [sys.executable, "-m", "digitset", "demo", name, "--port", "0", "--no-browser"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout
+        yield process.stdout.readline().split()[0], process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def caller(address: str, asked: Asked, seen: Seen, end: float, seed: int) -> None:
+    """Asks one question after the other, and waits a moment where it is told to come back."""
+    draw = random.Random(seed)
+    async with httpx.AsyncClient(base_url=address, timeout=120) as client:
+        while time.monotonic() < end:
+            index, began = draw.randrange(len(asked.bodies)), time.perf_counter()
+            headers = {"content-type": "application/json"}
+            try:
+                response = await client.post("/v1/predict", content=asked.bodies[index], headers=headers)
+            except httpx.TransportError:
+                seen.lost += 1
+                continue
+            seen.statuses[response.status_code] += 1
+            if response.status_code == 200:
+                seen.seconds.append(time.perf_counter() - began)
+                expected = asked.answers[index]
+                seen.wrong += abs(response.json()["answer"] - expected) > TOLERANCE * max(1, abs(expected))
+            else:
+                await asyncio.sleep(float(response.headers.get("retry-after", 1)))
+
+
+async def half_open(address: str, end: float) -> None:
+    """Sends half a head, and again as soon as it is cut off."""
+    host, port = address.removeprefix("http://").split(":")
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError, TimeoutError):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(b"POST /v1/predict HTTP/1.1\r\nhost: ")
+            await asyncio.wait_for(reader.read(), max(0.1, end - time.monotonic()))
+            writer.close()
+
+
+async def oversized(address: str, end: float) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield b" " * 2**16
+
+    while time.monotonic() < end:
+        with contextlib.suppress(httpx.TransportError):
+            async with httpx.AsyncClient(base_url=address, timeout=120) as client:
+                await client.post("/v1/predict", content=chunks(), headers={"content-type": "application/json"})
+
+
+async def case(address: str, asked: Asked, clients: int, seconds: float, others: str, large: Asked) -> Seen:
+    """What the callers see while others do what the case is called after."""
+    seen, end = Seen(), time.monotonic() + seconds
+    work = [caller(address, asked, seen, end, seed) for seed in range(clients)]
+    beside = Seen()
+    if others == "large":
+        work += [caller(address, large, beside, end, 1_000 + seed) for seed in range(LARGE)]
+    if others == "hostile":
+        work += [half_open(address, end) for _ in range(HALF_OPEN)] + [
+            oversized(address, end) for _ in range(OVERSIZED)
+        ]
+    await asyncio.gather(*work)
+    seen.wrong += beside.wrong
+    return seen
+
+
+def peak(process: subprocess.Popen[str]) -> float:
+    """MiB, the most that a process had so far; NaN where the system does not say."""
+    status = Path(f"/proc/{process.pid}/status")
+    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10 if status.is_file() else float("nan")
+
+
+def main(
+    model: str = "sum/transformer", clients: int = 50, seconds: float = 30, out: Path = Path("results/load.csv")
+) -> None:
+    expect_committed(out)
+    if clients < 1 or seconds <= 0:
+        raise InputError(f"--clients, --seconds: expected at least 1 and more than 0, got {clients} and {seconds:g}")
+    asked, large = Asked.of(model, [1 + index % 10 for index in range(200)]), Asked.of(model, [1_000] * 5)
+    rows: Rows = []
+    with service(model) as (address, process):
+        for others in ("alone", "large", "hostile"):
+            seen = asyncio.run(case(address, asked, clients, seconds, others, large))
+            ordered = sorted(seen.seconds) or [float("inf")]
+            rows += [
+                (f"{others}: answers per s", len(seen.seconds) / seconds),
+                (f"{others}: wrong answers", seen.wrong),
+                (f"{others}: come back later", seen.statuses[503]),
+                (f"{others}: other statuses", sum(seen.statuses.values()) - seen.statuses[200] - seen.statuses[503]),
+                (f"{others}: broken connections", seen.lost),
+                (f"{others}: median ms", 1e3 * ordered[len(ordered) // 2]),
+                (f"{others}: 99 % ms", 1e3 * ordered[int(0.99 * (len(ordered) - 1))]),
+                (f"{others}: MiB, highest so far", peak(process)),
+            ]
+    show(f"{model}, {clients} callers", rows, out)
+
+
+if __name__ == "__main__":
+    start(main)

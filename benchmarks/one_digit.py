@@ -1,0 +1,156 @@
+"""Trains the network that says whether a picture shows one digit: `digitset/pictures/one_digit.safetensors`.
+
+    uv run benchmarks/one_digit.py [--steps 500] [--out digitset/pictures/one_digit.safetensors]
+
+Half of the images of a step are MNIST's training digits as any hand writes them, with some printed ones among them; the
+others are what `no_digits.py` draws, under the same maps. What was drawn and a stopped training are kept under
+`runs/one_digit`. Printed on the way: of validation digits, how many are below some thresholds, and how many of other
+drawings are above.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import handwriting
+import no_digits
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from measure import start
+from rich.console import Console
+from torch import Tensor
+from torch.nn import functional as F
+
+from digitset.data.mnist import Digits, load_data
+from digitset.device import choose_device
+from digitset.pictures.one_digit import KINDS, WEIGHTS, OneDigit
+from digitset.rng import derive, generator
+from digitset.run import Run
+from digitset.run_folder import halved, to_bytes, write_whole
+from digitset.training.loop import learning_rate
+from digitset.training.optimizer import optimizers
+
+RUNS = Path("runs/one_digit")
+BATCH = 256
+# How many drawings of each kind there are. Printed digits are digits.
+COUNTS = {
+    "printed": 1_500,
+    "letters": 5_500,
+    "a sign": 2_500,
+    "several digits": 3_500,
+    "a part of a digit": 700,
+    "lines": 3_500,
+    "a blot": 1_300,
+}
+console = Console()
+
+
+def main(steps: int = 500, seed: int = 0, out: Path = WEIGHTS) -> None:
+    """Draws, trains and writes.
+
+    Args:
+        steps: How many, of 256 images each.
+        seed: Of the drawings, the initial weights and the batches.
+        out: The file of weights to write.
+    """
+    data = load_data()
+    drawings = [_kept(f"drawn{seed}", lambda: draw_all(data.train, COUNTS, derive(seed, "drawings")))]
+    few = {kind: count // 10 for kind, count in COUNTS.items()}
+    drawings.append(_kept(f"validation{seed}", lambda: draw_all(data.val, few, derive(seed, "validation drawings"))))
+    network = train(steps, seed, data.train, drawings[0], lambda step, net: report(step, net, data.val, drawings[1]))
+    write_whole(out, to_bytes(halved(network.state_dict())))
+    console.print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+Drawings = tuple[UInt8[Tensor, "N 28 28"], Int64[Tensor, " N"]]  # with the number of their kind
+
+
+def _kept(name: str, make: Callable[[], Drawings]) -> Drawings:
+    """Drawings that were made before, or made now and kept: they take minutes."""
+    path = RUNS / f"{name}.npz"
+    if not path.exists():
+        images, kinds = make()
+        RUNS.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, images=images, kinds=kinds)
+    with np.load(path) as saved:
+        return torch.from_numpy(saved["images"]), torch.from_numpy(saved["kinds"])
+
+
+def draw_all(digits: Digits, counts: dict[str, int], seed: int, fonts: tuple[str, ...] = no_digits.LEARNED) -> Drawings:
+    """So many drawings of each kind. Digits are of the given ones, parts of those whose parts are no digits."""
+    images, some = digits.images.numpy(), digits.images[(digits.labels > 1) & (digits.labels < 6)].numpy()
+    makers: dict[str, Callable[[np.random.Generator], no_digits.Ink]] = {
+        "printed": functools.partial(no_digits.printed_digit, fonts=fonts),
+        "letters": functools.partial(no_digits.letter, fonts=fonts),
+        "a sign": functools.partial(no_digits.sign, fonts=fonts),
+        "several digits": functools.partial(no_digits.several, digits=images),
+        "a part of a digit": functools.partial(no_digits.part_of_digit, digits=some),
+        "lines": no_digits.lines,
+        "a blot": no_digits.blot,
+    }
+    draw, drawn, kinds = np.random.default_rng(seed), [], []
+    for kind, count in counts.items():
+        of_kind = [no_digits.as_mnist(makers[kind](draw)) for _ in range(count)]
+        seen = [image for image in of_kind if image is not None]
+        drawn += seen
+        kinds += [0 if kind == "printed" else KINDS.index(kind)] * len(seen)
+    return torch.from_numpy(np.stack(drawn)), torch.tensor(kinds)
+
+
+def train(
+    steps: int, seed: int, digits: Digits, drawings: Drawings, report: Callable[[int, OneDigit], None]
+) -> OneDigit:
+    """Steps until the end, from the last checkpoint of the same length and seed where there is one."""
+    run = Run("classify", seed=seed, steps=steps, learning_rate=3e-3, weight_decay=0.1)
+    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
+        torch.manual_seed(derive(seed, "initial weights"))  # pyright: ignore[reportUnknownMemberType]
+        network = OneDigit().to(memory_format=torch.channels_last)
+    (optimizer,) = optimizers(run, network, choose_device("cpu"))
+    checkpoint, first = RUNS / f"checkpoint{seed}-{steps}.pt", 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        first = saved["step"]
+    for step in range(first, steps):
+        images, kinds = batch(digits, drawings, generator(seed, "one digit", step))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = F.cross_entropy(network(images), kinds)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(run, step)
+        optimizer.zero_grad()
+        loss.backward()  # pyright: ignore[reportUnknownMemberType]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
+        optimizer.step()
+        if (step + 1) % 100 == 0 or step + 1 == steps:
+            state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
+            torch.save(state, checkpoint)
+            report(step + 1, network)
+    return network.eval()
+
+
+def batch(digits: Digits, drawings: Drawings, draw: torch.Generator) -> Drawings:
+    """Half digits, half drawings, distorted alike."""
+    chosen = torch.randint(len(digits), (BATCH // 2,), generator=draw)
+    written = handwriting.any_hand(digits.images[chosen], digits.labels[chosen], draw)
+    picked = torch.randint(len(drawings[0]), (BATCH // 2,), generator=draw)
+    others = handwriting.pen_and_map(drawings[0][picked].float() / 255, draw)
+    return torch.cat([written, others]), torch.cat([torch.zeros(BATCH // 2, dtype=torch.int64), drawings[1][picked]])
+
+
+@torch.inference_mode()
+def report(step: int, network: OneDigit, val: Digits, drawings: Drawings) -> None:
+    """Prints how validation digits and other drawings are told apart."""
+    network.eval()
+    digits = network(val.images).softmax(dim=1)[:, 0]
+    others = network(drawings[0]).softmax(dim=1)[:, 0]
+    below = ", ".join(f"{least}: {float((digits < least).float().mean()):.4f}" for least in (0.05, 0.1, 0.2, 0.3, 0.5))
+    names = {kind: float((others[drawings[1] == index] >= 0.5).float().mean()) for index, kind in enumerate(KINDS)}
+    above = ", ".join(f"{kind} {share:.3f}" for kind, share in names.items())
+    console.print(f"step {step}: digits below {below}; at .5 or above: {above}", highlight=False)
+    network.train()
+
+
+if __name__ == "__main__":
+    start(main)

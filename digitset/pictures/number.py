@@ -1,0 +1,197 @@
+"""A picture of numbers -> the numbers, row by row: digits in order, each with how certain it is and where it is."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from digitset.errors import InputError
+from digitset.inference.predictor import Predictor
+from digitset.pictures.ink import Box
+from digitset.pictures.one_digit import look, look_at_marks
+from digitset.pictures.read import find_pictures, left_out, read_picture
+from digitset.pictures.segment import LOOKS_LIKE, SIGN, Found, Page, find_digits
+from digitset.pictures.touching import Reader
+
+READER = "classify"  # the packaged model that reads digits on pages
+SURELY, CLEAR = 2.0, 0.6  # of a digit's height: a gap between numbers whatever the others are; the least there is
+WIDER = 2.0  # gaps between numbers, on average, to those within them, at least
+STEP = 0.1  # of a digit's height: from the widest gap within a number to the narrowest one between two, at least
+NARROWEST = 0.1  # of a digit's height: gaps that are narrower are alike
+OWN = 0.6  # of a digit's height: a 1 stands in as much room
+
+
+@dataclass(frozen=True)
+class ReadDigit:
+    """`certainty` is the probability that there is one digit, and that it is this one.
+
+    `box` is left, top, right and bottom in pixels of the picture, the last two one further than the ink.
+    """
+
+    digit: int
+    certainty: float
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Number:
+    """Digits that stand together. `certainty` is the probability that all are right, if they are independent."""
+
+    text: str
+    certainty: float
+    digits: list[ReadDigit]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Ink that is no digit, and what it is: "at the edge", "too small", "in a bar or sign", "looks like letters" ..."""
+
+    kind: str
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A picture's numbers: rows from top to bottom, in each the numbers from left to right."""
+
+    name: str
+    rows: list[list[Number]]
+    left_out: list[LeftOut]
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The numbers on pictures, the page of each, and the fate of pictures that were not simply read."""
+
+    numbers: list[Numbers]
+    pages: list[Page]
+    notes: list[str]
+    refused: list[str]
+
+
+def read_pages(paths: Iterable[str], read: Reader) -> Pages:
+    """The numbers on pictures; of one that cannot be read, or has no ink or no digit, the reason.
+
+    Raises InputError if that is so of all pictures.
+    """
+    paths = tuple(paths)
+    found = Pages([], [], left_out(paths), [])
+    for path in find_pictures(paths):
+        try:
+            page, notes = _only_digits(read_picture(path), read, str(path))
+        except InputError as error:
+            found.refused.append(str(error))
+            continue
+        found.numbers.append(numbers_on(page, read, str(path)))
+        found.pages.append(page)
+        found.notes.extend(notes)
+    if not found.pages:
+        raise InputError("; ".join(found.refused))
+    return found
+
+
+def reader(predictor: Predictor) -> Reader:
+    """A model that says which digit an image is, as a function. Raises InputError if it says something else."""
+    task = predictor.task
+    if not task.single_image or task.label_invariant or task.kind != "classes":
+        raise InputError(f"expected a model that says which digit an image is, such as '{READER}', got '{task.name}'")
+    return lambda images: predictor.predict_proba([image[None] for image in images])
+
+
+def read_numbers(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str = "picture") -> tuple[Numbers, Page]:
+    """The numbers on a picture, and the page on which their digits were found.
+
+    `grey`: 0 black .. 1 white, see `digitset.pictures.segment.find_digits`. A row's digits are one number, unless a
+    gap between them is clearly wider than others on the page, or wider than two digits are high.
+
+    What does not look like one digit is left out. Two numbers stand on either side of it.
+
+    Raises InputError, which begins with `name`, if no ink is found, or nothing that looks like a digit.
+    """
+    page, _ = _only_digits(grey, read, name)
+    return numbers_on(page, read, name), page
+
+
+def _only_digits(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str) -> tuple[Page, list[str]]:
+    """The page on which a picture's digits were found, and what a person should know of it."""
+    page = find_digits(grey, name, read)
+    looks, doubts = look_at_marks([digit.picture.digit for digit in page.digits], name)
+    notes = [f"{name}: {note}" for note in page.notes()] + doubts
+    return page.without([each.instead for each in looks]), notes
+
+
+def numbers_on(page: Page, read: Reader, name: str) -> Numbers:
+    """The numbers on a page whose digits were found."""
+    images = [digit.picture.digit for digit in page.digits]
+    certainties = read(np.stack(images)) * np.array([[each.one_digit] for each in look(images)], np.float32)
+    said = iter(zip(certainties.argmax(axis=1).tolist(), certainties.max(axis=1).tolist(), strict=True))
+    rows = []
+    signs = [box for box, kind in page.left_out if kind == SIGN or kind.startswith(LOOKS_LIKE)]
+    for numbers in _apart(page.rows, signs):
+        digits = [[ReadDigit(*next(said), _corners(digit.box)) for digit in number] for number in numbers]
+        rows.append([_number(each) for each in digits])
+    return Numbers(name, rows, [LeftOut(kind, _corners(box)) for box, kind in page.left_out])
+
+
+def table(numbers: Numbers) -> list[tuple[str, ...]]:
+    """A row for each number: its row on the page, the number, how certain it is, and how certain each digit is."""
+    return [
+        (str(place), number.text, f"{number.certainty:.3f}", " ".join(f"{one.certainty:.2f}" for one in number.digits))
+        for place, row in enumerate(numbers.rows, 1)
+        for number in row
+    ]
+
+
+def _number(digits: list[ReadDigit]) -> Number:
+    text = "".join(str(digit.digit) for digit in digits)
+    return Number(text, math.prod(digit.certainty for digit in digits), digits)
+
+
+def _corners(box: Box) -> tuple[int, int, int, int]:
+    rows, columns = box
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
+def _apart(rows: list[list[Found]], signs: list[Box]) -> list[list[list[Found]]]:
+    """The numbers of each row: its digits, divided where the gap is clear or a sign stands in it."""
+    gaps = [_gaps(row) for row in rows]
+    least = _least_gap([gap for row in gaps for gap in row])
+    divided = []
+    for row, between in zip(rows, gaps, strict=True):
+        numbers = [[row[0]]]
+        for digit, gap in zip(row[1:], between, strict=True):
+            if gap >= least or any(_is_between(sign, numbers[-1][-1].box, digit.box) for sign in signs):
+                numbers.append([])
+            numbers[-1].append(digit)
+        divided.append(numbers)
+    return divided
+
+
+def _is_between(sign: Box, left: Box, right: Box) -> bool:
+    """Whether the middle of a sign is in the gap of two digits of a row."""
+    row, column = ((side.start + side.stop) / 2 for side in sign)
+    top, bottom = min(left[0].start, right[0].start), max(left[0].stop, right[0].stop)
+    return top <= row <= bottom and left[1].stop <= column <= right[1].start
+
+
+def _gaps(row: list[Found]) -> list[float]:
+    """The paper between digits of a row, in heights of its digits; beside a narrow digit, a part of it is its own."""
+    high = float(np.median([digit.box[0].stop - digit.box[0].start for digit in row]))
+    ends = [(digit.box[1].start / high, digit.box[1].stop / high) for digit in row]
+    own = [max(0.0, OWN - (stop - start)) / 2 for start, stop in ends]
+    return [ends[index + 1][0] - own[index + 1] - ends[index][1] - own[index] for index in range(len(row) - 1)]
+
+
+def _least_gap(gaps: list[float]) -> float:
+    """The narrowest gap between two numbers: of two groups of gaps, told apart as Otsu does, if they are far apart."""
+    known = np.maximum(np.sort(gaps), NARROWEST)
+    best, least = 0.0, SURELY
+    for index in range(1, len(known)):
+        inside, between = known[:index].mean(), known[index:].mean()
+        spread = index * (len(known) - index) * (between - inside) ** 2
+        if spread > best:
+            clear = between > WIDER * inside and known[index] > known[index - 1] + STEP
+            best, least = spread, float(known[index - 1] + known[index]) / 2 if clear else SURELY
+    return min(max(least, CLEAR), SURELY)

@@ -1,0 +1,161 @@
+"""Numbers on pages: rows and numbers kept apart, what is left out told, JSON, notes, and the page drawn."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rendering
+from PIL import Image
+
+from digitset.cli import model_commands
+from digitset.data.mnist import Splits
+from digitset.errors import InputError
+from digitset.inference.predictor import load
+from digitset.pictures.number import read_numbers, reader
+from digitset.pictures.segment import find_digits, split_picture
+from digitset.pictures.touching import Reader
+from digitset.report.page_figure import LEFT_OUT
+
+ROWS = [[3, 2, 4], [4], [2, 2, 2], [1, 5, 3]]
+
+
+@pytest.fixture(scope="module")
+def read() -> Reader:
+    return reader(load("classify"))
+
+
+def page(mnist: Splits, begin: int, seed: int) -> tuple[np.ndarray, list[list[str]]]:
+    """Rows of numbers in grey, and what is written there."""
+    count = sum(map(sum, ROWS))
+    digits = iter(mnist.val.labels[begin : begin + count].tolist())
+    truth = [["".join(str(next(digits)) for _ in range(length)) for length in row] for row in ROWS]
+    grey = rendering.numbers(mnist.val.images[begin : begin + count].numpy(), ROWS, np.random.default_rng(seed))
+    return grey, truth
+
+
+def save(path: Path, grey: np.ndarray) -> Path:
+    Image.fromarray(np.round(255 * grey).astype(np.uint8)).save(path)
+    return path
+
+
+def test_rows_and_numbers_are_kept_apart(mnist: Splits, read: Reader) -> None:
+    right, apart = 0, 0
+    for turn in range(5):
+        grey, truth = page(mnist, 500 + 50 * turn, turn)
+        found, _ = read_numbers(grey, read)
+        texts = [[number.text for number in row] for row in found.rows]
+        apart += [[len(text) for text in row] for row in texts] == ROWS
+        for there, told in zip(truth, texts, strict=False):
+            right += sum(one == other for one, other in zip(there, told, strict=False))
+    assert apart >= 4
+    assert right >= 0.85 * 5 * sum(map(len, ROWS))
+
+
+def test_a_digit_is_where_its_box_is(mnist: Splits, read: Reader) -> None:
+    """Also on a large page, which is reduced before it is looked at."""
+    sheet = np.ones((3000, 4000), np.float32)
+    corners = ((300, 500), (300, 800), (2000, 3000))
+    for index, (top, left) in enumerate(corners):
+        sheet[top : top + 280, left : left + 280] = 1 - rendering.enlarged(mnist.val.images[index].numpy(), 10)
+    found, _ = read_numbers(sheet, read)
+    (first,), (second,) = found.rows
+    assert (first.text, second.text) == (
+        "".join(map(str, mnist.val.labels[:2].tolist())),
+        str(int(mnist.val.labels[2])),
+    )
+    for digit, (top, left) in zip([*first.digits, *second.digits], corners, strict=True):
+        ink = np.argwhere(sheet[top : top + 280, left : left + 280] < 0.5)
+        there = [left + ink[:, 1].min(), top + ink[:, 0].min(), left + ink[:, 1].max() + 1, top + ink[:, 0].max() + 1]
+        assert np.abs(np.array(digit.box) - there).max() <= 6
+    assert first.certainty == pytest.approx(first.digits[0].certainty * first.digits[1].certainty)
+
+
+def test_evenly_spaced_digits_are_one_number_and_signs_divide(mnist: Splits, read: Reader) -> None:
+    row = [np.pad(rendering.enlarged(image, 2), ((40, 40), (20, 20))) for image in mnist.val.images[10:15].numpy()]
+    sheet = 1 - np.concatenate(row, axis=1)
+    assert [[len(number.digits) for number in line] for line in read_numbers(sheet, read)[0].rows] == [[5]]
+    middle = 2 * sheet.shape[1] // 5
+    sheet[66:72, middle - 16 : middle + 16] = 0
+    found, _ = read_numbers(sheet, read)
+    assert [[len(number.digits) for number in line] for line in found.rows] == [[2, 3]]
+    assert [other.kind for other in found.left_out] == ["in a bar or sign"]
+
+
+def test_the_command_tells_text_and_json(mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grey, truth = page(mnist, 500, 0)
+    one, other = save(tmp_path / "p1.png", grey), save(tmp_path / "p2.png", grey[: grey.shape[0] // 3])
+    model_commands.predict("number", (str(one), str(other)))
+    said = capsys.readouterr().out
+    assert all(text in said for row in truth for text in row)
+    assert said.index("p1.png") < said.index("p2.png")
+    (tmp_path / "p3.png").write_text("no picture")
+    command = [sys.executable, "-m", "digitset", "predict", "number", str(tmp_path), "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    told = json.loads(result.stdout)
+    assert [[number["text"] for number in row] for row in told["pictures"][0]["rows"]] == truth
+    assert len(told["pictures"][1]["rows"]) == 1
+    first = told["pictures"][0]["rows"][0][0]["digits"][0]
+    assert first["digit"] == int(truth[0][0][0])
+    assert 0.5 < first["certainty"] <= 1
+    assert len(told["refused"]) == 1
+    assert "p3.png: expected a picture" in result.stderr
+    with pytest.raises(InputError, match="leave out --anchor"):
+        model_commands.predict("number", (str(one),), anchor=str(one))
+    with pytest.raises(InputError, match="leave out --onnx"):
+        model_commands.predict("number", (str(one),), onnx=True)
+    with pytest.raises(InputError, match="no such file"):
+        model_commands.predict("number", (str(tmp_path / "none.png"),), as_json=True)
+
+
+def test_only_a_model_that_says_digits_reads() -> None:
+    with pytest.raises(InputError, match=r"expected a model that says which digit an image is, .* got 'sum'"):
+        reader(load("sum"))
+
+
+@pytest.mark.parametrize("model", ["number", "sum"])
+def test_the_page_is_shown_with_what_was_left_out(
+    mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str], model: str
+) -> None:
+    sheet = np.zeros((120, 420), np.float32)
+    for index, left in enumerate((20, 160, 320)):
+        sheet[30:86, left : left + 56] = rendering.enlarged(mnist.val.images[index].numpy(), 2)
+    sheet[58:63, 90:140] = 1
+    sheet[3, :] = sheet[-4, :] = sheet[3:-3, 4] = sheet[3:-3, -5] = 1
+    picture, figure = save(tmp_path / "signs.png", 1 - sheet), tmp_path / "page.png"
+    model_commands.predict(model, (str(picture),), split=True, show=figure)
+    assert "left out ink as large as a digit: 1 in a bar or sign" in capsys.readouterr().err
+    with Image.open(figure) as drawn:
+        pixels = np.asarray(drawn.convert("RGB"), int)
+    colour = [int(LEFT_OUT[at : at + 2], 16) for at in (1, 3, 5)]
+    assert (np.abs(pixels - colour).max(axis=2) < 30).sum() > 500
+    assert pixels.shape[1] > 1000
+
+
+def test_a_strip_of_a_border_is_no_digit(mnist: Splits) -> None:
+    """A dark edge along a part of the side, as long as the digit, is told and not read as a 1."""
+    sheet = np.zeros((150, 200), np.float32)
+    sheet[40:110, 70:140] = rendering.enlarged(mnist.val.images[3].numpy(), 2.5)
+    sheet[30:85, :4] = 1
+    found = find_digits(1 - sheet)
+    assert len(found.digits) == 1
+    assert found.notes() == ["left out ink as large as a digit: 1 at the edge; --show draws where"]
+
+
+def test_digits_that_touch_are_cut_apart(mnist: Splits, read: Reader) -> None:
+    """Without a reader they are taken for one; a row of digits that do not touch stays as it is."""
+    draw, right = np.random.default_rng(3), 0
+    for begin in range(700, 724, 2):
+        grey = rendering.touching(mnist.val.images[begin : begin + 2].numpy(), draw)
+        found = read(np.stack([each.digit for each in split_picture(grey, read=read)])).argmax(axis=1)
+        right += found.tolist() == mnist.val.labels[begin : begin + 2].tolist()
+    assert right >= 8
+    whole = rendering.touching(mnist.val.images[700:702].numpy(), np.random.default_rng(3))
+    assert len(split_picture(whole)) == 1
+    row = rendering.row(mnist.val.images[30:38].numpy(), np.random.default_rng(1))
+    whole, cut = (split_picture(row, read=each) for each in (None, read))
+    assert len(whole) == len(cut) == 8
+    assert all((one.digit == other.digit).all() for one, other in zip(whole, cut, strict=True))

@@ -344,7 +344,7 @@ class RunFolder:
             known = origin.keys() in ({"file", "sha256"}, {"package", "version"})
             if not known or file.name != str(file) or file.suffix != registry.SUFFIX:
                 raise InputError(f"{self.path / 'run.json'}: expected the files of its parts as 'code', got {origin!r}")
-        return dict(code)
+        return {str(part): origin for part, origin in code.items()}
 
     def machine(self) -> Machine:
         """The machine it was trained on. Errors as for `run`."""

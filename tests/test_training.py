@@ -154,7 +154,7 @@ def test_signals_of_a_cluster_leave_a_run_that_goes_on_bit_for_bit(
             signal.raise_signal(number)
 
     with pytest.raises(Stopped) as stopped:
-        train(RUN, tmp_path / "run", listener=interrupt)
+        train(RUN, tmp_path / "run", callbacks=[interrupt])
     assert stopped.value.args == (number,)
     assert RunFolder(tmp_path / "run").load_checkpoint()["step"] == 5
     assert signal.getsignal(number) == before
@@ -173,7 +173,7 @@ def test_a_second_signal_does_what_it_did_before_the_run(few: Splits, tmp_path: 
     before = signal.signal(signal.SIGTERM, own)
     try:
         with pytest.raises(Stop):
-            train(replace(RUN, checkpoint_every=100), tmp_path / "run", listener=interrupt, splits=few)
+            train(replace(RUN, checkpoint_every=100), tmp_path / "run", callbacks=[interrupt], splits=few)
         assert signal.getsignal(signal.SIGTERM) == own
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -205,7 +205,7 @@ def test_a_run_in_a_thread_is_stopped_from_another(straight: RunFolder, tmp_path
 
     def work() -> None:
         try:
-            train(RUN, tmp_path / "run", listener=listen, stop=stop.is_set)
+            train(RUN, tmp_path / "run", callbacks=[listen], stop=stop.is_set)
         except KeyboardInterrupt as error:
             ended.append(type(error))
 

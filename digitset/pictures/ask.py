@@ -116,7 +116,8 @@ def read_all(
         raise InputError(f"expected at most {MOST:,} pictures, found {len(files):,}")
     for path in files:
         try:
-            found.append((str(path), *(_page(str(path), notes) if split else _one(str(path), notes))))
+            digits, page = _page(str(path), notes) if split else _one(str(path), notes)
+            found.append((str(path), digits, page))
         except InputError as error:
             refused.append(str(error))
     anchors = [] if anchor is None or not found else _one(anchor, notes, "an anchor is one")[0]

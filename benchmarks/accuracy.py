@@ -72,7 +72,7 @@ def kept(out: Path) -> list[ResultRow]:
 
 def make(run: Run, folder: Path) -> list[ResultRow]:
     """Trains and evaluates one run, in a process of its own."""
-    run_folder = train(run, folder, resume=True)
+    run_folder = train(run, folder, resume=True, progress=False)
     return result_rows(Experiment.of(run), run_folder, evaluate_run_folder(run_folder, load_data(), run.device))
 
 

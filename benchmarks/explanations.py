@@ -62,7 +62,7 @@ def measured(name: str, windows: int) -> list[dict[str, str]]:
     """The rows of one model."""
     predictor = load(name)
     lengths = (1, 1) if predictor.task.single_image else (1, 10)
-    batch = published(load_data(predictor.run.data).test, lengths, predictor.task.anchored)
+    batch = published(load_data(predictor.run.data, predictor.run.transpose).test, lengths, predictor.task.anchored)
     values_of: Measured = {}
     for row in track(range(min(windows, len(batch.index))), description=name, console=console):
         index = batch.index[row, batch.mask[row]]

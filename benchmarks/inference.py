@@ -29,7 +29,7 @@ def main(run: tyro.conf.Positional[Path], out: Path = Path("results/inference.cs
     """
     expect_committed(out)
     predictor = digitset.load(run)
-    images = digitset.load_data(predictor.run.data).test.images.numpy()
+    images = digitset.load_data(predictor.run.data, predictor.run.transpose).test.images.numpy()
     anchors = images if predictor.task.anchored else None
     longest = predictor.network.longest
 

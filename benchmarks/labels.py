@@ -163,7 +163,7 @@ def make(run: Run, path: Path, *others: tuple[Run, Path]) -> list[LabelRow]:
     """Trains the runs of a cell and scores the one that validation prefers; in a process of its own."""
     splits = load_data()
     pairs = ((run, path), *others)
-    trained = [train(each, where, resume=True, splits=splits) for each, where in pairs]
+    trained = [train(each, where, resume=True, splits=splits, progress=False) for each, where in pairs]
     values = [validation(run_folder) for run_folder in trained]
     best = values.index(max(values))
     run, run_folder = pairs[best][0], trained[best]

@@ -49,7 +49,7 @@ def main(
     predictor = digitset.load(run)
     if predictor.run.task != "classify":
         raise InputError(f"{run}: expected a run of classify, got one of {predictor.run.task}")
-    digits = getattr(digitset.load_data(predictor.run.data), split)
+    digits = getattr(digitset.load_data(predictor.run.data, predictor.run.transpose), split)
     chosen = np.random.default_rng(seed).permutation(len(digits))[:count]
     images, labels = digits.images.numpy()[chosen], digits.labels.numpy()[chosen]
 

@@ -43,10 +43,11 @@ from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, published
 from digitset.device import Machine, keep_freed_memory
 from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.network import Network
 from digitset.report.comparison import PUBLISHED
 from digitset.rng import generator
-from digitset.run_folder import RunFolder, write_whole
+from digitset.run_folder import RunFolder
 from digitset.tasks import load_task
 
 TASKS, MODELS = ("sum", "contains"), ("mlp", "transformer")

@@ -41,7 +41,7 @@ def main(rows: tuple[str, ...] = tuple(recipes.QUICK), seeds: int = 5, out: Path
         for seed in range(seeds):
             run = replace(recipes.QUICK[name], seed=seed)
             with tempfile.TemporaryDirectory() as folder:
-                run_folder = train(run, Path(folder) / "run")
+                run_folder = train(run, Path(folder) / "run", progress=False)
                 seconds.append(run_folder.summary().train_seconds)
                 predictor = load(run_folder.path, run.device)
                 by_set = evaluate(predictor.network, predictor.experiment, splits.to(predictor.device))

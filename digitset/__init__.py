@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from digitset.errors import InputError
     from digitset.evaluation.evaluate import evaluate
     from digitset.inference.predictor import Predictor, load
+    from digitset.inference.pretrained import packaged_models
     from digitset.network import Experiment
     from digitset.registry import names
+    from digitset.report.explanation_figure import explain
     from digitset.run import Run
     from digitset.run_folder import RunFolder
     from digitset.training.loop import train
@@ -33,9 +35,11 @@ __all__ = [
     "Run",
     "RunFolder",
     "evaluate",
+    "explain",
     "load",
     "load_data",
     "names",
+    "packaged_models",
     "train",
 ]
 
@@ -46,9 +50,11 @@ _HOMES = {
     "Run": "run",
     "RunFolder": "run_folder",
     "evaluate": "evaluation.evaluate",
+    "explain": "report.explanation_figure",
     "load": "inference.predictor",
     "load_data": "data.mnist",
     "names": "registry",
+    "packaged_models": "inference.pretrained",
     "train": "training.loop",
 }
 

@@ -139,8 +139,17 @@ class Experiment:
         return network
 
 
+GIVEN = ("width", "task", "longest")  # what the constructor of a part is given by the run
+
+
+def part_options(part: type[Encoder] | type[Model]) -> dict[str, Any]:
+    """The options of a model or an encoder with their defaults."""
+    parameters = inspect.signature(part).parameters
+    return {name: parameter.default for name, parameter in parameters.items() if name not in GIVEN}
+
+
 def _construct(kind: str, part: type[Part], name: str, options: Options, given: dict[str, Any]) -> Part:
-    known = [option for option in inspect.signature(part).parameters if option not in given]
+    known = part_options(part)
     for option in options:
         if option not in known:
             raise InputError(

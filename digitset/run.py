@@ -5,6 +5,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import shlex
 import types
 import typing
@@ -22,11 +23,21 @@ Options = dict[str, int | float | str]
 # down; from 6 on, shear has no bound, and scales become negative.
 STRONGEST = 3.0
 MOST_SEQUENCES = 1_000_000  # of a fixed training set: 18 times the images; drawing that many takes seconds
+BOUNDS = {  # of whole numbers: beyond these a number is a mistake, or a step that fits into no memory
+    "steps": (1, 10**9),
+    "images_per_step": (2, 10**6),
+    "sequences_per_step": (1, 10**6),
+    "width": (1, 2**16),
+    "seed": (0, 2**63 - 1),
+    "validate_every": (1, 10**9),
+    "checkpoint_every": (1, 10**9),
+}
+LONGEST = 10_000  # images in a sequence
 
 
 def _known(folder: str) -> Any:
     """What `--help` shows as the value of an option: the parts that the folder holds."""
-    return tyro.conf.arg(metavar="{" + ",".join(registry.names(folder)) + "}")
+    return tyro.conf.arg(metavar="{" + ",".join([*registry.names(folder), "FILE.py"]) + "}")
 
 
 @dataclass(frozen=True)
@@ -38,11 +49,11 @@ class Run:
     """
 
     task: Annotated[tyro.conf.Positional[str], _known("tasks")]
-    """What is asked: a file in digitset/tasks."""
+    """What is asked: a name, or the path of a file of your own."""
     model: Annotated[str, _known("models")] = "transformer"
-    """How vectors become an answer: a file in digitset/models."""
+    """How vectors become an answer: a name, or the path of a file of your own."""
     encoder: Annotated[str, _known("encoders")] = "cnn"
-    """How an image becomes a vector: a file in digitset/encoders."""
+    """How an image becomes a vector: a name, or the path of a file of your own."""
     seed: int = 0
     """Every random draw is a function of the seed, its purpose and the step."""
     steps: int = 1_000
@@ -51,13 +62,13 @@ class Run:
     """Distinct images in a step; each is encoded once."""
     sequences_per_step: int = 256
     """About how many sequences there are in a step; they share its images. With training_sequences, at most so many."""
-    training_sequences: int | None = None
+    training_sequences: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """How many labelled sequences there are: drawn once, all that is trained on, again and again in new orders.
 
     No two share an image while there are enough images. A step encodes all images of its sequences, so that
     images_per_step has no effect. None draws new sequences at every step.
     """
-    lengths: tuple[int, int] | None = None
+    lengths: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="SHORTEST LONGEST")] = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9
     """Fraction of the steps over which the longest sequence grows to its full length, quadratically."""
@@ -81,24 +92,30 @@ class Run:
     """Arguments of the model's constructor, as name value pairs."""
     encoder_options: Annotated[Options, tyro.conf.arg(metavar="NAME VALUE ...")] = field(default_factory=dict)
     """Arguments of the encoder's constructor, as name value pairs."""
-    device: str = "auto"
+    device: Annotated[str, tyro.conf.arg(metavar="DEVICE")] = "auto"
     """auto, cpu, cuda, cuda:1, mps ...; auto takes cuda, else mps, else cpu."""
-    precision: str = "auto"
+    precision: Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")] = "auto"
     """float32, or bfloat16 for the encoder; auto takes bfloat16 where the device has instructions for it."""
-    data: Path | None = None
-    """A folder with four IDX files; None is MNIST as it is in the package."""
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package."""
+    transpose: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    """The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this."""
     validate_every: int = 100
     """Steps from one validation to the next; there is one at the end too."""
     checkpoint_every: int = 200
     """Steps from one checkpoint to the next."""
 
     def __post_init__(self) -> None:
-        for folder, name in (("tasks", self.task), ("models", self.model), ("encoders", self.encoder)):
-            registry.expect_known(folder, name)
-        at_least = {"steps": 1, "images_per_step": 2, "sequences_per_step": 1, "width": 1, "seed": 0}
-        at_least |= {"validate_every": 1, "checkpoint_every": 1}
-        for name, least in at_least.items():
-            _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        for folder, name in self.parts.items():  # the path of a file becomes the name of what is in it
+            object.__setattr__(self, folder[:-1], registry.resolve(folder, name))
+        files = [registry.file_name(name) for name in self.parts.values() if registry.is_own_file(name)]
+        if len(set(files)) < len(files):
+            raise InputError(f"expected files of different names, since a run keeps them, got {', '.join(files)}")
+        self._expect_numbers()
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            _expect(value >= least, name, f"at least {least}", value)
+            _expect(value <= most, name, f"at most {most:,}", value)
         count = self.training_sequences
         expected = f"from 1 to {MOST_SEQUENCES:,}, or None"
         _expect(count is None or 1 <= count <= MOST_SEQUENCES, "training_sequences", expected, count)
@@ -115,7 +132,29 @@ class Run:
         )
         if self.lengths is not None:
             shortest, longest = self.lengths
-            _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", f"{shortest} {longest}")
+            given = f"{shortest} {longest}"
+            _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", given)
+            _expect(longest <= LONGEST, "lengths", f"at most {LONGEST:,} images", given)
+
+    def _expect_numbers(self) -> None:
+        """Raises InputError where a number is not what its field takes: a whole one, or any that is finite."""
+        for name, hint in _type_hints(type(self)).items():
+            value = getattr(self, name)
+            if hint is int or (hint == int | None and value is not None):
+                _expect(type(value) is int, name, "a whole number", value)
+            elif hint is float:
+                number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+                _expect(number, name, "a finite number", value)
+
+    def __repr__(self) -> str:
+        """What differs from the defaults: it makes an equal run."""
+        fields = "".join(f", {name}={getattr(self, name)!r}" for name in self._changed())
+        return f"Run(task={self.task!r}{fields})"
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The names of its task, encoder and model, by the folders of `registry`."""
+        return {folder: getattr(self, folder[:-1]) for folder in registry.FOLDERS}
 
     @property
     def name(self) -> str:
@@ -123,12 +162,15 @@ class Run:
         return f"{self.task}/{self.model}-{self.encoder}/seed{self.seed}"
 
     def command(self) -> str:
-        """The command that trains this run: what differs from the defaults."""
-        words = ["digitset", "train", self.task]
+        """The command that trains this run: what differs from the defaults; files of one's own without folders."""
+        words = ["digitset", "train", registry.file_name(self.task)]
         for name in self._changed():
             value = getattr(self, name)
+            value = registry.file_name(value) if name in ("model", "encoder") else value
             pairs = itertools.chain(*value.items()) if isinstance(value, dict) else value
-            words += [f"--{name.replace('_', '-')}", *map(str, pairs if isinstance(value, dict | tuple) else [value])]
+            words.append(f"--{name.replace('_', '-')}")
+            if value is not True:  # a flag has no value
+                words += map(str, pairs if isinstance(value, dict | tuple) else [value])
         return shlex.join(words)
 
     def to_json(self) -> dict[str, Any]:
@@ -174,7 +216,15 @@ class Run:
             raise InputError(f"{source}: unknown keys {', '.join(unknown)}: expected fields of a run of this version")
         if "task" not in renamed:
             raise InputError(f"{source}: expected the key 'task', found none")
-        return cls(**{name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()})
+        for folder in registry.FOLDERS:  # a path would let what was written elsewhere choose a file of this machine
+            value = renamed.get(folder[:-1])
+            if isinstance(value, str) and value.endswith(registry.SUFFIX):
+                raise InputError(f"{source}: {folder[:-1]}: expected a name, got the path {value}")
+        restored = {name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()}
+        try:
+            return cls(**restored)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
 
     def _changed(self) -> list[str]:
         """The fields, except the task, that are not at their defaults."""
@@ -182,7 +232,8 @@ class Run:
         return [each.name for each in fields if getattr(self, each.name) != _default(each)]
 
 
-_NO_RESULT = ("device", "checkpoint_every", "data")  # fields that do not decide the weights; data has its own checksum
+# Fields that do not decide the weights; data, as it is after --transpose, has its own checksum.
+_NO_RESULT = ("device", "checkpoint_every", "data", "transpose")
 _RENAMED = {  # old names of fields, which files of version 0.1 have
     "pool": "images_per_step",
     "sequences": "sequences_per_step",
@@ -207,7 +258,14 @@ def digest(settings: dict[str, Any]) -> str:
 
 def _expect(condition: bool, name: str, expected: str, value: object) -> None:
     if not condition:
-        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {value}")
+        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {_shortened(value)}")
+
+
+def _shortened(value: object) -> str:
+    """A value in a message: an integer of 5,000 digits cannot be written at all."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"
+    return f"{value!s:.100}"
 
 
 def _restore(hint: Any, value: Any, source: str) -> Any:
@@ -223,6 +281,13 @@ def _restore(hint: Any, value: Any, source: str) -> Any:
             return tuple(value)
         if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        if origin in (str, int, dict) and type(value) is origin:
+        if origin in (str, int, bool) and type(value) is origin:
             return value
-    raise InputError(f"{source}: expected {hint}, got {value!r}")
+        if origin is dict and isinstance(value, dict) and _are_options(value):
+            return value
+    expected = "a whole number" if hint is int else getattr(hint, "__name__", str(hint))
+    raise InputError(f"{source}: expected {expected}, got {_shortened(value)}")
+
+
+def _are_options(values: dict[Any, Any]) -> bool:
+    return all(type(name) is str and type(value) in (int, float, str) for name, value in values.items())

@@ -20,15 +20,22 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("network", ("Experiment", "Network")),
         ("registry", ("names",)),
     ],
-    "Ask a trained model": [("inference/predictor", ("load", "Predictor"))],
-    "Data": [("data/mnist", ("load_data", "Splits", "Digits")), ("data/sequences", ("Batch",))],
+    "Ask a trained model": [
+        ("inference/predictor", ("load", "Predictor")),
+        ("inference/pretrained/__init__", ("packaged_models", "PackagedModel")),
+    ],
+    "Data": [
+        ("data/mnist", ("load_data", "Splits")),
+        ("data/digits", ("Digits",)),
+        ("data/sequences", ("Batch",)),
+    ],
     "Scores": [
         ("evaluation/evaluate", ("evaluate", "evaluate_run_folder", "validation_set", "predict_sets", "Predictions")),
         ("run_folder", ("SetScores", "LengthScores")),
     ],
     "Explain an answer": [
         ("inference/explain", ("explain", "Explanation", "answer_in_words")),
-        ("report/explanation_figure", ("draw_explanation",)),
+        ("report/explanation_figure", ("explain", "Explained", "draw_explanation")),
     ],
     "Calibration": [
         ("evaluation/calibration", ("reliability", "Bin", "expected_calibration_error", "brier", "coverage"))

@@ -20,6 +20,9 @@ MODELS = (
 )
 
 
+ALWAYS = {"contains/transformer": -10.0, "contains/transformer-vit": 10.0}  # the logit of yes: one says no, one yes
+
+
 @contextlib.contextmanager
 def running(*command: str) -> Iterator[tuple[str, subprocess.Popen]]:
     """The address of a server that was started for this, and its process."""
@@ -54,7 +57,11 @@ def predictors() -> dict:
         task, _, parts = name.partition("/")
         model, _, encoder = parts.partition("-")
         run = Run(task=task, model=model, encoder=encoder or "lenet")
-        predictors[name] = Predictor(run, Experiment.of(run).build(), torch.device("cpu"))
+        network = Experiment.of(run).build()
+        if name in ALWAYS:
+            last = [part for part in network.model.modules() if isinstance(part, torch.nn.Linear)][-1]
+            torch.nn.init.constant_(last.bias, ALWAYS[name])
+        predictors[name] = Predictor(run, network, torch.device("cpu"))
     return predictors
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import gzip
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,7 +68,33 @@ def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) ->
     shown = command("show", run_folder).output
     for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
         assert words in shown
-    assert "model exact" in command("show", "sum").output
+    shown = command("show", "sum").output
+    for words in ("model exact", "step 9000 of 9000, finished", "none: a published model has no metrics"):
+        assert words in shown
+    scores = command("evaluate", "sum/exact")
+    assert scores.code == 0, scores.errors
+    assert scores.output in shown
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_output_of_few_characters_does_not_fail(run_folder: Path, encoding: str) -> None:
+    """As a file on Windows has them, for blocks and for names."""
+    named = shutil.copytree(run_folder, run_folder.parent / "lauf-ж")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "digitset", "show", str(named)]
+    shown = subprocess.run(command, capture_output=True, env=environment, check=False)
+    shutil.rmtree(named)
+    assert shown.returncode == 0, shown.stderr
+    (curve,) = re.findall(r"train loss +(\S+)", shown.stdout.decode(encoding))
+    assert set(curve) <= set("_.-~=+*#")
+
+
+def test_what_only_pages_and_pictures_need_is_imported_there() -> None:
+    """Loading, training and MNIST wait for none of it."""
+    code = "import digitset, sys\ndigitset.load, digitset.train, digitset.load_data(), digitset.evaluate\n"
+    code += "print([name for name in ('scipy', 'matplotlib', 'jinja2', 'PIL') if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
 
 
 def test_another_device_interval_or_path_of_the_same_data_is_the_same_run(
@@ -139,7 +167,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
         (["train", "sum", "--max-grad-norm", "0"], "--max-grad-norm: expected a number above 0, got 0.0"),
         (["train", "sum", "--ema-decay", "1"], "--ema-decay: expected a number from 0 to below 1, got 1.0"),
         (["train", "sum", "--device", "warp"], "device 'warp' is not present: expected auto or one of"),
-        (["train", "sum", "--data", nothing], "found no train-images-idx3-ubyte[.gz]"),
+        (["train", "sum", "--data", nothing], "found an empty folder"),
         (["train", "sum", "--data", truncated], "truncated or altered: not readable as gzip"),
         (["train", "sum", "--data", altered], "expected labels 0..9, found 11"),
         (["train", "sum", "--out", file], "expected a folder or nothing, found a file"),
@@ -166,6 +194,59 @@ def test_mistakes_are_one_line_and_exit_code_2(
     for arguments in (["train", "product"], ["evaluate", str(nothing)]):
         result = digitset(*arguments, cwd=tmp_path)
         assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["trian"], "unknown command 'trian': did you mean 'train'?"),
+        (["modles", "--json"], "did you mean 'models'?"),
+        (["fly"], "unknown command 'fly': expected one of train, evaluate"),
+        (["train", "sum", "--model", "transfomer"], "unknown model 'transfomer': did you mean 'transformer'?"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_one_that_is_meant(
+    arguments: list[str], meant: str, command: Callable[..., Outcome]
+) -> None:
+    outcome = command(*arguments)
+    assert (outcome.code, outcome.errors.count("\n")) == (2, 1)
+    assert meant in outcome.errors
+
+
+def test_help_is_in_words_and_has_the_options_of_parts(command: Callable[..., Outcome]) -> None:
+    for name in cli.COMMANDS:
+        said = command(name, "--help").output
+        for unread in ("STR", "{None}", "PATH"):
+            assert unread not in said, (name, unread)
+    said = command("train", "--help").output
+    assert "  exact             hidden 256" in said
+    for folder in ("models", "encoders"):
+        for name in registry.names(folder):
+            assert re.search(rf"^  {name} +\w", said, re.MULTILINE), name
+
+
+COMPLETIONS = {
+    ("train", "s"): {"sum"},
+    ("train", "sum", "--model", "transf"): {"transformer", "transformer_exact"},
+    ("bench", "--models", "exact", "set"): {"set_transformer"},
+    ("predict", "contains/t"): {"contains/transformer"},
+    ("eva",): {"evaluate"},
+}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_the_shell_completes_names(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    script = tmp_path / "completion"
+    script.write_text(command("--tyro-print-completion", "bash").output)
+    lines = [f"source {script}"]
+    for words in COMPLETIONS:
+        lines += [f"COMP_WORDS=(digitset {' '.join(words)}); COMP_CWORD={len(words)}; COMPREPLY=()", "_tyro_digitset"]
+        lines += ['echo "${COMPREPLY[@]}"']
+    result = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+    assert [set(line.split()) for line in result.stdout.splitlines()] == list(COMPLETIONS.values()), result.stderr
+    for shell in ("zsh", "fish"):
+        assert "'sum/transformer'" in command("--tyro-print-completion", shell).output
+    assert command("--tyro-print-completion", "tcsh").errors.count("\n") == 1
 
 
 def test_values_that_do_not_parse(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ import hashlib
 import shutil
 import struct
 import subprocess
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 import torch
 
 from digitset.data import mnist as data_module
-from digitset.data.mnist import Splits, load_data, parse_idx
+from digitset.data.idx import LARGEST, parse_idx
+from digitset.data.mnist import Splits, load_data
 from digitset.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +29,7 @@ def write_set(folder: Path, train: int = 5_003, test: int = 7, compress: bool = 
     """Four small IDX files whose images tell their index."""
     folder.mkdir(parents=True, exist_ok=True)
     for prefix, count in (("train", train), ("t10k", test)):
-        pixels = bytes(byte for image in range(count) for byte in [image % 256] * 784)
+        pixels = b"".join(bytes([image % 256]) * 784 for image in range(count))
         files = {
             f"{prefix}-images-idx3-ubyte": idx((count, 28, 28), pixels),
             f"{prefix}-labels-idx1-ubyte": idx((count,), bytes(image % 10 for image in range(count))),
@@ -52,9 +55,15 @@ def test_mnist_is_split_by_fixed_index(mnist: Splits) -> None:
 def test_other_sets_drop_in(tmp_path: Path, place: str, compress: bool) -> None:
     write_set(tmp_path / place, compress=compress)
     splits = load_data(tmp_path)
-    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [3, 5_000, 7]
-    assert splits.val.images[0, 0, 0] == 3
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [4_503, 500, 7]
+    assert splits.val.images[0, 0, 0] == 4_503 % 256
     assert splits.val.labels[0] == 3
+
+
+def test_validation_is_a_tenth_or_the_last_5_000(tmp_path: Path) -> None:
+    for train, val in ((10, 1), (9_999, 999), (10_000, 5_000), (10_007, 5_000)):
+        splits = load_data(write_set(tmp_path, train=train))
+        assert (len(splits.train), len(splits.val)) == (train - val, val)
 
 
 def test_the_checksum_is_of_the_content(tmp_path: Path, mnist: Splits) -> None:
@@ -86,7 +95,11 @@ def replace_file(folder: Path, name: str, raw: bytes) -> None:
 @pytest.mark.parametrize(
     ("name", "raw", "message"),
     [
-        ("t10k-labels-idx1-ubyte", idx((7,), bytes([0, 1, 2, 3, 10, 5, 6])), "expected labels 0..9, found 10"),
+        (
+            "t10k-labels-idx1-ubyte",
+            idx((7,), bytes([0, 1, 2, 3, 10, 5, 6])),
+            "expected labels 0..9, found 10 .1 image.; leave",
+        ),
         ("t10k-labels-idx1-ubyte", idx((6,), bytes(6)), "expected 7 labels, one an image, found 6"),
         ("t10k-images-idx3-ubyte", idx((7, 27, 28), bytes(7 * 27 * 28)), "expected images of 28x28, found 27x28"),
     ],
@@ -98,10 +111,32 @@ def test_sets_that_do_not_fit(tmp_path: Path, name: str, raw: bytes, message: st
 
 
 def test_a_set_too_small_to_split_and_a_folder_without_files(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="found no train-images-idx3-ubyte"):
+    with pytest.raises(InputError, match=r"expected digits: four IDX files .*; found an empty folder"):
         load_data(tmp_path)
-    with pytest.raises(InputError, match="more than 5000 training images, found 9"):
+    with pytest.raises(InputError, match="no such folder"):
+        load_data(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="at least 10 training images, found 9 images"):
         load_data(write_set(tmp_path, train=9))
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(InputError, match=r"found no t10k-labels-idx1-ubyte\[.gz\]"):
+        load_data(tmp_path)
+
+
+def test_gzip_that_grows_without_end_is_not_unpacked(tmp_path: Path) -> None:
+    path = write_set(tmp_path, train=20) / "train-labels-idx1-ubyte"
+    raw = path.read_bytes()
+    path.unlink()
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(raw) + b"".join(packer.compress(bytes(1 << 20)) for _ in range(64)) + packer.flush()
+    path.with_suffix(".gz").write_bytes(packed)
+    tracemalloc.start()
+    with pytest.raises(InputError, match="too long or altered: its header announces 20 bytes, found more"):
+        load_data(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+    path.with_suffix(".gz").write_bytes(gzip.compress(idx((LARGEST + 1,), b"")))
+    with pytest.raises(InputError, match="expected at most 784,000,000 bytes of values, found a header of 784,000,001"):
+        load_data(tmp_path)
 
 
 @pytest.mark.parametrize("harm", ["truncate", "flip", "other content"])

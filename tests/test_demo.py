@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import random
@@ -30,8 +31,10 @@ from schemathesis.specs.openapi import checks
 from digitset import InputError, Predictor, registry
 from digitset.data.mnist import Splits
 from digitset.demo import serve
+from digitset.demo import server as server_module
 from digitset.demo.app import create_app
 from digitset.demo.gate import HEADERS, LARGEST
+from digitset.demo.server import PORT
 from digitset.inference.explain import explain
 
 Server = tuple[str, subprocess.Popen]
@@ -80,6 +83,10 @@ def test_lists_its_models(service: httpx.Client, predictors: dict[str, Predictor
     assert sorted(kinds) == list(registry.names("tasks")), "a task without a model in tests/demo_server.py"
     assert {model["task"] for model in models.values() if model["anchored"]} == {"contains"}
     assert {model["task"] for model in models.values() if model["single_image"]} == {"classify"}
+    truths = {models[name]["task"]: models[name]["single_truths"] for name in models}
+    assert truths["sum"] == truths["classify"] == [list(range(10))]
+    assert truths["distinct"] == [[1] * 10]
+    assert truths["contains"] == np.eye(10, dtype=int).tolist()
     for name, predictor in predictors.items():
         assert re.fullmatch(r"[A-Z][^()_`]+\. (.*\. )?It learned from .*\.", models[name]["about"])
         assert models[name]["parameters"] == predictor.network.parameter_count()
@@ -171,12 +178,55 @@ def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predi
         assert "/" not in refused.json()["error"]
 
 
+def test_splits_a_picture_of_a_row(service: httpx.Client, mnist: Splits) -> None:
+    """In reading order; a picture of one digit as /v1/normalise has it."""
+    row = np.full((40, 400), 255, np.uint8)
+    for place in range(5):
+        row[6:34, 80 * place + 20 : 80 * place + 48] -= mnist.test.images[place].numpy()
+
+    def images(path: str, picture: np.ndarray, key: str) -> list[str]:
+        stream = io.BytesIO()
+        Image.fromarray(np.kron(picture, np.ones((3, 3), np.uint8))).save(stream, "PNG")
+        response = service.post(path, content=stream.getvalue(), headers={"content-type": "image/png"})
+        found = response.raise_for_status().json()[key]
+        return found if isinstance(found, list) else [found]
+
+    split = images("/v1/split", row, "images")
+    assert len(split) == 5
+    for place, image in enumerate(split):
+        pixels = np.frombuffer(base64.b64decode(image), np.uint8)
+        assert np.corrcoef(pixels, mnist.test.images[place].numpy().ravel())[0, 1] > 0.8
+    assert images("/v1/split", row[:, :80], "images") == images("/v1/normalise", row[:, :80], "image")
+    refused = service.post("/v1/split", content=b"")
+    assert (refused.status_code, refused.json()["error"]) == (422, "picture: expected a PNG or JPEG, got an empty body")
+
+
 def question(**changes: object) -> dict:
     return {"model": "sum/exact", "images": [written(np.zeros((28, 28), np.uint8))], **changes}
 
 
 def ask(service: httpx.Client, **changes: object) -> dict:
     return service.post("/v1/predict", json=question(**changes)).raise_for_status().json()
+
+
+def test_answers_several_questions_in_one_call(service: httpx.Client, mnist: Splits) -> None:
+    asked = [
+        question(model=name, images=[written(image) for image in mnist.test.images[:count].numpy()])
+        for name, count in (("sum/exact", 3), ("sum/transformer", 1), ("sum/exact", 7))
+    ]
+    answers = service.post("/v1/predict/many", json={"questions": asked}).raise_for_status().json()
+    assert [answer["model"] for answer in answers] == ["sum/exact", "sum/transformer", "sum/exact"]
+    for one, answer in zip(asked, answers, strict=True):
+        assert answer | {"seconds": 0} == ask(service, **one) | {"seconds": 0}
+    for questions, message in (
+        ([asked[0], question(model="sum/mlp", images=[IMAGE] * 11)], "questions.1: "),
+        ([question(model="sum/none")], "questions.0: unknown model 'sum/none'"),
+        ([question(images=[IMAGE] * 501)] * 2, "questions: expected at most 1,000 images in all, got 1,002"),
+        ([], "questions: List should have at least 1 item"),
+    ):
+        refused = service.post("/v1/predict/many", json={"questions": questions})
+        assert refused.status_code == 422
+        assert message in refused.json()["error"]
 
 
 IMAGE = [[0] * 28] * 28
@@ -335,7 +385,7 @@ CHECKED = [
     *(not_a_server_error, checks.status_code_conformance, checks.content_type_conformance),
     *(checks.response_schema_conformance, checks.negative_data_rejection, checks.unsupported_method),
 ]
-ALWAYS_RIGHT = ("/v1/models", "/v1/normalise")  # to the eyes of a schema: no input, and any bytes
+ALWAYS_RIGHT = ("/v1/models", "/v1/normalise", "/v1/split")  # to the eyes of a schema: no input, and any bytes
 
 
 @pytest.mark.parametrize("examples", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
@@ -355,7 +405,14 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
 
             holds()
             paths.append(operation.path)
-    assert sorted(set(paths)) == ["/v1/digits", "/v1/models", "/v1/normalise", "/v1/predict"]
+    assert sorted(set(paths)) == [
+        "/v1/digits",
+        "/v1/models",
+        "/v1/normalise",
+        "/v1/predict",
+        "/v1/predict/many",
+        "/v1/split",
+    ]
 
 
 async def callers(address: str, asked: list[dict], answers: np.ndarray, seconds: float) -> list[int]:
@@ -396,6 +453,15 @@ def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> No
         serve(predictors, host="nowhere", open_browser=False)
     with pytest.raises(InputError, match="port 70000"):
         serve(predictors, port=70_000, open_browser=False)
+
+
+def test_where_no_port_is_asked_for_the_next_free_one_is_taken() -> None:
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # where another program has it, it is taken all the same
+            stack.enter_context(socket.create_server(("127.0.0.1", PORT)))
+        first = stack.enter_context(server_module._listening("127.0.0.1", None)).getsockname()[1]
+        second = stack.enter_context(server_module._listening("127.0.0.1", None)).getsockname()[1]
+        assert PORT < first < second < PORT + 20
 
 
 def test_it_leaves_as_many_threads_as_there_were(predictors: dict[str, Predictor]) -> None:

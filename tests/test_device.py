@@ -50,7 +50,7 @@ def test_commands_that_train_change_it(
 
 
 def test_cells_on_a_cluster_change_it(told: list[int]) -> None:
-    assert _run_away(lambda run, folder: "made", RUN, (), {"a": b"1"}) == ("made", {"a": b"1"})
+    assert _run_away(lambda run, folder: "made", RUN, (), {"a": b"1"}, {}) == ("made", {"a": b"1"})
     assert told == [-3, -1]
 
 

@@ -188,12 +188,12 @@ def test_ctrl_c_in_one_process_stops_all_and_goes_on_bit_for_bit(launched: Path)
 def test_going_on_with_another_number_of_processes_is_noted(launched: Path) -> None:
     assert RunFolder(launched / "left").load_checkpoint()["step"] == 5
     notes = []
-    train(RUN, launched / "left", resume=True, listener=lambda event: notes.append(event.get("note")))
+    train(RUN, launched / "left", resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
     assert f"processes {PROCESSES} -> 1" in notes[0]
 
 
 def test_what_one_process_finds_wrong_all_raise(launched: Path) -> None:
-    for name, words in (("data", "found no train-images"), ("command", "the command and the data to be the same")):
+    for name, words in (("data", "no such folder"), ("command", "the command and the data to be the same")):
         first, *others = errors_of(launched, name)
         assert all(other == first for other in others)
         assert first.startswith("InputError: ")

@@ -136,7 +136,7 @@ def test_it_goes_on_bit_for_bit(trained: RunFolder, tmp_path: Path, mnist: Split
             raise EnoughError
 
     with pytest.raises(EnoughError):
-        train(RUN, tmp_path / "run", listener=stop, splits=mnist)
+        train(RUN, tmp_path / "run", callbacks=[stop], splits=mnist)
     again = train(RUN, tmp_path / "run", resume=True, splits=mnist)
     assert same_bits(trained, again)
     assert again.summary().images == trained.summary().images
@@ -151,7 +151,7 @@ def test_a_set_that_shares_images_says_so(tmp_path: Path, mnist: Splits) -> None
     few = replace(mnist, train=Digits(mnist.train.images[:100], mnist.train.labels[:100]))
     run = replace(RUN, task="sum", steps=1, lengths=(5, 5))
     notes: list[str] = []
-    run_folder = train(run, tmp_path / "run", listener=lambda event: notes.append(event.get("note", "")), splits=few)
+    run_folder = train(run, tmp_path / "run", callbacks=[lambda event: notes.append(event.get("note", ""))], splits=few)
     assert "the 30 training sequences share images: 100 images fill 150 places" in notes
     assert any("share images" in line.get("note", "") for line in run_folder.metrics())
     train(replace(run, training_sequences=20), tmp_path / "twenty", splits=few)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_structure import copied, python
 
-from digitset.bench.grid import Grid, check_cells, chosen_rates, described, read_grids
+from digitset.bench.grid import Grid, check_cells, chosen_rates, described, expect_baseline, read_grids
 from digitset.bench.tables import (
     CellRows,
     ResultRow,
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 BENCH = ROOT / "results" / "bench"
 
 # Of the fields of a run: those that do not decide its weights, then those that do, the seed left out.
-WHERE = {"device": "cpu", "checkpoint_every": 7, "data": Path("elsewhere")}
+WHERE = {"device": "cpu", "checkpoint_every": 7, "data": Path("elsewhere"), "transpose": True}
 OTHER_VALUES = {
     "training_sequences": 100,
     "task": "maximum",
@@ -82,7 +82,7 @@ print(len(pretrained.names()), len(trials + cells), "missing:", *missing)
         (("sum",), (), None, "models: expected one or more"),
         (("sun",), ("exact",), None, "unknown task 'sun'"),
         (("sum",), ("exact",), Path("none.toml"), "expected either"),
-        ((), (), Path("none.toml"), "there is no file"),
+        ((), (), Path("none.toml"), "found no such file"),
     ],
 )
 def test_what_is_no_grid(tasks: tuple[str, ...], models: tuple[str, ...], file: Path | None, words: str) -> None:
@@ -93,6 +93,23 @@ def test_what_is_no_grid(tasks: tuple[str, ...], models: tuple[str, ...], file: 
 def test_options_beside_a_file_are_refused() -> None:
     with pytest.raises(InputError, match="--seeds: expected with --tasks"):
         described(None, True, (), (), seeds=3, steps=None)
+
+
+def test_quick_takes_names() -> None:
+    (grid,) = described(None, True, ("maximum",), (), seeds=None, steps=None)
+    assert grid.tasks == ("maximum",)
+    assert "transformer" in grid.models
+    assert {run.steps for run in grid.cells() if run.model != "constant"} == {20}
+    (grid,) = described(None, True, (), ("exact",), seeds=3, steps=7)
+    assert (grid.models, grid.seeds, grid.settings) == (("exact",), 3, {"steps": 7})
+    assert not grid.trials()
+
+
+def test_a_baseline_is_one_of_the_models() -> None:
+    grids = [Grid(("sum",), ("exact", "mlp"))]
+    assert expect_baseline(grids, "mlp") == "mlp"
+    with pytest.raises(InputError, match="--baseline: unknown model 'exct': did you mean 'exact'"):
+        expect_baseline(grids, "exct")
 
 
 def test_a_grid_from_a_file(tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ from PIL import Image
 from test_structure import PACKAGE, ROOT
 
 from digitset.bench.leaderboard import Leaderboard, leaderboards
+from digitset.bench.statistics import detectable_effect
 from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, CurveRow, LabelRow, ResultRow, write_csv
 from digitset.cli.terminal import print_verdicts
 from digitset.errors import InputError
 from digitset.report import benchmark as page
 from digitset.report import charts, seal
-from digitset.report.verdicts import HEADINGS, pair_table, table, verdict
+from digitset.report.verdicts import HEADINGS, against_baseline, pair_table, table, verdict
 
 
 def rows(model: str, accuracies: list[float], task: str = "sum", encoder: str = "cnn") -> list[ResultRow]:
@@ -64,6 +65,32 @@ GOOD, CLOSE, POOR = (
     [0.971, 0.969, 0.972, 0.970, 0.9705],
     [0.4, 0.41, 0.39, 0.42, 0.4],
 )
+
+
+def test_each_model_beside_the_baseline(tmp_path: Path) -> None:
+    """Better, worse, or not separated, with how many seeds would show what was found if it is the truth."""
+    near = [value - 0.0012 for value in (0.972, 0.9705, 0.9712, 0.9695, 0.9735)]
+    write(tmp_path, rows("exact", GOOD), rows("gru", near), rows("mlp", POOR), rows("constant", [0.06] * 5))
+    (board,) = leaderboards(tmp_path)
+    of_gru, of_mlp = against_baseline(board, "exact")
+    assert re.fullmatch(r"mlp beside exact: -0\.567\d ± 0\.\d{4} over 5 seeds, p [\d.e-]+: mlp is worse", of_mlp)
+    found = re.fullmatch(
+        r"gru beside exact: -0\.000\d ± .*: not separated; .*, about (\d+) seeds in all would show it", of_gru
+    )
+    assert found, of_gru
+    needed = int(found[1])
+    (pair,) = (pair for pair in board.against("gru") if pair.second == "exact")
+    deviation = pair.detectable / detectable_effect(5, 3)
+    shown = [deviation * detectable_effect(n, 3) <= abs(pair.mean) for n in (needed - 1, needed)]
+    assert shown == [False, True]
+    of_exact, of_gru = against_baseline(board, "mlp")
+    assert of_exact.endswith("exact is better")
+    assert of_gru.endswith("gru is better")
+
+    write(tmp_path, rows("exact", GOOD[:2]), rows("gru", GOOD[1:3]))
+    (board,) = leaderboards(tmp_path)
+    (untested,) = against_baseline(board, "gru")
+    assert "not tested: that takes 3 seeds" in untested
 
 
 def write(folder: Path, *tables: list[ResultRow]) -> None:

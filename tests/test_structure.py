@@ -15,7 +15,7 @@ PACKAGE = ROOT / "digitset"
 
 # Rooms (folders) and the single files beside them. Each imports only from those before it, and within itself.
 ORDER = (
-    *("errors", "rng", "registry"),
+    *("errors", "files", "rng", "registry"),
     *("tasks", "data", "layers", "models", "encoders"),
     *("run", "recipes", "device", "network", "run_folder"),
     *("evaluation", "training", "inference", "pictures", "bench", "report", "demo", "cli"),
@@ -139,6 +139,16 @@ def test_functions_stay_short() -> None:
             if isinstance(node, ast.FunctionDef):
                 lines = (node.end_lineno or 0) - node.lineno + 1
                 assert lines <= 50, f"{file.name}: {node.name} has {lines} lines"
+
+
+def test_text_is_read_and_written_as_utf_8() -> None:
+    """Otherwise the machine decides, and decides otherwise on Windows."""
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                call, named = ast.unparse(node), {keyword.arg for keyword in node.keywords}
+                text = node.func.attr in ("read_text", "write_text") or re.search(r"\.open\((newline|'[arw]t?')", call)
+                assert not text or "encoding" in named, f"{file.name}: {call}"
 
 
 def test_public_signatures_say_their_types() -> None:

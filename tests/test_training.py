@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from torch import nn
 from digitset.data.mnist import Digits, Splits, load_data
 from digitset.device import choose_precision, wait_for
 from digitset.errors import InputError, TrainingError
+from digitset.files import to_json
 from digitset.network import Experiment
 from digitset.rng import generator, seed_torch, torch_state_kept
 from digitset.run import Run
@@ -132,7 +134,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on_bit_for_bit(straight: RunFolder, tmp_p
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(RUN, tmp_path / "run", listener=interrupt)
+        train(RUN, tmp_path / "run", callbacks=[interrupt])
     with pytest.raises(InputError, match="unfinished: add --resume"):
         train(RUN, tmp_path / "run")
     resumed = train(RUN, tmp_path / "run", resume=True)
@@ -146,7 +148,7 @@ def test_a_crash_between_checkpoints_costs_only_the_steps_since(straight: RunFol
             raise Stop
 
     with pytest.raises(Stop):
-        train(RUN, tmp_path / "run", listener=crash)
+        train(RUN, tmp_path / "run", callbacks=[crash])
     resumed = train(RUN, tmp_path / "run", resume=True)
     assert same_bits(straight, resumed)
     assert without_times(straight) == without_times(resumed)
@@ -363,7 +365,7 @@ def stopped(folder: Path, run: Run) -> RunFolder:
             raise Stop
 
     with pytest.raises(Stop):
-        train(run, folder, listener=crash)
+        train(run, folder, callbacks=[crash])
     return RunFolder(folder)
 
 
@@ -372,11 +374,28 @@ def test_going_on_elsewhere_is_noted(tmp_path: Path) -> None:
     path = run_folder.path / "run.json"
     values = json.loads(path.read_text())
     values["machine"]["threads"] = 64
-    path.write_text(json.dumps(values))
+    values.pop("checksum")
+    path.write_bytes(to_json(values))
     notes = []
-    train(RUN, run_folder.path, resume=True, listener=lambda event: notes.append(event.get("note")))
+    train(RUN, run_folder.path, resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
     assert "threads 64 -> 1" in notes[0]
     assert notes[0] in [line.get("note") for line in run_folder.metrics()]
+
+
+def test_a_run_that_an_older_version_began_goes_on(tmp_path: Path) -> None:
+    """Commit 9ddbe2a stopped it after its checkpoint at step 4; such checkpoints do not say images and metrics."""
+    folder = shutil.copytree(Path(__file__).parent / "older_run", tmp_path / "run")
+    values = json.loads((folder / "run.json").read_text())
+    values["machine"]["torch"] = "2.0.0"
+    (folder / "run.json").write_text(json.dumps(values))
+    run, notes = RunFolder(folder).run(), []
+    assert [check.words for check in RunFolder(folder).check_files() if check.whole is False] == []
+    run_folder = train(run, folder, resume=True, listener=lambda event: notes.append(event.get("note")))
+    assert f"torch 2.0.0 -> {torch.__version__}" in notes[0]
+    assert run_folder.summary().images == 12 * run.images_per_step
+    straight = train(run, tmp_path / "straight")
+    for name, weights in straight.weights().items():
+        torch.testing.assert_close(run_folder.weights()[name], weights, rtol=1e-2, atol=1e-3)  # of another processor
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
@@ -445,7 +464,7 @@ def test_seconds_are_until_the_device_has_done_the_steps(
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(run, tmp_path / "run", listener=interrupt, splits=few)
+        train(run, tmp_path / "run", callbacks=[interrupt], splits=few)
     kept = RunFolder(tmp_path / "run").load_checkpoint()["seconds"]
     assert 5 * 0.02 + queue.launching < kept < 5 * 0.02 + queue.launching + 0.15
     seconds = train(run, tmp_path / "run", resume=True, splits=few).summary().train_seconds

@@ -12,6 +12,7 @@ from digitset.data.mnist import Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
+from digitset.files import locked
 from digitset.models import load_model
 from digitset.network import Experiment
 from digitset.run import Run
@@ -24,7 +25,7 @@ VALIDATIONS = 5
 
 
 class Watcher(Protocol):
-    """Shows the training of a run: see `digitset.cli.terminal.Watch`."""
+    """Shows the training of a run: see `digitset.training.progress.Watch`."""
 
     def listen(self, event: Event) -> None: ...
 
@@ -40,9 +41,9 @@ def plan(
     tasks, models, encoders = (tuple(dict.fromkeys(names)) for names in (("classify", *tasks), models, encoders))
     if not models or not encoders:
         raise InputError("expected one or more of --models and of --encoders")
-    for folder, names in (("tasks", tasks), ("models", models), ("encoders", encoders)):
-        for name in names:
-            registry.expect_known(folder, name)
+    tasks = tuple(registry.resolve("tasks", name) for name in tasks)
+    models = tuple(registry.resolve("models", name) for name in models)
+    encoders = tuple(registry.resolve("encoders", name) for name in encoders)
     rows: list[tuple[str, str, str]] = []
     for task in tasks:
         if load_task(task).single_image:
@@ -70,17 +71,27 @@ def compare(
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
-    splits = load_data(runs[0].data)
+    splits = load_data(runs[0].data, runs[0].transpose)
     experiments = [Experiment.of(run) for run in runs]
     for experiment in experiments:
         is_finished(_run_folder(experiment, out), experiment, splits.checksum, resume=True)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        return _compare(experiments, splits, out, watch)
+
+
+def _compare(
+    experiments: list[Experiment],
+    splits: Splits,
+    out: Path,
+    watch: Callable[[Run, int], AbstractContextManager[Watcher]],
+) -> dict[str, list[ComparisonRow]]:
     tables: dict[str, list[ComparisonRow]] = {}
     for index, experiment in enumerate(experiments):
         run = experiment.run
         with watch(run, index) as watcher:
-            run_folder = train(
-                run, _run_folder(experiment, out).path, resume=True, listener=watcher.listen, splits=splits
-            )
+            folder = _run_folder(experiment, out).path
+            run_folder = train(run, folder, True, [watcher.listen], splits, progress=False)
         scores = evaluate_run_folder(run_folder, splits, run.device)
         tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
     sequences = [task for task in map(load_task, tables) if not task.single_image]

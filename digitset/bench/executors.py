@@ -20,15 +20,11 @@ from typing import Any, Protocol
 
 import torch
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
+from digitset import registry
 from digitset.device import keep_freed_memory
 from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.run import Run
-from digitset.run_folder import write_whole
 
 
 class Executor(Protocol):
@@ -64,26 +60,6 @@ def processes(jobs: int) -> Iterator[Executor]:
         pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """A context that one process at a time is in, for a folder. Raises InputError where another is in it.
-
-    The lock is the system's and ends with the process, however it ends. Where there is no such lock (Windows), it is up
-    to the user.
-    """
-    if fcntl is None:
-        yield
-        return
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder}: another process is at work there; wait for it or choose another --out"
-            ) from None
-        yield
-
-
 class _Processes:
     """Submits cells to a pool. A process that starts does not see Ctrl-C until it knows what to do then."""
 
@@ -92,7 +68,7 @@ class _Processes:
 
     def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]":
         with _ctrl_c_waits():
-            return self.pool.submit(_run_here, function, run, folder, *arguments)
+            return self.pool.submit(_run_here, registry.own_files(), function, run, folder, *arguments)
 
 
 @contextlib.contextmanager
@@ -112,9 +88,10 @@ _busy = threading.Event()  # of a worker: it is making a cell
 _stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
 
 
-def _run_here(function: Callable[..., Any], *arguments: Any) -> Any:
+def _run_here(own_files: registry.OwnFiles, function: Callable[..., Any], *arguments: Any) -> Any:
     _busy.set()
     try:
+        _give(own_files)
         if _stopping.is_set():
             raise KeyboardInterrupt
         return function(*arguments)
@@ -130,6 +107,12 @@ def _stop(number: int, frame: object) -> None:
     _stopping.set()
     if _busy.is_set():
         raise KeyboardInterrupt
+
+
+def _give(own_files: registry.OwnFiles) -> None:
+    """Another process reads no file again: it may have changed since the benchmark began."""
+    for (folder, _), file in own_files.items():
+        registry.give(folder, file)
 
 
 @contextlib.contextmanager
@@ -188,23 +171,33 @@ class _Nodes:
             except BaseException as error:
                 home.set_exception(getattr(error, "cause", None) or error)
 
-        files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
-        self.remote.remote(function, run, arguments, files).future().add_done_callback(arrive)
+        files = _files(folder) if folder.is_dir() else {}
+        self.remote.remote(function, run, arguments, files, registry.own_files()).future().add_done_callback(arrive)
         return home
 
 
 def _run_away(
-    function: Callable[..., Any], run: Run, arguments: tuple[Any, ...], files: dict[str, bytes]
+    function: Callable[..., Any],
+    run: Run,
+    arguments: tuple[Any, ...],
+    files: dict[str, bytes],
+    own_files: registry.OwnFiles,
 ) -> tuple[Any, dict[str, bytes]]:
     """Makes a cell in a folder of this node, from what there is at home of it; its result and the folder's files."""
     keep_freed_memory()
+    _give(own_files)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "run"
         for file, content in files.items():
             folder.mkdir(exist_ok=True)
             (folder / file).write_bytes(content)
         result = function(run, folder, *arguments)
-        return result, {file.name: file.read_bytes() for file in folder.iterdir()}
+        return result, _files(folder)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """The files of a run; not its lock, nor what a kill left half-written."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.startswith(".")}
 
 
 def _begin(threads: int) -> None:

@@ -10,10 +10,14 @@ from typing import Any
 
 from digitset import recipes, registry
 from digitset.bench.tables import LENGTH_ONLY, RowName, SearchRow, cell, protocol, row_name
-from digitset.errors import InputError
+from digitset.errors import InputError, unknown
+from digitset.files import read_whole
 from digitset.models import load_model
 from digitset.run import Run
 
+MOST_SEEDS = 1_000  # the search for a learning rate has the next one
+MOST_CELLS = 10_000
+MOST_BYTES = 1 << 20  # of a grid's file
 TRIAL_SEED = 1_000  # of the search for a learning rate: no published row has it
 VALIDATIONS = 10
 OWN = ("task", "model", "encoder", "seed", "learning_rate", "validate_every", "lengths")  # not for a grid to set
@@ -26,8 +30,9 @@ class Grid:
     That is chosen for each task, model and encoder among `learning_rates`: the one with the highest accuracy on
     validation images at the end of a run of `search_steps` with a seed that no cell has. One rate is taken as it is.
 
-    `settings` are fields of Run; others are those of `recipes.brief`, the same for all models of a task. A model that
-    uses no images (the length-only baseline) has to converge: it has a recipe and a learning rate of its own.
+    Tasks, models and encoders are names, or paths of files of your own. `settings` are fields of Run; others are those
+    of `recipes.brief`, the same for all models of a task. A model that uses no images (the length-only baseline) has to
+    converge: it has a recipe and a learning rate of its own.
     """
 
     tasks: tuple[str, ...]
@@ -40,8 +45,8 @@ class Grid:
 
     def __post_init__(self) -> None:
         for folder in registry.FOLDERS:
-            for name in getattr(self, folder):
-                registry.expect_known(folder, name)
+            resolved = tuple(registry.resolve(folder, name) for name in getattr(self, folder))
+            object.__setattr__(self, folder, resolved)
         for name in ("tasks", "models", "encoders", "learning_rates"):
             values = getattr(self, name)
             if not values or len(set(values)) < len(values):
@@ -50,6 +55,10 @@ class Grid:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"a grid's {name}: expected at least 1, got {value}")
+        if self.seeds > MOST_SEEDS:
+            raise InputError(f"a grid's seeds: expected at most {MOST_SEEDS:,}, got more")
+        if (cells := len(self._rows()) * max(self.seeds, len(self.learning_rates))) > MOST_CELLS:
+            raise InputError(f"a grid: expected at most {MOST_CELLS:,} runs, got {cells:,}: take fewer seeds or models")
         known = [field.name for field in dataclasses.fields(Run) if field.name not in OWN]
         for name in self.settings:
             if name not in known:
@@ -104,6 +113,7 @@ QUICK = [
     Grid(("sum",), ("constant", "mlp", "exact"), seeds=2, learning_rates=(2e-3, 8e-3), settings={"steps": 20}),
     Grid(("contains",), ("constant", "transformer"), seeds=2, learning_rates=(4e-3,), settings={"steps": 20}),
 ]
+QUICK_TASKS, QUICK_MODELS = ("sum", "contains"), ("constant", "mlp", "transformer")  # beside what is named
 
 
 def described(
@@ -115,18 +125,23 @@ def described(
 ) -> list[Grid]:
     """The grids that a command line asks for, in one of three ways. Raises InputError if it is none or several.
 
-    `more` are encoders, seeds, learning_rates and steps, None where the command line does not name them.
+    `more` are encoders, seeds, learning_rates and steps, None where the command line does not name them. With `quick`,
+    tasks and models are those that are named, else a few; the rest has small values where it is not named.
     """
-    if sum((file is not None, bool(tasks or models), quick)) != 1:
-        raise InputError("expected either --grid FILE, or --tasks and --models, or --quick")
+    named = bool(tasks or models)
+    if (file is not None) + (named or quick) != 1:
+        raise InputError("expected either --grid FILE, or --tasks and --models, or --quick, perhaps with these")
     given = {name: value for name, value in more.items() if value is not None}
-    if (file is not None or quick) and given:
+    if not named and given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"{options}: expected with --tasks and --models only; a --grid says it itself")
     if file is not None:
         return read_grids(file)
-    if quick:
+    if quick and not named:
         return QUICK
+    if quick:
+        tasks, models = tasks or QUICK_TASKS, models or QUICK_MODELS
+        given = {"seeds": 2, "learning_rates": (4e-3,), "steps": 20} | given
     settings = {"steps": given.pop("steps")} if "steps" in given else {}
     return [Grid(tasks, models, **given, settings=settings)]
 
@@ -137,11 +152,11 @@ def read_grids(path: Path) -> list[Grid]:
     Raises InputError for a file that is not there or not TOML, for unknown keys and for values of the wrong type.
     """
     try:
-        values = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"--grid: there is no file {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as TOML: {error}") from None
+        values = tomllib.loads(read_whole(path, MOST_BYTES, "--grid, a TOML file").decode())
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # no TOML, no text, an integer of 5,000 digits, levels without end
+        raise InputError(f"{path}: not readable as TOML: {str(error)[:200]}") from None
     tables = values.get("grid")
     if set(values) != {"grid"} or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(
@@ -175,18 +190,27 @@ def _grid(table: dict[str, Any], where: str) -> Grid:
         raise InputError(f"{where}: {error}") from None
 
 
+def expect_baseline(grids: Iterable[Grid], name: str) -> str:
+    """The name of a model that the others are told against. Raises InputError if it is none of the grids' models."""
+    models = list(dict.fromkeys(model for grid in grids for model in grid.models))
+    name = registry.resolve("models", name) if name.endswith(registry.SUFFIX) else name
+    if name not in models:
+        raise InputError(f"--baseline: {unknown('model', name, models)}, which this benchmark trains")
+    return name
+
+
 def check_cells(cells: Iterable[Run]) -> None:
     """Raises InputError where two cells have one name, or where those of one task are not trained alike."""
     seen: set[str] = set()
     protocols: dict[tuple[str, bool], str] = {}
-    folders: set[Path | None] = set()
+    folders: set[tuple[Path | None, bool]] = set()
     for run in cells:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
         own = protocol(run)
         alike = protocols.setdefault((run.task, own.startswith(LENGTH_ONLY)), own) == own
-        folders.add(run.data)
+        folders.add((run.data, run.transpose))
         if len(folders) > 1:
             raise InputError("the grid has cells of different data: take one benchmark for each")
         if not alike:

@@ -21,7 +21,7 @@ from typing import Any
 
 from digitset import registry
 from digitset.bench.compare import classifier_rule
-from digitset.bench.executors import Executor, alone
+from digitset.bench.executors import Executor
 from digitset.bench.grid import TRIAL_SEED, Grid, check_cells, chosen_rates
 from digitset.bench.tables import (
     CellRows,
@@ -40,6 +40,7 @@ from digitset.data.mnist import PACKAGED_CHECKSUM, Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import evaluate_run_folder
+from digitset.files import locked
 from digitset.inference.length_generalization import curve
 from digitset.inference.predictor import load
 from digitset.network import Experiment
@@ -88,15 +89,16 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
     cells = [run for grid in grids for run in grid.cells()]
     check_cells(cells)
     missing = _missing_rows(grids, ResultTables(out))
-    folders = {run.data for run in cells if missing or run.data is not None}  # the package's own is known unread
-    data = {path: load_data(path) for path in folders}
+    # All cells have the same data, and the package's own is known unread.
+    folders = {run.data: run.transpose for run in cells if missing or run.data is not None}
+    data = {path: load_data(path, transpose) for path, transpose in folders.items()}
     for run in missing:
         experiment = Experiment.of(run)
         expect_trainable(experiment, data[run.data])
         experiment.build()
     checksums = {None: PACKAGED_CHECKSUM} | {path: splits.checksum for path, splits in data.items()}
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out):
+    with locked(out):
         return _bench(grids, out, executor, watch, longest, checksums)
 
 
@@ -190,7 +192,8 @@ def _failure(run: Run, error: Exception) -> str:
     if isinstance(error, InputError | TrainingError):
         return f"{run.name}: {error}"
     reason = str(error).splitlines()[0] if str(error) else "no message"
-    where = f"digitset train {run.task} --model {run.model} --encoder {run.encoder}"
+    task, model, encoder = map(registry.file_name, (run.task, run.model, run.encoder))
+    where = f"digitset train {task} --model {model} --encoder {encoder}"
     return f"{run.name}: {type(error).__name__}: {reason} (`{where}` shows where)"
 
 
@@ -198,7 +201,7 @@ def make_trial(run: Run, folder: Path) -> CellRows:
     """Trains a short run; what validation says of its learning rate, nothing if it diverges."""
     accuracy = loss = None
     try:
-        last = validations(Experiment.of(run), train(run, folder, resume=True))[-1]
+        last = validations(Experiment.of(run), train(run, folder, resume=True, progress=False))[-1]
         accuracy, loss = last.accuracy, last.loss
     except TrainingError:
         pass
@@ -212,12 +215,12 @@ def make_trial(run: Run, folder: Path) -> CellRows:
 def make_cell(run: Run, folder: Path, longest: int) -> CellRows:
     """Trains and scores a cell. A classifier also gives the rows of classifier + rule for all tasks on sequences."""
     experiment = Experiment.of(run)
-    splits = load_data(run.data)
-    run_folder = train(run, folder, resume=True, splits=splits)
+    splits = load_data(run.data, run.transpose)
+    run_folder = train(run, folder, resume=True, splits=splits, progress=False)
     work = flops(experiment, splits) * run.steps
     results = result_rows(experiment, run_folder, evaluate_run_folder(run_folder, splits, run.device), flops=work)
     if (run.task, run.model) == CLASSIFIER:
-        sequences = [task for task in map(load_task, registry.names("tasks")) if not task.single_image]
+        sequences = [task for task in map(load_task, registry.known("tasks")) if not task.single_image]
         results += [row for each in classifier_rule(experiment, run_folder, sequences, splits) for row in each.rows()]
     lengths: list[LengthRow] = []
     if not experiment.task.single_image and run.seed == 0:

@@ -1,5 +1,7 @@
 """The entry point: exit codes, and help that does not wait for the parser of arguments."""
 
+import contextlib
+import io
 import os
 import signal
 import sys
@@ -9,11 +11,13 @@ from importlib import metadata
 from typing import Any, NoReturn
 
 from digitset import registry
-from digitset.errors import InputError, TrainingError
+from digitset.cli.completion import SHELLS, with_names
+from digitset.errors import InputError, TrainingError, unknown
 
 # Name of a function in `training_commands` or `model_commands`, and the first line of its docstring.
 COMMANDS = {
     "train": "Train a model: digitset train TASK --model MODEL --encoder ENCODER.",
+    "data": "Show what --data would read: how many images of each label, a sheet of them, and what may be wrong.",
     "evaluate": "Score a finished run on the test images and keep the scores in its folder.",
     "show": "Show what a run is, its scores and its curves.",
     "compare": "Train the rows of README's tables, set them beside the published numbers, and write a report.",
@@ -23,24 +27,23 @@ COMMANDS = {
     "predict": "Read your own pictures of digits: digitset predict sum a.png b.jpg.",
     "explain": "Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.",
     "demo": "Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].",
+    "verify": "Check every file of a run, of a published model or of the runs of a benchmark.",
     "models": "List the trained models that come with the package, with scores and sizes.",
     "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
     "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
 }
-SHELLS = ("bash", "zsh", "fish", "tcsh")
 
 
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 130 for Ctrl-C."""
-    if sys.argv[1:] in ([], ["-h"], ["--help"]):
-        print(_help())
-        sys.exit(0 if sys.argv[1:] else 2)
-    if sys.argv[1:] == ["--version"]:
-        print(f"digitset {metadata.version('digitset')}")
-        sys.exit(0)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal or file cannot have
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
     try:
-        _run()
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is not an error of Python's end
     except SystemExit as stop:  # arguments that do not parse
         _end(stop.code)
     except InputError as error:
@@ -48,7 +51,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         sys.exit(1)
     except OSError as error:  # a folder that may not be written, a full disk
         _end(2, error)
@@ -77,8 +80,22 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
 
 
 def _run() -> None:
-    if sys.argv[1:2] == ["--tyro-print-completion"] and (*sys.argv[2:], "")[0] not in SHELLS:
-        raise InputError(f"--tyro-print-completion: expected one of {', '.join(SHELLS)}")
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        print(_help())
+        sys.exit(0 if sys.argv[1:] else 2)
+    if sys.argv[1:] == ["--version"]:
+        print(f"digitset {metadata.version('digitset')}")
+        sys.exit(0)
+    if "" in sys.argv:
+        before = sys.argv[sys.argv.index("") - 1]
+        raise InputError(f"expected a value after {before}, got an empty one")
+    name = sys.argv[1]
+    completes = name == "--tyro-print-completion"
+    if completes and (*sys.argv[2:], "")[0] not in SHELLS:
+        raise InputError(f"{name}: expected one of {', '.join(SHELLS)}")
+
+    if name not in COMMANDS and not name.startswith("-"):
+        raise InputError(unknown("command", name, COMMANDS))
 
     import tyro
 
@@ -87,7 +104,16 @@ def _run() -> None:
     app = tyro.extras.SubcommandApp()
     for name in COMMANDS:
         app.command(getattr(training_commands, name, None) or getattr(model_commands, name))
-    app.cli(prog="digitset", console_outputs=_is_first())
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said) if completes else contextlib.nullcontext():
+            app.cli(prog="digitset", console_outputs=_is_first())
+    except SystemExit:
+        if completes:
+            print(with_names(said.getvalue()), end="")
+        if sys.argv[1:2] == ["train"] and {"-h", "--help"} & {*sys.argv[2:]} and _is_first():
+            print(training_commands.options_of_parts())
+        raise
 
 
 def _help() -> str:
@@ -96,9 +122,10 @@ def _help() -> str:
     lines += ["Train and compare models that read several handwritten digits at once.", ""]
     lines += [f"  {name:10}{summary}" for name, summary in COMMANDS.items()]
     lines += ["", *(f"  {folder:10}{', '.join(registry.names(folder))}" for folder in registry.FOLDERS)]
+    lines += ["  or the path of a file NAME.py of your own in the place of any of these"]
     lines += [
         "",
         "  digitset --version",
-        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh, fish or tcsh",
+        "  digitset --tyro-print-completion SHELL   prints completion for bash, zsh or fish",
     ]
     return "\n".join(lines)

@@ -9,36 +9,78 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from digitset.errors import InputError
+from digitset.files import expect_regular
 
 if TYPE_CHECKING:
-    from digitset.pictures.ask import Asked
+    from digitset.pictures.ask import Answer, Asked
 
 Flag = tyro.conf.FlagCreatePairsOff[bool]
+# What help shows for a value.
+Model = Annotated[str, tyro.conf.arg(metavar="MODEL")]
+Pictures = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PICTURE ...")]
+Anchor = Annotated[str | None, tyro.conf.arg(metavar="PICTURE")]
+File = Annotated[Path, tyro.conf.arg(metavar="FILE")]
+Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
+Json = Annotated[Flag, tyro.conf.arg(name="json")]
 
 
-def models() -> None:
-    """List the trained models that come with the package, with scores and sizes."""
+def models(as_json: Json = False) -> None:
+    """List the trained models that come with the package, with scores and sizes.
+
+    Args:
+        as_json: Write JSON for programs instead of a table.
+    """
     from digitset.cli.terminal import print_table
-    from digitset.evaluation.evaluate import version
-    from digitset.inference import pretrained
-    from digitset.run_folder import RunFolder
-    from digitset.tasks import load_task
+    from digitset.inference.pretrained import packaged_models
 
-    rows = []
-    for name in pretrained.names():
-        run_folder = RunFolder(pretrained.FOLDER / name)
-        run = run_folder.run()
-        scores = run_folder.scores(version(load_task(run.task))) or {}
-        first = next(iter(scores.values()), None)
-        accuracy = f"{first.accuracy:.4f}" if first else ""
-        size = (run_folder.path / "model.safetensors").stat().st_size
-        parameters = f"{run_folder.summary().parameters:,}"
-        rows.append((name, run.encoder, accuracy, parameters, f"{size / 1e6:.1f} MB"))
+    packaged = packaged_models()
+    if as_json:
+        print(json.dumps(list(map(dataclasses.asdict, packaged)), indent=2))
+        return
+    rows = [
+        (
+            each.name,
+            each.encoder,
+            "" if each.accuracy is None else f"{each.accuracy:.4f}",
+            f"{each.parameters:,}",
+            f"{each.bytes / 1e6:.1f} MB",
+        )
+        for each in packaged
+    ]
     print_table("models in the package", ("load", "encoder", "accuracy, test", "parameters", "size"), rows)
 
 
+def verify(folder: tyro.conf.Positional[str]) -> None:
+    """Check every file of a run, of a published model or of the runs of a benchmark.
+
+    Each is read as it would be used: its types, its checksum, weights that are finite.
+
+    Args:
+        folder: A folder of a run, or of several; a packaged model (`digitset models`), or hub:USER/NAME.
+    """
+    from digitset.cli.terminal import print_table
+    from digitset.inference.predictor import locate
+    from digitset.run_folder import RunFolder
+
+    path = locate(folder)
+    found = sorted(each.parent for each in path.rglob("run.json")) or [path]
+    checks = [(run_folder, check) for run_folder in found for check in RunFolder(run_folder).check_files()]
+    rows = [
+        (str(run_folder / check.name), check.words if check.whole is not False else "damaged")
+        for run_folder, check in checks
+    ]
+    print_table(f"files of {folder}", ("file", "state"), rows)
+    damaged = [check.words for _, check in checks if check.whole is False]
+    if damaged:
+        raise InputError(f"{len(damaged)} of {len(checks)} files are damaged: {'; '.join(dict.fromkeys(damaged))}")
+
+
 def publish(
-    run: tyro.conf.Positional[str], folder: tyro.conf.Positional[Path], push: str | None = None, half: Flag = False
+    run: tyro.conf.Positional[Model],
+    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]],
+    push: Annotated[str | None, tyro.conf.arg(metavar="USER/NAME")] = None,
+    half: Flag = False,
+    trust: Flag = False,
 ) -> None:
     """Write a run's weights, settings, scores and a card into a folder that anybody can load.
 
@@ -47,32 +89,41 @@ def publish(
         folder: The folder to write; `digitset.load` reads it.
         push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
         half: Round matrices and kernels to float16, for half the size, and score what that makes.
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference import hub
     from digitset.inference import publish as publishing
+    from digitset.run_folder import RunFolder
 
     if push is not None:
         hub.check_repository_name(push)
-    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half)
-    console.print(f'published: {folder}   digitset.load("{folder}")', soft_wrap=True, highlight=False)
+    publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half, trust)
+    files = RunFolder(folder).own_files()
+    trusted = ", trust=True" if files else ""
+    console.print(f'published: {folder}   digitset.load("{folder}"{trusted})', soft_wrap=True, highlight=False)
+    for file, sha256 in files.items():
+        console.print(f"with your code: {file} (SHA-256 {sha256})", soft_wrap=True, highlight=False)
     if push is not None:
         console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)
 
 
-def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], attention: Flag = False) -> None:
+def export(
+    model: tyro.conf.Positional[Model], path: tyro.conf.Positional[File], attention: Flag = False, trust: Flag = False
+) -> None:
     """Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].
 
     Args:
         model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
         path: The file to write.
         attention: Its weights are an output too.
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference.onnx_export import export
     from digitset.inference.predictor import load
 
-    difference = export(load(model, "cpu"), path, attention)
+    difference = export(load(model, "cpu", trust), path, attention)
     lengths = ", ".join(map(str, difference.lengths))
     console.print(
         f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of {lengths} test images",
@@ -82,14 +133,15 @@ def export(model: tyro.conf.Positional[str], path: tyro.conf.Positional[Path], a
 
 
 def predict(
-    model: tyro.conf.Positional[str],
-    pictures: tyro.conf.Positional[tuple[str, ...]],
-    anchor: str | None = None,
+    model: tyro.conf.Positional[Model],
+    pictures: tyro.conf.Positional[Pictures],
+    anchor: Anchor = None,
     split: Flag = False,
-    show: Path | None = None,
+    show: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     onnx: Flag = False,
-    as_json: Annotated[Flag, tyro.conf.arg(name="json")] = False,
-    device: str = "auto",
+    as_json: Json = False,
+    device: Device = "auto",
+    trust: Flag = False,
 ) -> None:
     """Read your own pictures of digits: digitset predict sum a.png b.jpg.
 
@@ -102,12 +154,13 @@ def predict(
         onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
         as_json: Write JSON for programs instead of a table.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.inference.predictor import load
     from digitset.pictures import ask
 
     if show is not None:
-        _check_figure("--show", show)
+        check_figure("--show", show)
     asked = _read(pictures, anchor, split, as_json)
     if onnx or model.endswith(".onnx"):
         from digitset.inference.onnx_runtime import OnnxPredictor
@@ -116,20 +169,25 @@ def predict(
             raise InputError(f"--device: an ONNX file is run on the CPU, got {device}; leave it out")
         answers = ask.by_onnx(OnnxPredictor(model), asked)
     else:
-        answers = ask.by_torch(load(model, device), asked)
+        answers = ask.by_torch(load(model, device, trust), asked)
     if show is not None:
         _draw_steps(show, asked)
     if as_json:
         told = {"answers": list(map(dataclasses.asdict, answers)), "notes": asked.notes, "refused": asked.refused}
         print(json.dumps(told, indent=2))
     else:
-        from digitset.cli.terminal import console, print_table
-
-        for answer in answers:
-            if len(answer.pictures) > 1:
-                print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
-            console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
+        _print_answers(answers)
     _expect_all(asked)
+
+
+def _print_answers(answers: "list[Answer]") -> None:
+    from digitset.cli.terminal import console, print_table
+    from digitset.pictures import ask
+
+    for answer in answers:
+        if len(answer.pictures) > 1:
+            print_table(answer.question, ("picture", "alone", "adds"), ask.table(answer))
+        console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
 
 
 def _read(pictures: tuple[str, ...], anchor: str | None, split: bool, as_json: bool = False) -> "Asked":
@@ -158,12 +216,13 @@ def _expect_all(asked: "Asked") -> None:
 
 
 def explain(
-    model: tyro.conf.Positional[str],
-    pictures: tyro.conf.Positional[tuple[str, ...]],
-    anchor: str | None = None,
+    model: tyro.conf.Positional[Model],
+    pictures: tyro.conf.Positional[Pictures],
+    anchor: Anchor = None,
     split: Flag = False,
-    out: Path = Path("explanation.png"),
-    device: str = "auto",
+    out: File = Path("explanation.png"),
+    device: Device = "auto",
+    trust: Flag = False,
 ) -> None:
     """Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.
 
@@ -174,6 +233,7 @@ def explain(
         split: A picture may hold several digits: in rows, in boxes, in a grid.
         out: The figure: PNG, SVG or PDF.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference.explain import answer_in_words, explain
@@ -181,12 +241,12 @@ def explain(
     from digitset.pictures import ask
     from digitset.report.explanation_figure import draw_explanation
 
-    _check_figure("--out", out)
-    predictor, asked = load(model, device), _read(pictures, anchor, split)
+    check_figure("--out", out)
+    predictor, asked = load(model, device, trust), _read(pictures, anchor, split)
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
-    draw_explanation(out, model, task, asked.images, asked.anchor_image, explanation)
+    draw_explanation(out, _drawable(model), task, asked.images, asked.anchor_image, explanation)
     words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
     console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
@@ -194,25 +254,27 @@ def explain(
 
 
 def demo(
-    models: tyro.conf.Positional[tuple[str, ...]] = (),
-    host: str = "127.0.0.1",
-    port: int = 8000,
+    models: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="MODEL ...")]] = (),
+    host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1",
+    port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None,
     browser: bool = True,
+    trust: Flag = False,
 ) -> None:
     """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
 
     Args:
         models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones.
         host: Where to listen; by default callers on this machine alone are answered.
-        port: The port; 0 is any that is free.
+        port: The port; 0 is any that is free. By default 8000 or, if that is taken, the next one that is free.
         browser: Open the page.
+        trust: Execute the code that folders have, if their parts are files of somebody's own: read them first.
     """
     from digitset.demo import serve
     from digitset.inference import pretrained
     from digitset.inference.predictor import load
     from digitset.models import Attends
 
-    loaded = {name: load(name) for name in models or pretrained.names()}
+    loaded = {name: load(name, trust=trust) for name in models or pretrained.names()}
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
     predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}
@@ -227,13 +289,20 @@ def _draw_steps(path: Path, asked: "Asked") -> None:
 
     title = "how pictures became digits"
     everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
-    draw_steps(path, title, everything, asked.names + ["anchor"] * (asked.anchor is not None))
+    names = asked.names + ["anchor"] * (asked.anchor is not None)
+    draw_steps(path, title, everything, [_drawable(name) for name in names])
     print(f"digitset: {title}: {path}", file=sys.stderr)
 
 
-def _check_figure(option: str, path: Path) -> None:
+def _drawable(name: str) -> str:
+    """A name as it can be drawn: a file's need not be text."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def check_figure(option: str, path: Path) -> None:
     """Before any work is done for it."""
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise InputError(f"{option}: expected a name that ends in .png, .svg or .pdf, got {path}")
     if not path.parent.is_dir():
         raise InputError(f"{option}: expected a folder that exists, got {path.parent}")
+    expect_regular(path, f"{option}, the name of a file")

@@ -1,15 +1,14 @@
-"""What a person sees while a run trains: a live bar in a terminal, plain lines elsewhere; curves made of characters."""
+"""What the command shows: tables, scores, curves made of characters, and how far a benchmark is."""
 
 import itertools
+import math
 import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from digitset.bench.runner import Progress as BenchProgress
@@ -18,75 +17,9 @@ from digitset.evaluation.evaluate import version
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Scores
 from digitset.tasks import load_task
-from digitset.training.loop import Event
+from digitset.training.progress import console
 
-console = Console()
-BARS = "▁▂▃▄▅▆▇█"
-PLAIN_SECONDS = 10  # between two plain lines
-
-
-class Watch:
-    """Shows the training of one run: a context whose `listen` is `train`'s listener."""
-
-    def __init__(self, run: Run, prefix: str = "") -> None:
-        self.run = run
-        self.title = f"{prefix}{run.task} {run.model}-{run.encoder} seed {run.seed}"
-        self.train: Event = {}
-        self.validation: Event = {}
-        self.started = self.printed = time.monotonic()
-        self.first_step: int | None = None
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
-        ]
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
-        self.bar = self.progress.add_task(self.title, total=run.steps, note="")
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.progress.stop()
-
-    def listen(self, event: Event) -> None:
-        step = event["step"]
-        if self.first_step is None:
-            self.first_step = step  # 0, or where a resumed run goes on
-        if "note" in event:
-            console.print(event["note"], soft_wrap=True)
-        if event.get("split") == "train":
-            self.train = event
-        if event.get("split") == "val":
-            self.validation = event
-        self.progress.update(self.bar, completed=step, note=self._note())
-        if not console.is_terminal and self._due(event):
-            self.printed = time.monotonic()
-            left = (self.printed - self.started) / max(1, step - (self.first_step or 0)) * (self.run.steps - step)
-            console.print(
-                f"{self.title}: step {step}/{self.run.steps}  {self._note()}  {left:.0f} s left",
-                highlight=False,
-                soft_wrap=True,
-            )
-
-    def _due(self, event: Event) -> bool:
-        if event.get("split") == "val" and event["step"] == self.run.steps:
-            return True
-        return "split" in event and time.monotonic() - self.printed > PLAIN_SECONDS
-
-    def _note(self) -> str:
-        parts = []
-        if self.train:
-            parts.append(f"loss {self.train['loss']:.4f}")
-        if self.validation:
-            parts.append(f"validation accuracy {self.validation['accuracy']:.4f}")
-        if self.train:
-            parts.append(f"{self.train['images_per_second']:,.0f} images/s")
-        return "  ".join(parts)
+BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-~=+*#"  # the latter where output has no blocks, as a file in cp1252
 
 
 class GridWatch:
@@ -107,6 +40,8 @@ class GridWatch:
     ) -> None:
         if self.live:
             self.live.stop()
+        if kind is KeyboardInterrupt:
+            console.print("stopping after the steps under way, with a checkpoint of each run", soft_wrap=True)
 
     def show(self, progress: BenchProgress) -> None:
         line = self._line(progress)
@@ -158,7 +93,10 @@ def curve(values: list[float], width: int = 48) -> str:
     edges = [round(cell * len(values) / cells) for cell in range(cells + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(means), max(means)
-    return "".join(BARS[round((value - low) / (high - low or 1) * (len(BARS) - 1))] for value in means)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    bars = PLAIN_BARS if console.options.ascii_only else BARS
+    return "".join(bars[round((value - low) / (high - low or 1) * (len(bars) - 1))] for value in means)
 
 
 def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
@@ -166,7 +104,7 @@ def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))  # a file may be called [b]
+        table.add_row(*row)
     console.print(table)
 
 
@@ -175,16 +113,23 @@ def print_run(run_folder: RunFolder) -> None:
     run, machine, metrics = run_folder.run(), run_folder.machine(), run_folder.metrics()
     defaults = Run(task=run.task)
     changed = [f"{name}={value}" for name, value in vars(run).items() if value != getattr(defaults, name)]
-    state = f"finished, {run_folder.summary().train_seconds:.0f} s" if run_folder.finished else "not finished"
+    state = f"step {run_folder.last_step()} of {run.steps}, not finished"
+    if run_folder.finished:
+        summary = run_folder.summary()
+        state = f"step {summary.steps} of {run.steps}, finished, {summary.train_seconds:.0f} s"
     several = f" in each of {machine.processes} processes" if machine.processes > 1 else ""
     precision = run_folder.precision()
     lines = {
         "run": f"{run.task}, model {run.model}, encoder {run.encoder}, seed {run.seed}",
         "settings": ", ".join(changed) or "the defaults",
-        "state": f"step {run_folder.last_step()} of {run.steps}, {state}",
+        "state": state,
         "machine": f"{machine.device_name}, {machine.device}, {precision}, {machine.threads} threads{several}",
         "versions": f"digitset {machine.digitset}, torch {machine.torch}, commit {machine.commit or '-'}",
     }
+    if files := run_folder.own_files():
+        lines["code"] = ", ".join(f"{file} (SHA-256 {sha256})" for file, sha256 in files.items())
+    if not metrics:
+        lines["curves"] = "none: a published model has no metrics" if run_folder.finished else "none so far"
     for name, text in lines.items():
         console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
     for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):
@@ -207,14 +152,16 @@ def print_scores(scores: Scores) -> None:
         console.print(f"{name:10}{values}  (accuracy {low:.4f} to {high:.4f}, n {of_set.n:,})", highlight=False)
 
 
-def print_verdicts(out: Path) -> None:
+def print_verdicts(out: Path, baseline: str | None = None) -> None:
     """A sentence for each task of a benchmark, and where its tables and page are; why there are none, if that is so.
+
+    With a baseline, also a sentence on each other model beside it.
 
     The page is written, unless it is there already as this code makes it of these tables and runs.
     """
     from digitset.bench.leaderboard import leaderboards
     from digitset.report.seal import is_current
-    from digitset.report.verdicts import verdict
+    from digitset.report.verdicts import against_baseline, verdict
 
     try:
         boards = leaderboards(out)
@@ -222,7 +169,9 @@ def print_verdicts(out: Path) -> None:
         console.print(f"no page yet: {error}", highlight=False, markup=False, soft_wrap=True)
         return
     for board in boards:
-        console.print(f"{board.task}: {verdict(board)}", highlight=False, soft_wrap=True)
+        beside = [] if baseline is None else against_baseline(board, baseline)
+        for sentence in [verdict(board), *beside]:
+            console.print(f"{board.task}: {sentence}", highlight=False, soft_wrap=True)
     if not is_current(out):
         from digitset.report.benchmark import write_benchmark  # with matplotlib, which only a page has to wait for
 

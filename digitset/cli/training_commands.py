@@ -1,9 +1,8 @@
 """What the command can do: one function a subcommand. Each imports what it needs when it runs: help needs no torch."""
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -11,11 +10,27 @@ from digitset import registry
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 
+if TYPE_CHECKING:
+    from digitset.bench.executors import Executor
+    from digitset.bench.grid import Grid
+
+Flag = tyro.conf.FlagCreatePairsOff[bool]
+# What help shows for a value.
+Folder = Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+Trained = Annotated[str, tyro.conf.arg(metavar="RUN")]
+Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
+Precision = Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")]
+Data = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+Tasks = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("tasks"), "FILE.py"]))]
+Models = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("models"), "FILE.py"]))]
+ENCODERS = " ".join([*registry.names("encoders"), "FILE.py"])
+Encoders = Annotated[tuple[str, ...], tyro.conf.arg(metavar=ENCODERS)]
+
 
 def train(
     run: Annotated[Run, tyro.conf.arg(name="")],
-    out: Path | None = None,
-    resume: tyro.conf.FlagCreatePairsOff[bool] = False,
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    resume: Flag = False,
 ) -> None:
     """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
 
@@ -34,68 +49,125 @@ def train(
         if rank.first:
             _train_and_tell(run, folder, resume)
         else:
-            train(run, folder, resume)
+            train(run, folder, resume, progress=False)
+
+
+def options_of_parts() -> str:
+    """What --model-options and --encoder-options take, with the defaults."""
+    from digitset.encoders import load_encoder
+    from digitset.models import load_model
+    from digitset.network import part_options
+
+    lines: list[str] = []
+    loaders = {"models": load_model, "encoders": load_encoder}
+    for folder, load in loaders.items():
+        lines += ["", f"--{folder[:-1]}-options, with their defaults:"]
+        for name in registry.names(folder):
+            options = ", ".join(f"{option} {default}" for option, default in part_options(load(name)).items())
+            lines.append(f"  {name:18}{options or 'none'}")
+    return "\n".join(lines)
 
 
 def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
-    from digitset.cli.terminal import Watch, console
+    from digitset.cli.terminal import console
     from digitset.training.loop import train
+    from digitset.training.progress import Watch
 
     try:
         with Watch(run) as watch:
-            run_folder = train(run, folder, resume, watch.listen)
+            run_folder = train(run, folder, resume, [watch.listen], progress=False)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
         raise
     console.print(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s", soft_wrap=True)
-    console.print(f"next: digitset evaluate {folder}", soft_wrap=True)
+    trust = " --trust" if run_folder.own_files() else ""  # the code is kept with the run, and not executed unasked
+    console.print(f"next: digitset evaluate {folder}{trust}", soft_wrap=True)
 
 
-def evaluate(folder: tyro.conf.Positional[Path], device: str = "auto") -> None:
+def data(
+    folder: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="FOLDER")] = None,
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE.png")] = Path("data.png"),
+    transpose: Flag = False,
+) -> None:
+    """Show what --data would read: how many images of each label, a sheet of them, and what may be wrong.
+
+    Args:
+        folder: A folder with IDX files or with pictures by label, or an .npz; by default MNIST of the package.
+        out: The sheet: PNG, SVG or PDF.
+        transpose: The files hold rows as columns: set the images upright. EMNIST's own are, without this.
+    """
+    from digitset.cli.model_commands import check_figure
+    from digitset.cli.terminal import console, print_table
+    from digitset.data.mnist import load_data
+    from digitset.report.figures import draw_samples
+
+    check_figure("--out", out)
+    splits = load_data(folder, transpose)
+    parts = {"training": splits.train, "validation": splits.val, "test": splits.test}
+    counts = [part.labels.bincount(minlength=10).tolist() for part in parts.values()]
+    rows = [
+        (str(label), name, *map("{:,}".format, of))
+        for label, name, *of in zip(range(10), splits.class_names, *counts, strict=True)
+    ]
+    rows.append(("all", "", *(f"{len(part):,}" for part in parts.values())))
+    name = "MNIST of the package" if folder is None else str(folder)
+    print_table(name if folder is None else f"{name}: {splits.kind}", ("label", "name", *parts), rows)
+    for note in splits.notes:
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    draw_samples(out, f"{name}: the first training images of each label", splits)
+    console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
+
+
+def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Flag = False) -> None:
     """Score a finished run on the test images and keep the scores in its folder.
 
     Args:
-        folder: The run's folder.
+        run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import print_scores
     from digitset.data.mnist import load_data
     from digitset.evaluation.evaluate import evaluate_run_folder
+    from digitset.inference.predictor import locate
     from digitset.run_folder import RunFolder
 
-    run_folder = RunFolder(folder)
-    run = run_folder.run()
-    splits = load_data(run.data)
+    run_folder = RunFolder(locate(run))
+    run_folder.take_code(trust)
+    trained = run_folder.run()
+    splits = load_data(trained.data, trained.transpose)
     if splits.checksum != run_folder.data_checksum():
-        raise InputError(f"{folder}: trained on other data than {run.data or 'the packaged MNIST'} holds now")
+        raise InputError(f"{run}: trained on other data than {trained.data or 'the packaged MNIST'} holds now")
     print_scores(evaluate_run_folder(run_folder, splits, device))
 
 
-def show(run: tyro.conf.Positional[str]) -> None:
+def show(run: tyro.conf.Positional[Trained], trust: Flag = False) -> None:
     """Show what a run is, its scores and its curves.
 
     Args:
         run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
+        trust: Execute the code of the task that the folder has, if it is a file of somebody's own: read it first.
     """
     from digitset.cli.terminal import print_run
     from digitset.inference.predictor import locate
     from digitset.run_folder import RunFolder
 
-    print_run(RunFolder(locate(run)))
+    run_folder = RunFolder(locate(run))
+    run_folder.take_code(trust, ("tasks",))  # says which version of the task the scores are of
+    print_run(run_folder)
 
 
 def compare(
-    out: Path = Path("compare"),
-    tasks: tuple[str, ...] = ("classify", "sum", "contains"),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (
-        *("constant", "mlp", "transformer", "exact"),
-    ),
-    encoders: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("encoders")))] = ("cnn", "vit"),
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
+    out: Folder = Path("compare"),
+    tasks: Tasks = ("classify", "sum", "contains"),
+    models: Models = ("constant", "mlp", "transformer", "exact"),
+    encoders: Encoders = ("cnn", "vit"),
+    quick: Flag = False,
     seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    data: Path | None = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    data: Data = None,
+    transpose: Flag = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
@@ -108,46 +180,44 @@ def compare(
         seed: The seed of every run.
         device: auto, cpu, cuda, cuda:1, mps ...
         precision: auto, float32 or bfloat16.
-        data: A folder with four IDX files; None is MNIST as it is in the package.
+        data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
+        transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.bench.compare import compare, plan
-    from digitset.cli.terminal import Watch, console, print_table
+    from digitset.cli.terminal import console, print_table
     from digitset.device import keep_freed_memory
     from digitset.report.comparison import EXPLANATION, short_table, write_comparison
+    from digitset.training.progress import Watch
 
     keep_freed_memory()
-    runs = plan(tasks, models, encoders, quick, seed=seed, device=device, precision=precision, data=data)
-
-    @contextlib.contextmanager
-    def watch(run: Run, index: int) -> Iterator[Watch]:
-        with Watch(run, f"[{index + 1}/{len(runs)}] ") as shown:
-            yield shown
+    where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
+    runs = plan(tasks, models, encoders, quick, seed=seed, **where)
 
     try:
-        tables = compare(runs, out, watch)
+        tables = compare(runs, out, lambda run, index: Watch(run, f"[{index + 1}/{len(runs)}] "))
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise
-    page = write_comparison(out, tables)
     for task, rows in tables.items():
         print_table(task, *short_table(task, rows))
     if data is None:
         console.print(EXPLANATION, highlight=False, soft_wrap=True)
-    console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
+    console.print(f"report: {write_comparison(out, tables)}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
 def bench(
-    grid: Path | None = None,
-    tasks: tuple[str, ...] = (),
-    models: Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join(registry.names("models")))] = (),
-    encoders: tuple[str, ...] | None = None,
-    seeds: int | None = None,
-    steps: int | None = None,
-    learning_rates: tuple[float, ...] | None = None,
-    quick: tyro.conf.FlagCreatePairsOff[bool] = False,
-    out: Path = Path("bench"),
+    grid: Annotated[Path | None, tyro.conf.arg(metavar="FILE.toml")] = None,
+    tasks: Tasks = (),
+    models: Models = (),
+    encoders: Annotated[tuple[str, ...] | None, tyro.conf.arg(metavar=ENCODERS)] = None,
+    seeds: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    learning_rates: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="RATE ...")] = None,
+    quick: Flag = False,
+    baseline: Annotated[str | None, tyro.conf.arg(metavar="MODEL")] = None,
+    out: Folder = Path("bench"),
     jobs: int = 2,
-    cluster: str | None = None,
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None,
     cpus: int = 1,
     gpus: float = 0.0,
     longest: int = 1_000,
@@ -162,7 +232,8 @@ def bench(
         seeds: How many seeds, from 0; 5 by default.
         steps: Optimiser steps of each cell but the length-only baseline's; by default those of `compare`.
         learning_rates: Rates that validation chooses from (not for `constant`); by default 0.001, 0.002, 0.004, 0.008.
-        quick: A tiny grid in a minute or two, trained too briefly to mean anything.
+        quick: A tiny grid in a minute or two, trained too briefly to mean anything; also with --tasks and --models.
+        baseline: One of the models: tell of each other one whether it is better, by how much, how many seeds decide.
         out: The folder of the tables, the page and the runs. What it holds already is not made again.
         jobs: How many runs at a time on this machine; its cores are divided among them.
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
@@ -171,48 +242,71 @@ def bench(
         longest: The longest sequences of the table of accuracy by length; cells that are made already keep theirs.
     """
     from digitset.bench.executors import choose_executor
-    from digitset.bench.grid import described
-    from digitset.bench.runner import bench
-    from digitset.cli.terminal import GridWatch, console, print_verdicts
+    from digitset.bench.grid import described, expect_baseline
+    from digitset.cli.terminal import print_verdicts
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
-    grids = described(grid, quick, tasks, models, **more)
-    try:
-        with choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
-            failures = bench(grids, out, executor, watch.show, longest)
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on where it was", soft_wrap=True)
-        raise
-    print_verdicts(out)
+    _tell_of_data(grids := described(grid, quick, tasks, models, **more))
+    baseline = None if baseline is None else expect_baseline(grids, baseline)
+    failures = _make_cells(grids, out, choose_executor(cluster, jobs, cpus, gpus), longest)
+    print_verdicts(out, baseline)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
 
 
-def report(folder: tyro.conf.Positional[Path]) -> None:
+def _tell_of_data(grids: "list[Grid]") -> None:
+    """What may be wrong with the images of a benchmark; its runs, which keep it too, say nothing here."""
+    from digitset.cli.terminal import console
+    from digitset.data.mnist import load_data
+
+    for data, transpose in {(run.data, run.transpose) for grid in grids for run in grid.cells() if run.data}:
+        for note in load_data(data, transpose).notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _make_cells(
+    grids: "list[Grid]", out: Path, executor: "contextlib.AbstractContextManager[Executor]", longest: int
+) -> list[str]:
+    """Makes the cells of a benchmark and shows how far it is; why cells could not be made."""
+    from digitset.bench.runner import bench
+    from digitset.cli.terminal import GridWatch, console
+
+    try:
+        with executor as entered, GridWatch() as watch:
+            return bench(grids, out, entered, watch.show, longest)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on where it was", soft_wrap=True)
+        raise
+
+
+def report(folder: tyro.conf.Positional[Folder], trust: Flag = False) -> None:
     """Write the page of a benchmark again, from its tables and runs.
 
     Args:
         folder: The folder that `bench` wrote.
+        trust: Execute the code that the runs have, if their parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.report.benchmark import write_benchmark
 
-    console.print(f"page: {write_benchmark(folder)}", soft_wrap=True)
+    console.print(f"page: {write_benchmark(folder, trust)}", soft_wrap=True)
 
 
 def lengths(
-    folders: tyro.conf.Positional[tuple[Path, ...]],
-    out: Path = Path("lengths"),
+    runs: tyro.conf.Positional[Annotated[tuple[str, ...], tyro.conf.arg(metavar="RUN ...")]],
+    out: Folder = Path("lengths"),
     longest: int = 1_000,
-    device: str = "auto",
+    device: Device = "auto",
+    trust: Flag = False,
 ) -> None:
     """Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.
 
     Args:
-        folders: Folders of finished runs of one task.
+        runs: Finished runs of one task: folders, packaged models (`digitset models`), or hub:USER/NAME.
         out: The folder of lengths.csv and lengths.png.
         longest: The longest sequences to try.
         device: auto, cpu, cuda, cuda:1, mps ...
+        trust: Execute the code that the folders have, if their parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console, print_table
     from digitset.data.mnist import load_data
@@ -220,11 +314,11 @@ def lengths(
     from digitset.inference.predictor import load
     from digitset.report.figures import draw_length_curves
 
-    if not folders:
-        raise InputError("expected the folders of one or more finished runs, got none")
+    if not runs:
+        raise InputError("expected one or more finished runs, got none")
     if not 1 <= longest <= 1_000:
         raise InputError(f"--longest: expected 1 to 1000, got {longest}")
-    predictors = {str(folder): load(folder, device) for folder in folders}
+    predictors = {run: load(run, device, trust) for run in runs}
     tasks = {predictor.run.task for predictor in predictors.values()}
     if len(tasks) > 1:
         raise InputError(f"expected runs of one task, got {', '.join(sorted(tasks))}; ask for one task at a time")
@@ -234,7 +328,7 @@ def lengths(
     curves = {}
     for name, predictor in predictors.items():
         console.print(f"{name} ...", soft_wrap=True, highlight=False)
-        curves[name] = curve(predictor, load_data(predictor.run.data).test, longest)
+        curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
     out.mkdir(parents=True, exist_ok=True)
     write_csv(out / "lengths.csv", curves)
     (task,) = tasks

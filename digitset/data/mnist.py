@@ -1,16 +1,15 @@
-"""IDX files -> the digits of MNIST, verified, as uint8 tensors split by fixed index."""
+"""The digits of MNIST, verified, or of another source: train, validation and test, as uint8 tensors."""
 
-import gzip
 import hashlib
-import struct
-import zlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from jaxtyping import Int64, UInt8
-from torch import Tensor
 
+from digitset.data.digits import Digits, by_content, count, doubts
+from digitset.data.idx import idx_digest
+from digitset.data.sources import Source, find_source
 from digitset.errors import InputError
 
 PACKAGED = Path(__file__).parent / "files"
@@ -23,114 +22,115 @@ SHA256 = {
 }
 PACKAGED_CHECKSUM = hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in SHA256.values())).hexdigest()
 VALIDATION = 5_000  # the last images of the training files
-
-
-@dataclass(frozen=True)
-class Digits:
-    """Images, white ink (255) on black (0), and the digit on each (0..9)."""
-
-    images: UInt8[Tensor, "N 28 28"]
-    labels: Int64[Tensor, " N"]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: torch.device) -> "Digits":
-        """The same on a device."""
-        return Digits(self.images.to(device), self.labels.to(device))
+DIGIT_NAMES = tuple(map(str, range(10)))
+CLASS_NAMES = {  # what the labels of a set mean, by a pattern for the name of its folder
+    "fashion": (
+        *("T-shirt", "trouser", "pullover", "dress", "coat"),
+        *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+    ),
+    "kmnist|kuzushiji": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three splits, and the SHA-256 over the content of the four files they came from."""
+    """The three splits, and the SHA-256 over the content of the four IDX files that hold them."""
 
     train: Digits
     val: Digits
     test: Digits
     checksum: str
+    kind: str = "MNIST"
+    """What they were read from."""
+    class_names: tuple[str, ...] = DIGIT_NAMES
+    """What the labels 0..9 mean."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of them: a sentence each."""
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(getattr(self, name)):,}" for name in ("train", "val", "test"))
+        return f"Splits of {self.kind}: {sizes} images, SHA-256 {self.checksum[:8]}"
 
     def to(self, device: torch.device) -> "Splits":
         """The same on a device."""
-        return Splits(self.train.to(device), self.val.to(device), self.test.to(device), self.checksum)
+        return replace(self, train=self.train.to(device), val=self.val.to(device), test=self.test.to(device))
 
 
-def load_data(folder: str | Path | None = None) -> Splits:
-    """Reads train / validation / test: all but the last 5,000 training images, those 5,000, and the test files.
+def load_data(folder: str | Path | None = None, transpose: bool = False) -> Splits:
+    """Reads train / validation / test: all but the last 5,000 training images, those 5,000, and the test images.
 
     Without a folder, MNIST as it travels in the package (55,000 / 5,000 / 10,000), each file checked by its SHA-256.
-    With a folder, its four IDX files (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`,
-    `t10k-labels-idx1-ubyte`, plain or `.gz`, there or in its `MNIST/raw` or `raw`): 28x28 images, labels 0..9.
+    With a folder, what `find_source` finds there: 28x28 images with labels 0..9 in IDX files, in an .npz, or in picture
+    files. Of fewer than 10,000 training images a tenth is for validation. Images that are not divided yet are sorted
+    by content; a tenth, at most 10,000, is the test. `transpose` says that the files hold rows as columns; those of
+    EMNIST are known to. Images that look wrong are in the `notes`.
 
-    Raises InputError for a folder without these files and for a file that is not what its name says.
+    Raises InputError for a folder that holds no digits and for a file that is not what its name says.
     """
+    if transpose and folder is None:
+        raise InputError("--transpose: expected with --data, got it for MNIST of the package, which is upright")
     root = PACKAGED if folder is None else Path(folder)
-    content = [_read(root, name, verify=folder is None) for name in SHA256]
-    checksum = hashlib.sha256()
-    for raw, _ in content:
-        checksum.update(hashlib.sha256(raw).digest())
-    train = _digits(*content[0], *content[1])
-    test = _digits(*content[2], *content[3])
-    if len(train) <= VALIDATION:
-        raise InputError(f"{root}: expected more than {VALIDATION} training images, found {len(train)}")
-    cut = len(train) - VALIDATION
+    source = find_source(root)
+    notes = list(source.notes)
+    if transpose or source.transposed:
+        source = replace(source, train=_upright(source.train), test=source.test and _upright(source.test))
+        notes += [] if transpose else ["EMNIST's files hold rows as columns: its images are set upright"]
+    elif re.search("emnist", root.name, re.IGNORECASE):
+        notes += ["called EMNIST, whose own files hold rows as columns: if these do (digitset data), add --transpose"]
+    train, test = _divided(source, root)
+    if source.test is None:
+        notes.append(f"no images are set apart for the test: {count(len(test))} are taken, in the order of content")
+    digests = [idx_digest(values) for part in (train, test) for values in (part.images, part.labels.to(torch.uint8))]
+    if folder is None:
+        _verify(digests)
+    elif digests != [*SHA256.values()]:
+        notes += doubts(train, test)
+    cut = len(train) - _validation(train, root)
     return Splits(
         train=Digits(train.images[:cut], train.labels[:cut]),
         val=Digits(train.images[cut:], train.labels[cut:]),
         test=test,
-        checksum=checksum.hexdigest(),
+        checksum=hashlib.sha256(b"".join(map(bytes.fromhex, digests))).hexdigest(),
+        kind="MNIST of the package" if folder is None else source.kind,
+        class_names=_class_names(root),
+        notes=tuple(notes),
     )
 
 
-def parse_idx(raw: bytes, dimensions: int, source: str = "IDX data") -> UInt8[Tensor, "..."]:
-    """Parses IDX of unsigned bytes: magic 0x0000 08 <dimensions>, big-endian sizes, then exactly that many bytes.
-
-    Raises InputError on a wrong magic number, a wrong number of dimensions, or bytes missing or left over.
-    """
-    header = 4 + 4 * dimensions
-    expected = bytes((0, 0, 8, dimensions))
-    if raw[:4] != expected:
-        raise InputError(
-            f"{source}: expected the IDX magic number {expected.hex()}, found {raw[:4].hex() or 'nothing'}"
-        )
-    if len(raw) < header:
-        raise InputError(f"{source}: truncated: expected a header of {header} bytes, found {len(raw)}")
-    shape = struct.unpack(f">{dimensions}I", raw[4:header])
-    size = 1
-    for extent in shape:
-        size *= extent
-    if len(raw) - header != size:
-        fault = "truncated" if len(raw) - header < size else "too long"
-        sizes = "x".join(map(str, shape))
-        raise InputError(f"{source}: {fault}: expected {size} bytes for {sizes}, found {len(raw) - header}")
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8)[header:].reshape(shape)
+def _verify(digests: list[str]) -> None:
+    for (name, published), digest in zip(SHA256.items(), digests, strict=True):
+        if digest != published:
+            raise InputError(
+                f"{PACKAGED / name}.gz: altered: its SHA-256 is not the published one; install the package again"
+            )
 
 
-def _read(root: Path, name: str, verify: bool) -> tuple[bytes, str]:
-    """The uncompressed bytes of one of the four files, and the path they came from."""
-    candidates = [root / sub / file for sub in ("", "MNIST/raw", "raw") for file in (name, f"{name}.gz")]
-    path = next((file for file in candidates if file.is_file()), None)
-    if path is None:
-        raise InputError(f"{root}: expected four IDX files, found no {name}[.gz]; point --data at their folder")
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise InputError(f"{path}: truncated or altered: not readable as gzip ({error}); get it again") from None
-    if verify and hashlib.sha256(raw).hexdigest() != SHA256[name]:
-        raise InputError(f"{path}: altered: its SHA-256 is not the published one; install the package again")
-    return raw, str(path)
+def _upright(digits: Digits) -> Digits:
+    return Digits(digits.images.transpose(1, 2).contiguous(), digits.labels)
 
 
-def _digits(images: bytes, images_path: str, labels: bytes, labels_path: str) -> Digits:
-    pixels = parse_idx(images, 3, images_path)
-    classes = parse_idx(labels, 1, labels_path)
-    if pixels.shape[1:] != (28, 28):
-        raise InputError(f"{images_path}: expected images of 28x28, found {pixels.shape[1]}x{pixels.shape[2]}")
-    if len(pixels) != len(classes):
-        raise InputError(f"{labels_path}: expected {len(pixels)} labels, one an image, found {len(classes)}")
-    if len(classes) == 0:
-        raise InputError(f"{images_path}: expected at least one image, found none")
-    if int(classes.max()) > 9:
-        raise InputError(f"{labels_path}: expected labels 0..9, found {int(classes.max())}")
-    return Digits(pixels, classes.long())
+def _divided(source: Source, root: Path) -> tuple[Digits, Digits]:
+    """The images for training and for testing; where they are not told apart, some of each for the test."""
+    if source.test is not None:
+        return source.train, source.test
+    every = by_content(source.train)
+    cut = len(every) - min(10_000, len(every) // 10)
+    if cut == len(every):
+        raise InputError(f"{root}: expected at least 20 images, to divide them, found {count(len(every))}")
+    return Digits(every.images[:cut], every.labels[:cut]), Digits(every.images[cut:], every.labels[cut:])
+
+
+def _validation(train: Digits, root: Path) -> int:
+    """How many of the last training images are for validation."""
+    if len(train) < 10:
+        raise InputError(f"{root}: expected at least 10 training images, found {count(len(train))}")
+    return VALIDATION if len(train) >= 2 * VALIDATION else len(train) // 10
+
+
+def _class_names(root: Path) -> tuple[str, ...]:
+    """By the name of the folder, or of the one around it, as in `FashionMNIST/raw`."""
+    for name in root.parts[-2:]:
+        for pattern, names in CLASS_NAMES.items():
+            if re.search(pattern, name, re.IGNORECASE):
+                return names
+    return DIGIT_NAMES

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def serve(
-    predictors: "dict[str, Predictor]", host: str = "127.0.0.1", port: int = 8000, open_browser: bool = True
+    predictors: "dict[str, Predictor]", host: str = "127.0.0.1", port: int | None = None, open_browser: bool = True
 ) -> None:
     """Serves models by name ("sum/exact") until Ctrl-C; the page begins with the first. See `digitset.demo.server`.
 
+    `port`: 0 is any that is free, and None 8000 or, if that is taken, the next one that is free.
     Raises InputError if the extra `demo` is not installed, and where the address cannot be had.
     """
     try:

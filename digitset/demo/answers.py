@@ -39,8 +39,17 @@ def describe(name: str, predictor: Predictor, default: bool) -> Model:
         attention=isinstance(model, Attends),
         places=model.uses_images and isinstance(predictor.network.encoder, LooksAtPlaces),
         digit_probabilities=isinstance(model, ReadsDigits) and not task.label_invariant,
+        single_truths=_single_truths(task),
         default=default,
     )
+
+
+def _single_truths(task: Task) -> list[list[int]]:
+    """The right answers to one image alone: a column for each of its digits, a row for each digit of an anchor."""
+    digits = torch.arange(10)[:, None]
+    present = torch.ones_like(digits, dtype=torch.bool)
+    anchors = [torch.full((10,), digit) for digit in range(10)] if task.anchored else [None]
+    return [task.target(digits, present, anchor).int().tolist() for anchor in anchors]
 
 
 def ask(predictor: Predictor, question: Question) -> Answer:

@@ -6,23 +6,38 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
+import numpy as np
 import torch
 from anyio import to_thread
 from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from jaxtyping import Float32
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from digitset.data.mnist import load_data
 from digitset.demo.answers import ask, describe
 from digitset.demo.gate import LARGEST, Gate
-from digitset.demo.schema import Answer, Dealt, Digit, Model, Picture, Problem, Question, base64_of
+from digitset.demo.schema import (
+    LONGEST,
+    Answer,
+    Dealt,
+    Digit,
+    Model,
+    Picture,
+    Pictures,
+    Problem,
+    Question,
+    Questions,
+    base64_of,
+)
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.normalize import digit
 from digitset.pictures.read import decode
+from digitset.pictures.segment import split_picture
 from digitset.rng import generator
 
 PAGE = Path(__file__).parent / "page"
@@ -86,6 +101,11 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
     models = [describe(name, predictor, index == 0) for index, (name, predictor) in enumerate(predictors.items())]
     turn = anyio.CapacityLimiter(AT_ONCE)
 
+    def named(question: Question) -> Predictor:
+        if question.model not in predictors:
+            raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
+        return predictors[question.model]
+
     @app.get("/v1/models")
     async def list_models() -> list[Model]:
         """The models that may be asked."""
@@ -94,10 +114,29 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor]) -> None:
     @app.post("/v1/predict", responses=PROBLEMS | TOO_LARGE)
     async def predict(question: Question) -> Answer:
         """What a model says of a sequence of images."""
-        if question.model not in predictors:
-            raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
-        return await to_thread.run_sync(ask, predictors[question.model], question, limiter=turn)
+        return await to_thread.run_sync(ask, named(question), question, limiter=turn)
 
+    @app.post("/v1/predict/many", responses=PROBLEMS | TOO_LARGE)
+    async def predict_many(several: Questions) -> list[Answer]:
+        """The answers to several questions, in their order; none if one of them has none."""
+        count = sum(len(question.images) for question in several.questions)
+        if count > LONGEST:
+            raise InputError(
+                f"questions: expected at most {LONGEST:,} images in all, got {count:,}; send fewer at a time"
+            )
+        answers = []
+        for index, question in enumerate(several.questions):
+            try:
+                answers.append(await to_thread.run_sync(ask, named(question), question, limiter=turn))
+            except InputError as error:
+                raise InputError(f"questions.{index}: {error}") from None
+        return answers
+
+    _name_models(app, predictors)
+
+
+def _name_models(app: FastAPI, predictors: dict[str, Predictor]) -> None:
+    """Puts the names of the models that are here into the service's description of itself."""
     standard_openapi = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -138,11 +177,32 @@ def _add_pictures(app: FastAPI) -> None:
         body = await request.body()
         return await to_thread.run_sync(_normalised, body, limiter=turn)
 
+    @app.post("/v1/split", responses=PROBLEMS | TOO_LARGE, openapi_extra=PICTURE)
+    async def split(request: Request) -> Pictures:
+        """A picture of digits in rows, of any size, as the models get each of them. Of one, as /v1/normalise has it."""
+        body = await request.body()
+        return await to_thread.run_sync(_split, body, limiter=turn)
+
 
 def _normalised(body: bytes) -> Picture:
+    return Picture(image=base64_of(digit(_grey(body))))
+
+
+def _split(body: bytes) -> Pictures:
+    grey = _grey(body)
+    try:
+        digits = [each.digit for each in split_picture(grey)]
+    except InputError:  # one that is small on its picture is found by looking more closely, or is not there
+        digits = []
+    if len(digits) > LONGEST:
+        raise InputError(f"picture: expected at most {LONGEST:,} digits, found {len(digits):,}")
+    return Pictures(images=[base64_of(each) for each in (digits if len(digits) > 1 else [digit(grey)])])
+
+
+def _grey(body: bytes) -> Float32[np.ndarray, "_ _"]:
     if not body:
         raise InputError("picture: expected a PNG or JPEG, got an empty body")
-    return Picture(image=base64_of(digit(decode(io.BytesIO(body), "picture", LARGEST_PICTURE))))
+    return decode(io.BytesIO(body), "picture", LARGEST_PICTURE)
 
 
 def _shown(value: str) -> str:

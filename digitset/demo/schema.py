@@ -69,6 +69,12 @@ class Question(Strict):
         return values
 
 
+class Questions(Strict):
+    """Several sequences, each with a model to ask about it."""
+
+    questions: Annotated[list[Question], Field(min_length=1, max_length=100, fail_fast=True)]
+
+
 class Places(Strict):
     """Where on each image the encoder looks, on a grid of rows and columns."""
 
@@ -128,6 +134,10 @@ class Model(Strict):
     attention: bool
     places: bool
     digit_probabilities: bool
+    single_truths: list[list[int]] = Field(
+        description="the right answer to one image alone, by its digit [1, 10]; with an anchor, by the digits of both: "
+        "[10, 10], a row for each of the anchor's"
+    )
     default: bool = Field(description="true for the one with which the page begins")
 
 
@@ -150,6 +160,12 @@ class Picture(Strict):
     """A picture as the models get it."""
 
     image: Base64
+
+
+class Pictures(Strict):
+    """The digits of a picture as the models get them, from left to right and row by row."""
+
+    images: Annotated[list[Base64], Field(min_length=1, max_length=LONGEST)]
 
 
 class Problem(Strict):

@@ -41,6 +41,9 @@ class Explanation:
     places: Places | None
     """Where on each image the encoder looks; None if it has no attention to show."""
 
+    def __repr__(self) -> str:
+        return f"explanation of the answer {self.answer:.4g} to {len(self.single_answers)} images"
+
 
 @torch.inference_mode()
 def explain(predictor: Predictor, images: Images, anchor: Images | None = None) -> Explanation:

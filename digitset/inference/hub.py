@@ -8,6 +8,7 @@ from digitset.errors import InputError
 from digitset.run_folder import PUBLISHED
 
 PREFIX = "hub:"
+FILES = [*PUBLISHED, "*.py"]  # a model's own code comes along; loading executes it only if it is trusted
 
 
 def fetch(name: str) -> Path:
@@ -17,7 +18,7 @@ def fetch(name: str) -> Path:
     """
     hub, transport = _hub(), _transport()
     try:
-        folder = Path(hub.snapshot_download(name.removeprefix(PREFIX), allow_patterns=list(PUBLISHED)))
+        folder = Path(hub.snapshot_download(name.removeprefix(PREFIX), allow_patterns=FILES))
     except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, transport, OSError) as error:
         raise InputError(f"{name}: not to be had from the Hub: {_line(error)}") from None
     if not (folder / "model.json").is_file():
@@ -31,7 +32,7 @@ def push(folder: Path, name: str) -> str:
     check_repository_name(name)
     try:
         address = hub.HfApi().create_repo(name, exist_ok=True)
-        hub.HfApi().upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(PUBLISHED))
+        hub.HfApi().upload_folder(repo_id=name, folder_path=folder, allow_patterns=FILES)
     except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, transport, OSError) as error:
         raise InputError(f"{name}: not put on the Hub: {_line(error)}") from None
     return str(address)

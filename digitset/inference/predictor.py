@@ -37,6 +37,11 @@ class Predictor:
         self.device = device
         self.network = network.to(device).eval()
 
+    def __repr__(self) -> str:
+        run = self.run
+        at_most = "any number of" if self.network.longest is None else f"at most {self.network.longest}"
+        return f"trained model {run.task}/{run.model} on {run.encoder}: {self.task.question} Takes {at_most} images."
+
     @property
     def run(self) -> Run:
         return self.experiment.run
@@ -57,11 +62,30 @@ class Predictor:
         and anchors that are missing, too many, or not asked for.
         """
         answers = np.empty(len(sequences), np.float32)
-        for rows, batch in self._batches(sequences, anchors):
-            vectors = self.network.embed_in_parts(batch.images)
-            output = torch.cat(list(self.network.apply_model_in_parts(vectors, batch)))
+        for rows, output in self._outputs(sequences, anchors):
             prediction = self.task.decode(output, self.network.model.output_kind)
             answers[rows] = self.task.answer(prediction).float().cpu().numpy()
+        return answers
+
+    @torch.inference_mode()
+    def predict_proba(self, sequences: Sequence[Images], anchors: Images | None = None) -> Float32[np.ndarray, "B A"]:
+        """The probability of each answer for each sequence: of the ten digits, of no and yes, of all sums from 0.
+
+        A is how many answers the longest sequence can have; those that are impossible for a shorter one have 0.
+        Arguments and errors as for `predict`; InputError also if the model answers with a number alone.
+        """
+        found: list[tuple[list[int], np.ndarray]] = []
+        for rows, output in self._outputs(sequences, anchors):
+            probabilities = self.task.probabilities(output, self.network.model.output_kind)
+            if probabilities is None:
+                raise InputError(
+                    f"model '{self.run.model}' answers '{self.run.task}' with a number, without probabilities; take "
+                    "one whose output is a distribution, such as exact"
+                )
+            found.append((rows, probabilities.float().cpu().numpy()))
+        answers = np.zeros((len(sequences), max((part.shape[1] for _, part in found), default=0)), np.float32)
+        for rows, part in found:
+            answers[rows, : part.shape[1]] = part
         return answers
 
     @torch.inference_mode()
@@ -95,6 +119,12 @@ class Predictor:
         for rows in batches_by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
             yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
 
+    def _outputs(self, sequences: Sequence[Images], anchors: Images | None) -> Iterator[tuple[list[int], Tensor]]:
+        """What the network says of all sequences, some at a time, with the indices of their rows."""
+        for rows, batch in self._batches(sequences, anchors):
+            vectors = self.network.embed_in_parts(batch.images)
+            yield rows, torch.cat(list(self.network.apply_model_in_parts(vectors, batch)))
+
     def _batch(self, sequences: list[Images], anchors: Images | None) -> Batch:
         count = torch.tensor([len(sequence) for sequence in sequences])
         position = torch.arange(int(count.max()))
@@ -110,15 +140,18 @@ class Predictor:
         return Batch(images, labels, index.to(self.device), mask.to(self.device), anchor)
 
 
-def load(name: str | Path, device: str = "auto") -> Predictor:
+def load(name: str | Path, device: str = "auto", trust: bool = False) -> Predictor:
     """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 
     In the package are "sum", the best model of a task, and "sum/transformer", one of several (`digitset models` lists
-    them); "hub:USER/NAME" is on the Hub. No code from a folder is run, and no pickle is read.
+    them); "hub:USER/NAME" is on the Hub. No pickle is read. A run of parts that are files of somebody's own has these
+    files in its folder; only with `trust` they are executed, so read them first.
 
-    Raises InputError if the folder holds no finished run, or its weights are not those that were written.
+    Raises InputError if the folder holds no finished run, its weights are not those that were written, or it has code
+    that is not trusted.
     """
     run_folder = RunFolder(locate(name))
+    run_folder.take_code(trust)
     return Predictor(run_folder.run(), run_folder.network(), choose_device(device), run_folder.path)
 
 

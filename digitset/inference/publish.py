@@ -4,11 +4,14 @@ import math
 import tempfile
 from pathlib import Path
 
+from digitset import registry
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_run_folder, version
+from digitset.files import LOCK, left_over, locked, remove_left_over
 from digitset.inference import hub
 from digitset.inference.predictor import Predictor, load
+from digitset.run import Run
 from digitset.run_folder import PUBLISHED, RunFolder, Scores, halved
 from digitset.tasks import Task
 
@@ -18,15 +21,15 @@ library_name: digitset
 tags: [mnist, set-aggregation, {task}]
 ---
 
-# {task}/{model}
+# {title}
 
 {question} The model `{model}` over images encoded by `{encoder}`, trained on {images} with digitset {version}.
-{parameters:,} parameters; weights in {dtypes}, no code and no pickle.
+{parameters:,} parameters; weights in {dtypes}, {code}no pickle.
 
 ```python
 import digitset
 
-model = digitset.load("{folder}")
+model = digitset.load("{folder}"{trust})
 images = digitset.load_data().test.images  # uint8 [10000, 28, 28], ink 255 on 0
 {usage}
 ```
@@ -53,37 +56,57 @@ commit {commit}; the weights of the last step.
 
 ## Limits
 
-It has seen {images} alone: white ink on black, 28x28, one digit centred in each image. Other pictures have to be
+{needs}It has seen {images} alone: white ink on black, 28x28, one digit centred in each image. Other pictures have to be
 brought into that form first (`digitset predict` does). It answers with a digit even where there is none.
 """
 
 
-def publish(folder: str | Path, out: Path, name: str | None = None, half: bool = False) -> Predictor:
+def publish(
+    folder: str | Path, out: Path, name: str | None = None, half: bool = False, trust: bool = False
+) -> Predictor:
     """Writes the run of a folder, or a packaged model, into `out`, with its card; what was written, loaded again.
 
     `name` is what the card tells to load, the folder itself by default. With `half`, matrices and kernels are
-    rounded to float16, for half the size; the model that is so made is scored again, on the test images.
+    rounded to float16, for half the size; the model that is so made is scored again, on the test images. Files of your
+    own that define its parts come along, and the card names them; `trust` is as for `load`.
 
     Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
     version of this task and model.
     """
-    predictor = load(folder)
+    predictor = load(folder, trust=trust)
     run_folder = RunFolder(predictor.path or folder)
     scores = run_folder.scores(version(predictor.task))
     if scores is None:
         path = run_folder.path
         raise InputError(f"{path}: a published model says its scores; first: digitset evaluate {path}")
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        there = RunFolder(out)
-        only = out.is_dir() and {path.name for path in out.iterdir()} <= set(PUBLISHED)  # a run has more: its history
-        same = there.exists and (there.run().task, there.run().model) == (predictor.run.task, predictor.run.model)
-        if not (only and same) or run_folder.path.resolve() == out.resolve():
-            raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
+    _expect_place(out, run_folder, predictor)
     with tempfile.TemporaryDirectory() as temporary:
         if half:
             run_folder, scores = _halved(run_folder, predictor, Path(temporary))
-        run_folder.publish(out, _card(run_folder, predictor, scores, name or out.resolve().name))
+        card = _card(run_folder, predictor, scores, name or out.resolve().name)
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            _expect_place(out, run_folder, predictor)  # another process may have published there since
+            remove_left_over(out, PUBLISHED)
+            run_folder.publish(out, card)
     return load(out)
+
+
+def _expect_place(out: Path, run_folder: RunFolder, predictor: Predictor) -> None:
+    """Raises InputError if `out` holds anything else than an earlier publication of this model, whole or killed."""
+    if not out.exists():
+        return
+    if out.is_dir():
+        names = {path.name for path in out.iterdir()}
+        names = {name for name in names if name != LOCK and left_over(name) not in PUBLISHED}
+        if not names:
+            return
+        there = RunFolder(out)
+        same = there.exists and _title(there.run()) == _title(predictor.run)
+        files = {*PUBLISHED, *(there.own_files() if there.exists else ())}
+        if same and names <= files and run_folder.path.resolve() != out.resolve():  # a run has its history too
+            return
+    raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
 
 
 def _halved(run_folder: RunFolder, predictor: Predictor, path: Path) -> tuple[RunFolder, Scores]:
@@ -91,7 +114,7 @@ def _halved(run_folder: RunFolder, predictor: Predictor, path: Path) -> tuple[Ru
     run_folder.publish(path, "")
     rounded = RunFolder(path)
     rounded.finish(halved(run_folder.weights()), run_folder.summary())
-    return rounded, evaluate_run_folder(rounded, load_data(predictor.run.data))
+    return rounded, evaluate_run_folder(rounded, load_data(predictor.run.data, predictor.run.transpose))
 
 
 def push(out: Path, name: str) -> str:
@@ -110,18 +133,24 @@ def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str
         more = {key: value for key, value in of_set.scores.items() if key != "accuracy" and math.isfinite(value)}
         other = ", ".join(f"{key} {value:.4f}" for key, value in more.items())
         lines.append(f"| {evaluation} | {of_set.n:,} | {of_set.accuracy:.4f} ({low:.4f} to {high:.4f}) | {other} |")
+    files = run_folder.own_files()
+    code = ", ".join(f"`{file}` (SHA-256 {sha256})" for file, sha256 in files.items())
     packaged = run_folder.data_checksum() == load_data().checksum
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in run_folder.weights().values()})
     return CARD.format(
-        task=run.task,
-        model=run.model,
-        encoder=run.encoder,
+        title=_title(run),
+        task=registry.file_name(run.task).removesuffix(registry.SUFFIX),
+        model=registry.file_name(run.model),
+        encoder=registry.file_name(run.encoder),
         question=task.question,
         images="MNIST" if packaged else "images of its own, which are not MNIST",
         version=machine.digitset,
         parameters=summary.parameters,
         dtypes=" and ".join(dtypes),
         folder=name,
+        code="" if files else "no code and ",
+        trust=", trust=True" if files else "",
+        needs=f"It is code of its author in {code}, which `trust=True` executes: read it first.\n\n" if files else "",
         usage=_usage(task),
         scores="\n".join(lines),
         command=run.shareable().command(),
@@ -130,6 +159,11 @@ def _card(run_folder: RunFolder, predictor: Predictor, scores: Scores, name: str
         precision=run_folder.precision(),
         commit=machine.commit or "of an installed package",
     )
+
+
+def _title(run: Run) -> str:
+    """TASK/MODEL, whatever the version of a file of one's own is."""
+    return "/".join(registry.file_name(name).removesuffix(registry.SUFFIX) for name in (run.task, run.model))
 
 
 def _usage(task: Task) -> str:

@@ -66,7 +66,10 @@ def read_all(paths: Iterable[str], anchor: str | None, split: bool) -> Asked:
     """
     paths = tuple(paths)
     names, pictures, notes, refused = [], [], left_out(paths), []
-    for path in find_pictures(paths):
+    files = find_pictures(paths)
+    if len(files) > MOST:
+        raise InputError(f"expected at most {MOST:,} pictures, found {len(files):,}")
+    for path in files:
         try:
             grey = read_picture(path)
             digits = split_picture(grey, str(path)) if split else [normalize(grey, str(path))]

@@ -12,11 +12,14 @@ from typing import Any, TypeVar
 
 import jinja2
 
+from digitset import registry
 from digitset.bench import statistics
 from digitset.bench.leaderboard import Leaderboard, leaderboards
 from digitset.bench.statistics import LEVEL, POWER
 from digitset.bench.tables import CellRow, CurveRow, LabelRow, LengthRow, ResultRow, read_csv
 from digitset.data.mnist import load_data
+from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.inference.length_generalization import LITERATURE
 from digitset.inference.predictor import load
 from digitset.report import charts
@@ -32,20 +35,24 @@ from digitset.report.verdicts import (
     verdict,
     without_empty,
 )
-from digitset.run_folder import RunFolder, write_whole
+from digitset.run_folder import RunFolder
 from digitset.tasks import load_task
 
 Point = TypeVar("Point", bound=CellRow)
 
 
-def write_benchmark(folder: Path) -> Path:
+def write_benchmark(folder: Path, trust: bool = False) -> Path:
     """Writes `report.html` and `report.md` of a benchmark's folder; the path of the first.
 
-    Raises InputError if the folder holds no table that `bench` wrote.
+    Predictions are drawn for runs of parts that are files of somebody's own only with `trust`, see `digitset.load`, or
+    if this process was given the files. Raises InputError if the folder holds no table that `bench` wrote, or a task
+    that is code which is not trusted.
     """
     inputs = Inputs.of(folder)  # before they are read: what changes meanwhile leaves a seal that does not fit
     boards = leaderboards(folder)
-    sections = [_section(board, folder) for board in boards]
+    for board in boards:
+        _take_task(board, folder, trust)
+    sections = [_section(board, folder, trust) for board in boards]
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("digitset.report", "templates"),
         autoescape=True,
@@ -61,17 +68,28 @@ def write_benchmark(folder: Path) -> Path:
     return page
 
 
-def _section(board: Leaderboard, folder: Path) -> dict[str, Any]:
+def _take_task(board: Leaderboard, folder: Path, trust: bool) -> None:
+    """Makes a task known that is a file of somebody's own, from the first of its runs that are there."""
+    if not registry.is_own_file(board.task) or registry.own_file("tasks", board.task):
+        return
+    runs = sorted(path.parent for path in (folder / "runs" / board.task).glob("*/seed*/run.json"))
+    if not runs:
+        raise InputError(f"{folder}: expected a run of task '{board.task}', whose file it has, found none")
+    RunFolder(runs[0]).take_code(trust, ("tasks",))
+
+
+def _section(board: Leaderboard, folder: Path, trust: bool) -> dict[str, Any]:
     """All of a task, in the words and figures of the page."""
+    sheets, untrusted = _sheets(board, folder, trust)
     return {
         "task": board.task,
         "question": load_task(board.task).question,
         "verdict": verdict(board),
         "table": without_empty(HEADINGS, table(board)),
         "pairs": [(name, (PAIR_HEADINGS, pairs)) for name in compared(board) if (pairs := pair_table(board, name))],
-        "remarks": board.remarks(),
+        "remarks": board.remarks() + untrusted,
         "charts": _charts(board, folder),
-        "sheets": _sheets(board, folder),
+        "sheets": sheets,
     }
 
 
@@ -161,23 +179,31 @@ def _lines(
     return {name: list(lines[name].values()) for name in board.names if name in lines}
 
 
-def _sheets(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
-    """Captions and SVG elements of the best row and the Transformer, where their first run is still there."""
-    made = []
+def _sheets(board: Leaderboard, folder: Path, trust: bool) -> tuple[list[tuple[str, str]], list[str]]:
+    """Captions and SVG elements of the best row and the Transformer, where their first run is still there.
+
+    Then sentences on runs whose code is not trusted.
+    """
+    made: list[tuple[str, str]] = []
+    untrusted: list[str] = []
     for name, run_path in sheet_folders(board, folder).items():
         row, run_folder = board.names[name], RunFolder(run_path)
         if not run_folder.finished:
             continue
-        predictor = load(run_folder.path, "cpu")
+        if not (trust or run_folder.knows_code()):
+            untrusted.append(f"Predictions of {name}, which is code in the folder of its run, need report --trust")
+            continue
+        predictor = load(run_folder.path, "cpu", trust)
         with tempfile.TemporaryDirectory() as temporary:
-            splits = load_data(predictor.run.data)
+            splits = load_data(predictor.run.data, predictor.run.transpose)
             drawn = draw_prediction_figures(Path(temporary), name, predictor, splits, ".svg")
             commit = run_folder.machine().commit or ""
             first = min(row.accuracies)
             of_table = commit in {result.commit for result in row.results[row.headline] if result.seed == first}
             note = "" if of_table else f"; the same recipe, trained again (commit {commit or 'unknown'})"
-            made += [(caption + note, charts.inline(path.read_text(), caption)) for caption, path in drawn]
-    return made
+            svgs = [(caption, path.read_text(encoding="utf-8")) for caption, path in drawn]
+            made += [(caption + note, charts.inline(svg, caption)) for caption, svg in svgs]
+    return made, untrusted
 
 
 def _made(folder: Path) -> list[tuple[str, ...]]:

@@ -11,11 +11,11 @@ from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ComparisonR
 from digitset.data.mnist import Splits, load_data
 from digitset.evaluation.calibration import reliability
 from digitset.evaluation.evaluate import Predictions, evaluation_sets, predict_sets
+from digitset.files import write_whole
 from digitset.inference.places import Places, look
 from digitset.inference.predictor import Predictor, load
 from digitset.models import Attends
 from digitset.report import figures
-from digitset.run_folder import write_whole
 from digitset.tasks import Task
 
 
@@ -75,7 +75,8 @@ def write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
     """Writes `out/report.md` and `out/figures/*.png`; the path of the page."""
     (out / "figures").mkdir(parents=True, exist_ok=True)
     first = next(iter(tables.values()))[0]
-    splits = load_data(first.experiment.run.data)
+    run = first.experiment.run
+    splits = load_data(run.data, run.transpose)
     machine = first.run_folder.machine()
     lines = [
         "# Digitset: a comparison",
@@ -183,7 +184,9 @@ def draw_prediction_figures(
     drawn: list[tuple[str, Path]] = []
     if task.kind in ("classes", "count"):
         path = folder / f"{label}_confusion{suffix}"
-        figures.draw_confusion(path, f"{task.name}, {name}: which answer to which truth", predictions, task)
+        figures.draw_confusion(
+            path, f"{task.name}, {name}: which answer to which truth", predictions, task, splits.class_names
+        )
         drawn.append((f"{name}: confusion matrix", path))
     if task.kind != "quantity" and predictions.probabilities is not None:
         path = folder / f"{label}_reliability{suffix}"
@@ -200,7 +203,8 @@ def draw_prediction_figures(
         rests = "; beside it what the answer rests on (blue speaks against it)" if task.single_image else ""
         title += f";\nred: where it looks{rests}"
     path = folder / f"{label}_{what}{suffix}"
-    figures.draw_predictions(path, f"{task.name}, {name}: {title}", task, predictions, rows, weights, places)
+    title = f"{task.name}, {name}: {title}"
+    figures.draw_predictions(path, title, task, predictions, rows, weights, places, splits.class_names)
     return [*drawn, (f"{name}: {what}", path)]
 
 

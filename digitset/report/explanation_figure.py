@@ -1,6 +1,7 @@
 """One figure of an explanation: the images with what each says and adds, and below it distribution and attention."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
@@ -13,8 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from digitset.inference.explain import Explanation, answer_in_words
+from digitset.inference.explain import explain as explanation_of
 from digitset.inference.places import Places
-from digitset.inference.predictor import Images
+from digitset.inference.predictor import Images, Predictor
 from digitset.report.figures import COLOURS, INK, SHEET_STYLE, colours, save
 from digitset.tasks import Task
 
@@ -23,6 +25,35 @@ LIKELY = 1e-3  # the least probable answer that is drawn
 MAPS = (
     "where it looks: attention, through all layers; what it rests on: to erase red makes the answer worse, blue better"
 )
+
+
+@dataclass(frozen=True)
+class Explained(Explanation):
+    """An explanation with what it is of, so that it can be drawn."""
+
+    model: Predictor
+    images: Images
+    anchor: Images | None
+
+    def __repr__(self) -> str:
+        task = self.model.task
+        words = answer_in_words(task, self.answer, self.certainty, self.interval)
+        return f"explanation: {task.question} {words}; plot() draws it"
+
+    def plot(self) -> Figure:
+        """The figure that `digitset explain` writes."""
+        run = self.model.run
+        with mpl.rc_context(SHEET_STYLE):
+            return figure_of(f"{run.task}/{run.model}", self.model.task, self.images, self.anchor, self)
+
+
+def explain(model: Predictor, images: Images, anchor: Images | None = None) -> Explained:
+    """Explains the answer for one sequence: uint8 images [n, 28, 28], and [28, 28] as the anchor where there is one.
+
+    As `digitset.inference.explain.explain`, with a method `plot()` that gives a figure of matplotlib.
+    """
+    values = vars(explanation_of(model, images, anchor))
+    return Explained(**values, model=model, images=images, anchor=anchor)
 
 
 def draw_explanation(
@@ -35,9 +66,15 @@ def draw_explanation(
 ) -> None:
     """Draws an explanation of uint8 images [n, 28, 28] into a PNG, SVG or PDF, and [28, 28] for the anchor.
 
-    Above each image is the answer to it alone; under it, what it adds; then where on it the encoder looks, and what the
-    answer rests on there, for an encoder that shows it. `path` ends in .png, .svg or .pdf; `name` is the model's, for
-    the title; `explanation` is of the same images.
+    `path` ends in .png, .svg or .pdf; `name` is the model's, for the title; `explanation` is of the same images.
+    """
+    with mpl.rc_context(SHEET_STYLE):
+        save(figure_of(name, task, images, anchor, explanation), path)
+
+
+def figure_of(name: str, task: Task, images: Images, anchor: Images | None, explanation: Explanation) -> Figure:
+    """Above each image is the answer to it alone; under it, what it adds; then where on it the encoder looks, and what
+    the answer rests on there, for an encoder that shows it. To be called in the style of sheets.
     """
     n, places = len(images), explanation.places
     one = n == 1 and anchor is None  # its maps stand beside it, not under it
@@ -46,29 +83,28 @@ def draw_explanation(
     panels = [panel for panel in (_distribution, _weights, _pairwise, _heads) if _fits(panel, task, explanation)]
     width, below = max(6.5, 1.05 * columns), 2.9 if panels else 0
     above = lines * (1.6 + 1.15 * (rows - 1))
-    with mpl.rc_context(SHEET_STYLE):
-        figure = Figure(figsize=(width, 1.1 + above + below), layout="constrained")
-        grid = GridSpec(1 + bool(panels), 1, figure, height_ratios=[above, below][: 1 + bool(panels)])
-        tiles = grid[0].subgridspec(lines * rows, columns)
-        if anchor is not None:
-            axes = _tile(figure, tiles[0, 0], anchor)
-            axes.set_title("anchor", fontsize=9)
-        for index, image in enumerate(images):
-            row, column = index // LINE * rows, index % LINE + (anchor is not None)
-            _label(_tile(figure, tiles[row, column], image), task, explanation, index)
-            if places is not None:
-                spots = [(0, 1), (0, 2)] if one else [(row + 1, column), (row + 2, column)]
-                pair = [_tile(figure, tiles[spot], image) for spot in spots]
-                _places(pair, places, index, one, first=index % LINE == 0)
-        if panels:
-            row = grid[1].subgridspec(1, len(panels))
-            for index, panel in enumerate(panels):
-                panel(figure.add_subplot(row[index]), task, explanation)
-        legend = _legend(explanation)
-        words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
-        figure.suptitle(f"{name}: {task.question}  {words}\n\n{legend.count(chr(10)) * chr(10)}", fontsize=12)
-        figure.text(0.5, 1 - 0.34 / figure.get_figheight(), legend, ha="center", va="top", fontsize=9)
-        save(figure, path)
+    figure = Figure(figsize=(width, 1.1 + above + below), layout="constrained")
+    grid = GridSpec(1 + bool(panels), 1, figure, height_ratios=[above, below][: 1 + bool(panels)])
+    tiles = grid[0].subgridspec(lines * rows, columns)
+    if anchor is not None:
+        axes = _tile(figure, tiles[0, 0], anchor)
+        axes.set_title("anchor", fontsize=9)
+    for index, image in enumerate(images):
+        row, column = index // LINE * rows, index % LINE + (anchor is not None)
+        _label(_tile(figure, tiles[row, column], image), task, explanation, index)
+        if places is not None:
+            spots = [(0, 1), (0, 2)] if one else [(row + 1, column), (row + 2, column)]
+            pair = [_tile(figure, tiles[spot], image) for spot in spots]
+            _places(pair, places, index, one, first=index % LINE == 0)
+    if panels:
+        row = grid[1].subgridspec(1, len(panels))
+        for index, panel in enumerate(panels):
+            panel(figure.add_subplot(row[index]), task, explanation)
+    legend = _legend(explanation)
+    words = answer_in_words(task, explanation.answer, explanation.certainty, explanation.interval)
+    figure.suptitle(f"{name}: {task.question}  {words}\n\n{legend.count(chr(10)) * chr(10)}", fontsize=12)
+    figure.text(0.5, 1 - 0.34 / figure.get_figheight(), legend, ha="center", va="top", fontsize=9)
+    return figure
 
 
 def _legend(explanation: Explanation) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from digitset import registry
 from digitset.bench.tables import CLASSIFIER_RULE
+from digitset.data.mnist import DIGIT_NAMES, Splits
 from digitset.evaluation.calibration import BINS, Bin
 from digitset.evaluation.evaluate import Predictions
 from digitset.inference.length_generalization import Point
@@ -45,9 +46,11 @@ SHEET_STYLE: dict[Any, Any] = {
     "axes.grid": False,
     "svg.fonttype": "none",
     "image.composite_image": False,
+    "text.parse_math": False,  # a picture may be called $a$
     "image.interpolation": "none",
 }
 STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}
+SAMPLES = 12  # images of a label on a sheet
 LOSS_NAMES = {"mse": "squared error", "bce": "binary cross-entropy", "cross_entropy": "cross-entropy"}
 
 
@@ -145,8 +148,13 @@ def draw_length_curves(
         save(figure, path)
 
 
-def draw_confusion(path: Path, title: str, predictions: Predictions, task: Task) -> None:
-    """How often each truth (row) gets each answer (column), in counts; errors are coloured, the diagonal is not."""
+def draw_confusion(
+    path: Path, title: str, predictions: Predictions, task: Task, class_names: tuple[str, ...] = DIGIT_NAMES
+) -> None:
+    """How often each truth (row) gets each answer (column), in counts; errors are coloured, the diagonal is not.
+
+    An answer that is a class has the name of the class.
+    """
     answer = task.answer(predictions.prediction).round().long().cpu()
     longest = int(predictions.batch.lengths.max())
     count = task.answer_count(longest)
@@ -166,6 +174,9 @@ def draw_confusion(path: Path, title: str, predictions: Predictions, task: Task)
                         column, row, str(value), ha="center", va="center", fontsize=9, weight=weight, color="black"
                     )
         axes.set(xlabel="answer", ylabel="truth", title=title, xticks=range(count), yticks=range(count))
+        if task.kind == "classes" and class_names != DIGIT_NAMES:
+            axes.set_xticks(range(count), class_names, rotation=45, ha="right")
+            axes.set_yticks(range(count), class_names)
         save(figure, path)
 
 
@@ -193,6 +204,7 @@ def draw_predictions(
     rows: list[int],
     weights: Float[Tensor, "R H L"] | None = None,
     places: list[Places] | None = None,
+    class_names: tuple[str, ...] = DIGIT_NAMES,
 ) -> None:
     """Sequences in rows, their images in order (an anchor first), with answer and truth; padding is not drawn.
 
@@ -223,10 +235,30 @@ def draw_predictions(
                 rests = None if places is None else places[line].rests[index]
                 for column, over in enumerate((None, looks, rests) if single else (looks,), start=index):
                     _tile(axes, first + 1.08 * column, top, image, weight, over)
-            text = _answer_and_truth(task, float(answers[line]), int(predictions.target[row]), bool(right[line]))
+            truth = int(predictions.target[row])
+            text = _answer_and_truth(task, float(answers[line]), truth, bool(right[line]), class_names)
             end = first + 1.08 * most + 0.15
             axes.text(end, top + 0.5, text, va="center", color=RIGHT if right[line] else WRONG)
         axes.set(xlim=(-0.05, 1.08 * most + first + 3.2), ylim=(high * len(rows), -0.1), aspect="equal")
+        save(figure, path)
+
+
+def draw_samples(path: Path, title: str, splits: Splits) -> None:
+    """The first training images of each label, a row for each, black on white as on paper."""
+    names = splits.class_names
+    with mpl.rc_context(SHEET_STYLE):
+        figure = Figure(figsize=(9, 7.5), layout="constrained")
+        axes = figure.subplots()
+        for label in range(len(names)):
+            for column, image in enumerate(splits.train.images[splits.train.labels == label][:SAMPLES]):
+                _tile(axes, 1.08 * column, 1.08 * label, image, None)
+        middles = [1.08 * label + 0.5 for label in range(len(names))]
+        axes.set_yticks(
+            middles, [str(label) if name == str(label) else f"{label} {name}" for label, name in enumerate(names)]
+        )
+        axes.set(xticks=[], title=title, xlim=(-0.05, 1.08 * SAMPLES), ylim=(1.08 * len(names), -0.1), aspect="equal")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
         save(figure, path)
 
 
@@ -272,7 +304,7 @@ def colours(values: Float[Tensor, "G G"]) -> np.ndarray:
     return made
 
 
-def _answer_and_truth(task: Task, answer: float, truth: int, right: bool) -> str:
+def _answer_and_truth(task: Task, answer: float, truth: int, right: bool, class_names: tuple[str, ...]) -> str:
     """What was answered, what is true, and by how much it is off."""
     if task.kind == "quantity":
         return f"answer {answer:.2f}\ntruth {truth}, error {answer - truth:+.2f}"
@@ -280,6 +312,8 @@ def _answer_and_truth(task: Task, answer: float, truth: int, right: bool) -> str
     if task.kind == "binary":
         words = f"yes, {answer:.1%}" if answer > 0.5 else f"no, {1 - answer:.1%}"
         return f"{words}\ntruth: {'yes' if truth else 'no'}{wrong}"
+    if task.kind == "classes":
+        return f"answer {class_names[round(answer)]}\ntruth {class_names[truth]}{wrong}"
     return f"answer {answer:.0f}\ntruth {truth}{wrong}"
 
 

@@ -57,12 +57,12 @@ def _code(folders: tuple[str, ...]) -> Iterator[bytes]:
 def _runs(folder: Path, paths: list[Path]) -> Iterator[bytes]:
     yield from _code((".",))  # any of it may be in what a run predicts
     for path in paths:
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        for file in sorted(file for file in path.rglob("[!.]*") if file.is_file()):
             yield str(file.relative_to(folder)).encode()
             yield file.read_bytes()
         run_folder = RunFolder(path)
-        if run_folder.finished and (data := run_folder.run().data) is not None:
-            yield load_data(data).checksum.encode()
+        if run_folder.finished and (run := run_folder.run()).data is not None:
+            yield load_data(run.data, run.transpose).checksum.encode()
 
 
 def seal(inputs: Inputs, page: bytes, *others: bytes) -> bytes:

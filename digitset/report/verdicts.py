@@ -3,6 +3,7 @@
 import math
 from pathlib import Path
 
+from digitset.bench import statistics
 from digitset.bench.leaderboard import Leaderboard
 from digitset.bench.statistics import FEWEST, LEVEL, Difference, Mean
 
@@ -37,6 +38,36 @@ def verdict(board: Leaderboard) -> str:
     untested = [name for name in board.learned if name not in (first, *tested)]
     text += f"; not separated from it (in brackets, the detectable difference): {', '.join(tied)}" if tied else ""
     return text + (f"; not tested: {', '.join(untested)}." if untested else ".")
+
+
+def against_baseline(board: Leaderboard, baseline: str) -> list[str]:
+    """A sentence on each learned row beside the baseline's rows: whether it is better, by how much, how sure.
+
+    Rows of the baseline with another encoder are passed over, if there is one with the same.
+    """
+    rows = {name: board.names[name] for name in board.learned}
+    of_baseline = {name for name, row in rows.items() if row.model == baseline}
+    same = {row.encoder for name, row in rows.items() if name in of_baseline}
+    sentences: list[str] = []
+    for name, row in rows.items():
+        for pair in board.against(name):
+            alike = rows[pair.second].encoder == row.encoder or row.encoder not in same
+            if name not in of_baseline and pair.second in of_baseline and alike:
+                sentences.append(_beside(pair, len(board.tested)))
+    return sentences
+
+
+def _beside(pair: Difference, tests: int) -> str:
+    first = f"{pair.first} beside {pair.second}: {pair.mean:+.4f}"
+    if math.isnan(pair.p):
+        return f"{first}; not tested: that takes {FEWEST} seeds or more, whose differences vary"
+    found = f"{first} ± {pair.half:.4f} over {pair.n} seeds, p {_p(pair)}"
+    if pair.holds:
+        return f"{found}: {pair.first} is {'better' if pair.mean > 0 else 'worse'}"
+    needed = statistics.seeds_to_decide(pair, tests)
+    if needed is None:
+        return f"{found}: not separated, and {statistics.MOST_SEEDS} seeds would hardly show a difference so small"
+    return f"{found}: not separated; if this is the true difference, about {needed} seeds in all would show it"
 
 
 def table(board: Leaderboard) -> list[tuple[str, ...]]:
@@ -92,8 +123,11 @@ def _pair(name: str, pair: Difference) -> tuple[str, ...]:
     if math.isnan(pair.p):
         return pair.second, f"{pair.mean:+.4f}", "", "", "not tested"
     verdict = f"{name} is {'better' if pair.mean > 0 else 'worse'}" if pair.holds else "not separated"
-    p = "< 1e-16" if pair.p < 1e-16 else f"{pair.p:.2g}"
-    return pair.second, f"{pair.mean:+.4f} ± {pair.half:.4f}", p, _detectable(pair), verdict
+    return pair.second, f"{pair.mean:+.4f} ± {pair.half:.4f}", _p(pair), _detectable(pair), verdict
+
+
+def _p(pair: Difference) -> str:
+    return "< 1e-16" if pair.p < 1e-16 else f"{pair.p:.2g}"
 
 
 def _detectable(pair: Difference) -> str:

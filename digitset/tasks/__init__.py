@@ -56,6 +56,9 @@ class Task(ABC):
     label_invariant: ClassVar[bool] = False
     """Whether renaming the digits (all 2s to 3s and so on) changes no answer."""
 
+    def __repr__(self) -> str:
+        return f"task {self.name}: {self.question}"
+
     @property
     def name(self) -> str:
         """The name of the task's file."""

@@ -1,10 +1,12 @@
 """train(run): the loop. Everything random in it is a function of (seed, purpose, step), so it resumes bit for bit."""
 
+import contextlib
 import math
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -30,7 +32,7 @@ from digitset.training.optimizer import optimizers
 LOG_EVERY = 10  # steps
 BATCH_NORM_IMAGES = 5_000  # training images from which batch-norm statistics are recomputed at the end
 Event = dict[str, Any]  # the report of a step: {"step": ...}, with a line of metrics where one is due
-Listener = Callable[[Event], None]
+Callback = Callable[[Event], None]
 
 
 @dataclass
@@ -165,29 +167,74 @@ def train(
     run: Run,
     out: str | Path | None = None,
     resume: bool = False,
-    listener: Listener = lambda event: None,
+    callbacks: Sequence[Callback] = (),
     splits: Splits | None = None,
+    progress: bool | None = None,
 ) -> RunFolder:
     """Trains a run into its folder (`runs/<task>/<model>-<encoder>/seed<k>` by default) and returns the folder.
 
-    A finished run of the same settings is returned as it is. `listener` is called with each line of metrics, and with
-    `{"step": ...}` alone after every other step. `splits` are the images of `run.data`, if they are loaded already.
+    A finished run of the same settings is returned as it is. `callbacks` are functions; each is called with every line
+    of metrics, a dict, and with `{"step": ...}` alone after every other step. What one raises ends the training.
+    `splits` are the images of `run.data`, if they are loaded already. `progress` shows how far the training is; None
+    shows it in a terminal and in a notebook alone.
 
     Several processes can train one run together: each computes its part of every step. Only the first writes the
-    folder, validates and calls the listener. An error or Ctrl-C in one process stops all.
+    folder, validates and calls the callbacks. An error or Ctrl-C in one process stops all.
 
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
     the loss is not finite. Ctrl-C waits for the end of the step and a checkpoint, then raises KeyboardInterrupt.
     """
+    if not (_is_watched() if progress is None else progress):
+        return _train(run, out, resume, lambda event: _call(callbacks, event), splits)
+    from digitset.training.progress import Watch  # here, since a run that nobody watches needs no terminal
+
+    with Watch(run) as watch:
+        return _train(run, out, resume, lambda event: _call([watch.listen, *callbacks], event), splits)
+
+
+def _is_watched() -> bool:
+    """Whether a person sees what is printed as it is: in a terminal or a notebook."""
+    return distributed.rank().first and (sys.stdout.isatty() or "ipykernel" in sys.modules)
+
+
+def _call(callbacks: Sequence[Callback], event: Event) -> None:
+    for callback in callbacks:
+        callback(event)
+
+
+def _train(run: Run, out: str | Path | None, resume: bool, listener: Callback, splits: Splits | None) -> RunFolder:
     run_folder = RunFolder(out or Path("runs") / run.name)
     device = distributed.together(lambda: distributed.own_device(choose_device(run.device)))
-    splits = splits or distributed.together(lambda: load_data(run.data))
+    splits = splits or distributed.together(lambda: load_data(run.data, run.transpose))
     distributed.expect_same((replace(run, data=None), splits.checksum), "the command and the data")
     experiment = Experiment.of(run)
     if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
         return run_folder
     expect_trainable(experiment, splits)
-    here = Machine.here(device, distributed.rank().count)
+    with _at_work(run_folder):
+        # Another process may have been at work there since.
+        if not distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
+            _train_alone(experiment, device, splits, run_folder, listener)
+    return run_folder
+
+
+@contextlib.contextmanager
+def _at_work(run_folder: RunFolder) -> Generator[None, None, None]:
+    """A context of all processes of a run, whose first has the lock of the folder."""
+    with contextlib.ExitStack() as held:
+
+        def hold() -> None:
+            held.enter_context(run_folder.training())
+
+        distributed.from_first(hold)
+        yield
+
+
+def _train_alone(
+    experiment: Experiment, device: torch.device, splits: Splits, run_folder: RunFolder, listener: Callback
+) -> None:
+    """Trains a run that is not finished, in a folder that no other process writes."""
+    run, here = experiment.run, Machine.here(device, distributed.rank().count)
     precision = distributed.from_first(
         lambda: run_folder.precision() if run_folder.exists else choose_precision(run.precision, device)
     )
@@ -195,15 +242,15 @@ def train(
     data = TrainingSet.of(experiment, splits.to(device).train)
     start = (run, here, precision, experiment.task.version, splits.checksum)
     distributed.from_first(lambda: None if run_folder.exists else run_folder.start(*start))
-    restore(state, run_folder)
+    check = restore(state, run_folder)
+    distributed.from_first(lambda: run_folder.drop_metrics_after(state.step, check))
     if distributed.rank().first:
-        run_folder.drop_metrics_after(state.step)
-        note = _changes(run_folder.machine(), here) if state.step else data.note()
+        begin = "\n".join(filter(None, [*splits.notes, data.note()]))
+        note = _changes(run_folder.machine(), here) if state.step else begin
         listener({"step": state.step} | _noted(run_folder, state.step, note))
     with torch_state_kept(device):
         _loop(experiment, state, data, splits.to(device).val, run_folder, listener)
     distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
-    return run_folder
 
 
 def is_finished(run_folder: RunFolder, experiment: Experiment, checksum: str, resume: bool) -> bool:
@@ -265,11 +312,14 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     return State(network, replica, optimizers(run, network, device), average)
 
 
-def restore(state: State, run_folder: RunFolder) -> None:
-    """Loads the run's checkpoint into a state, if there is one; the first process reads it for all."""
+def restore(state: State, run_folder: RunFolder) -> int | None:
+    """Loads the run's checkpoint into a state, if there is one; the first process reads it for all.
+
+    The check of the metrics that it belongs to, if it says one.
+    """
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:
-        return
+        return None
     if "optimizer" in saved:  # older checkpoints hold one, AdamW
         saved["optimizers"] = [saved["optimizer"]]
     saved.setdefault("images", saved["step"] * run_folder.run().images_per_step // distributed.rank().count)
@@ -281,6 +331,7 @@ def restore(state: State, run_folder: RunFolder) -> None:
             f"{run_folder.path}: the checkpoint is of another version of the model or the encoder ({reason}); "
             "choose another --out"
         ) from None
+    return saved.get("metrics_check")
 
 
 def _changes(there: Machine, here: Machine) -> str:
@@ -300,7 +351,7 @@ def _noted(run_folder: RunFolder, step: int, note: str) -> dict[str, str]:
 
 
 def _loop(
-    experiment: Experiment, state: State, data: TrainingSet, val: Digits, run_folder: RunFolder, listener: Listener
+    experiment: Experiment, state: State, data: TrainingSet, val: Digits, run_folder: RunFolder, listener: Callback
 ) -> None:
     """Steps until the end, with log lines, validations and checkpoints where they are due."""
     run = experiment.run
@@ -358,7 +409,7 @@ def _report(
     validation: Batch | None,
     event: Event,
     run_folder: RunFolder,
-    listener: Listener,
+    listener: Callback,
 ) -> None:
     """Reports a step, and validates where there is a set to validate on."""
     task = experiment.task

@@ -2,7 +2,7 @@
 
 import { chance, distribution, number } from "./chart.js";
 import { filled, get, model, modelsOfTask, set } from "./state.js";
-import { brief, detail, headline, invitation, named, percent, refusal } from "./words.js";
+import { VAIN, brief, certain, detail, headline, inVain, invitation, named, refusal } from "./words.js";
 
 const QUIET = 700; // milliseconds without change, before a screen reader is told
 let telling = 0;
@@ -17,9 +17,9 @@ export function showAnswer(places, now) {
   places.answer.replaceChildren(...(text ? [element("p", "invitation", text)] : large(one, said, truth)));
   const charted = !text && said && !said.refused;
   places.chart.replaceChildren(...(charted ? [chartOf(one, said, places.chart.clientWidth)] : []));
-  places.problem.textContent = now.problem ?? found?.problem ?? "";
+  places.problem.textContent = (now.problem ?? found?.problem)?.message ?? "";
   places.problem.hidden = !places.problem.textContent;
-  if (!text && said) tell(places.status, sentence(one, said, truth));
+  tell(places.status, !text && said ? sentence(one, said, truth) : "");
 }
 
 function element(tag, kind, text) {
@@ -38,6 +38,7 @@ function large(one, said, truth) {
     const words = `${right ? "Right" : "Wrong"}: the labels say ${truth.toLowerCase()}.`;
     parts.push(element("p", right ? "truth right" : "truth wrong", words));
   }
+  if (inVain(one, said)) parts.push(element("p", "remark", VAIN));
   return parts;
 }
 
@@ -45,7 +46,7 @@ function large(one, said, truth) {
 const truthOf = (one, said) => (said?.truth == null ? null : headline(one, said.truth));
 
 function chartOf(one, said, wide) {
-  if (one.kind === "binary") return chance(said.answer, wide, `Probability of yes: ${percent(said.answer)}`);
+  if (one.kind === "binary") return chance(said.answer, wide, `${headline(one, said.answer)}, ${certain(said.certainty)}`);
   const { distribution: chances, interval } = said;
   if (chances) return distribution(chances, interval, wide, `Distribution: ${detail(one, said)}`);
   return number(said.answer, wide, `The number that the model gives: ${said.answer.toFixed(2)}`);
@@ -60,6 +61,7 @@ function sentence(one, said, truth) {
 function tell(place, text) {
   if (text === told) return;
   clearTimeout(telling);
+  if (!text) told = place.textContent = text; // what was said is over
   telling = setTimeout(() => {
     told = text;
     place.textContent = text;
@@ -82,7 +84,8 @@ export function showModels(fieldset, now) {
     const said = found?.said[one.name];
     const truth = truthOf(one, said);
     let note = card.querySelector(".note");
-    if (!note) card.append((note = element("span", "note", "")));
+    if (!note) card.append((note = element("span", "note", "")), element("span", "sure", ""));
+    card.querySelector(".sure").textContent = said?.certainty == null ? "" : certain(said.certainty);
     note.textContent = brief(one, said);
     note.classList.toggle("none", !said || Boolean(said.refused));
     note.classList.toggle("right", truth !== null && headline(one, said.answer) === truth);

@@ -1,20 +1,24 @@
-// The service, as functions. Each throws an Error with the service's own words.
+// The service, as functions. Each throws an Error with the service's own words; its `again` says whether to ask again.
+
+const BUSY = [429, 503];
 
 async function call(path, options) {
   let response;
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Error("The service does not answer. Is `digitset demo` still running?");
+    const words = "The service does not answer. Is `digitset demo` still running? It is asked again until it does.";
+    throw Object.assign(new Error(words), { again: true });
   }
   const text = await response.text();
   let values;
   try {
     values = JSON.parse(text);
   } catch {
-    throw new Error(text || `The service answered with ${response.status}.`);
+    values = { error: text || `The service answered with ${response.status}.` };
+    if (response.ok) throw new Error("The service answered with something else than JSON.");
   }
-  if (!response.ok) throw new Error(values.error);
+  if (!response.ok) throw Object.assign(new Error(values.error), { again: BUSY.includes(response.status) });
   return values;
 }
 
@@ -28,9 +32,16 @@ export async function dealDigits(count, digit) {
 }
 
 export async function normalise(picture) {
-  const headers = { "content-type": picture.type || "application/octet-stream" };
-  const { image } = await call("/v1/normalise", { method: "POST", headers, body: picture });
-  return bytes(image);
+  return bytes((await call("/v1/normalise", sent(picture))).image);
+}
+
+// The digits of a picture, from left to right and row by row.
+export async function split(picture) {
+  return (await call("/v1/split", sent(picture))).images.map(bytes);
+}
+
+function sent(picture) {
+  return { method: "POST", headers: { "content-type": picture.type || "application/octet-stream" }, body: picture };
 }
 
 // Tiles of a sequence and one as the anchor, or null. Where the digits of all are known, the answer says what is right.
@@ -54,6 +65,6 @@ export function base64(pixels) {
   return written.get(pixels);
 }
 
-function bytes(image) {
+export function bytes(image) {
   return Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
 }

@@ -4,22 +4,38 @@ import { base64, predict } from "./api.js";
 import { anchored, filled, find, get, model, modelsOfTask, set } from "./state.js";
 
 export const MOST_EXPLAINED = 100;
+const WAITS = [1, 2, 4, 8]; // seconds, after one failure and more
 let asking = false;
 let again = false;
+let failed = 0;
+let waiting = 0;
 
 export async function ask() {
   again = true;
   if (asking) return;
   asking = true;
+  clearTimeout(waiting);
   try {
     while (again) {
       again = false;
       const answers = await askOnce();
-      set({ answers });
+      const over = get().problem?.again && Object.keys(answers.said).length && !answers.problem;
+      set(over ? { answers, problem: null } : { answers });
     }
+    askAgain(get().answers.problem);
   } finally {
     asking = false;
   }
+}
+
+// What failed for a reason that may pass is asked again, at longer and longer intervals.
+function askAgain(problem) {
+  if (!problem?.again) {
+    failed = 0;
+    return;
+  }
+  waiting = setTimeout(ask, 1000 * WAITS[Math.min(failed, WAITS.length - 1)]);
+  failed += 1;
 }
 
 // {keys, task, model, said: {model: answer}, problem}, models by name; `keys` are those of the tiles that were asked about.
@@ -36,7 +52,7 @@ async function askOnce() {
       }),
     );
   } catch (error) {
-    answers.problem = error.message;
+    answers.problem = error;
   }
   return answers;
 }

@@ -3,26 +3,29 @@
 import { choices } from "./answer.js";
 import { model, set } from "./state.js";
 import { elementOf, weightsOf } from "./tiles.js";
+import { inVain } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const TOLD = 0.05; // weights from here on have their number written
 const THICKEST = 9; // pixels, for all of the attention
+const FULL = 0.5; // weights from here on have all of the colour
 const GUTTER = 7; // pixels from a tile to the middle of the gap before it
 
 export function showAttention(svg, now) {
   const stage = svg.parentElement;
   const flow = flowOf(now);
+  const said = saidNow(now);
   stage.classList.toggle("attends", Boolean(needsRoom(now)));
+  stage.classList.toggle("vain", Boolean(said && !said.refused && inVain(model(), said)));
   svg.replaceChildren();
   if (!flow) return;
   const origin = stage.getBoundingClientRect();
   const from = elementOf(flow.from)?.querySelector(".pad").getBoundingClientRect();
   if (!from) return;
-  const most = Math.max(...flow.weights);
   const first = stage.querySelector(".tiles .tile .pad").getBoundingClientRect().top - origin.top;
   flow.keys.forEach((key, place) => {
     const to = elementOf(key)?.querySelector(".pad").getBoundingClientRect();
-    if (to) svg.append(...line({ origin, from, first }, to, flow.weights[place], most, key === flow.from));
+    if (to) svg.append(...line({ origin, from, first }, to, flow.weights[place], key === flow.from));
   });
 }
 
@@ -47,14 +50,14 @@ function flowOf(now) {
   return { from, keys, weights: weightsOf(row, now.head) };
 }
 
-function line({ origin, from, first }, to, weight, most, itself) {
+function line({ origin, from, first }, to, weight, itself) {
   const at = { x: to.left + to.width / 2 - origin.left, y: to.top - origin.top };
   const start = { x: from.left + from.width / 2 - origin.left, y: from.top - origin.top };
   const below = { x: start.x, y: from.bottom - origin.top };
   const path = document.createElementNS(SVG, "path");
   path.setAttribute("d", itself ? loop(at) : route(start, below, first, at, to));
   path.setAttribute("stroke-width", (0.75 + THICKEST * weight).toFixed(2));
-  path.setAttribute("stroke-opacity", (0.12 + 0.78 * (weight / most)).toFixed(2));
+  path.setAttribute("stroke-opacity", (0.12 + 0.78 * Math.min(1, weight / FULL)).toFixed(2));
   return weight < TOLD ? [path] : [path, number(at, weight, to)];
 }
 

@@ -1,54 +1,69 @@
 // Pointer events on a pad -> strokes of its tile. A tap only chooses the tile: it takes a movement to draw.
 
 import { read } from "./ink.js";
-import { find, remember, replace, set } from "./state.js";
+import { choose, find, get, isOpen, remember, replace, set, setTiles } from "./state.js";
 
 const CLOSEST = 0.004; // of the pad, between points
 const TAP = 3; // pixels
+const STILL = 1000; // milliseconds after a stroke in which the next one of the same digit finds its tile in its place
+const FINE = 1000; // positions on a pad: points are round, so that they are saved exactly
+let calm = 0;
 
 export function letDraw(pad, item, key) {
   let down = null; // where the pointer came down, and the strokes that were there before
-  let stroke = null;
+  let points = null;
 
   function point(event) {
     const box = pad.getBoundingClientRect();
-    return { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    return { x: Math.round(FINE * x) / FINE, y: Math.round(FINE * y) / FINE };
   }
 
   function draw(event) {
-    if (!stroke) {
+    if (!points) {
+      clearTimeout(calm);
       remember();
-      stroke = [point(down.event)];
+      points = [point(down.event)];
+      set({ drawn: key, open: key, still: true });
     }
     const events = event.getCoalescedEvents?.() ?? [];
     for (const each of events.length ? events : [event]) {
       const next = point(each);
-      const last = stroke.at(-1);
-      if (Math.hypot(next.x - last.x, next.y - last.y) > CLOSEST) stroke = [...stroke, next];
+      const last = points.at(-1);
+      if (Math.hypot(next.x - last.x, next.y - last.y) > CLOSEST) points = [...points, next];
     }
-    const strokes = [...down.strokes, stroke]; // a drawing is gone on with, a picture is drawn over
-    set({ drawn: key });
+    const strokes = [...down.strokes, { pen: get().pen, points }]; // a drawing is gone on with, a picture is drawn over
     replace(key, { strokes, pixels: read(strokes), label: null });
+  }
+
+  function end() {
+    const drawn = points;
+    down = points = null;
+    if (!drawn) return;
+    set({ drawn: null });
+    setTiles(get().tiles);
+    calm = setTimeout(() => set({ still: false }), STILL);
   }
 
   pad.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || down) return;
+    if (event.pointerType !== "mouse" && !isOpen(find(key))) return; // it may be the beginning of a swipe
     event.preventDefault();
     pad.setPointerCapture(event.pointerId);
     down = { event, strokes: find(key).strokes };
     item.focus({ preventScroll: true });
-    set({ chosen: key });
+    choose(key);
   });
   pad.addEventListener("pointermove", (event) => {
     if (!down || event.pointerId !== down.event.pointerId) return;
     const far = Math.hypot(event.clientX - down.event.clientX, event.clientY - down.event.clientY) > TAP;
-    if (stroke || far) draw(event);
+    if (points || far) draw(event);
   });
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    pad.addEventListener(end, (event) => {
-      if (event.pointerId !== down?.event.pointerId) return;
-      down = stroke = null;
-      set({ drawn: null });
-    });
+  for (const kind of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    pad.addEventListener(kind, (event) => event.pointerId === down?.event.pointerId && end());
   }
+  pad.addEventListener("click", () => {
+    item.focus({ preventScroll: true });
+    choose(key);
+  });
 }

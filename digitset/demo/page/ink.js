@@ -1,10 +1,12 @@
 // Strokes -> the 28x28 grey values that a model gets, and both of them onto the screen.
 
+import { PEN } from "./state.js";
+
 const SIDE = 28;
 const BOX = 20; // the longest side of a digit of MNIST, in pixels
-const PEN = 2.7; // width of its strokes, about
 const FINE = 4; // parts of a pixel, each way, over which ink is averaged
 const SMALLEST = 0.15; // of the pad; what is smaller than that stays small
+const SHOWN = 0.085; // of the pad: the width of a stroke of PEN
 const BORDER = "#000";
 
 function surface(side) {
@@ -18,13 +20,14 @@ const fine = surface(SIDE * FINE);
 const small = surface(SIDE);
 
 // As MNIST was made: the digit's box is scaled to 20 pixels, and its centre of mass put in the middle. Strokes are
-// scaled by their middle line and drawn with one pen, so that small writing is not thick.
+// scaled by their middle line and drawn with a pen that is not, so that small writing is not thick.
 export function read(strokes) {
-  const points = strokes.flat();
+  const points = strokes.flatMap((stroke) => stroke.points);
+  const pen = Math.max(...strokes.map((stroke) => stroke.pen));
   const xs = points.map((point) => point.x);
   const ys = points.map((point) => point.y);
   const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
-  const scale = ((BOX - PEN) / Math.max(right - left, bottom - top, SMALLEST)) * FINE;
+  const scale = ((BOX - pen) / Math.max(right - left, bottom - top, SMALLEST)) * FINE;
   const middle = (SIDE * FINE) / 2;
   const at = { x: middle - ((left + right) / 2) * scale, y: middle - ((top + bottom) / 2) * scale };
   const centre = centreOfMass(trace(strokes, scale, at));
@@ -35,7 +38,7 @@ function trace(strokes, scale, at) {
   fine.setTransform(1, 0, 0, 1, 0, 0);
   fine.clearRect(0, 0, SIDE * FINE, SIDE * FINE);
   fine.setTransform(scale, 0, 0, scale, at.x, at.y);
-  draw(fine, strokes, (PEN * FINE) / scale, BORDER);
+  draw(fine, strokes, FINE / scale, BORDER);
   return fine.getImageData(0, 0, SIDE * FINE, SIDE * FINE).data;
 }
 
@@ -61,19 +64,20 @@ function average(data) {
   return Uint8Array.from(sums, (sum) => Math.round(sum / (FINE * FINE)));
 }
 
-function draw(context, strokes, width, colour) {
-  context.lineWidth = width;
+// `unit` is the width of a pen of one pixel of MNIST.
+function draw(context, strokes, unit, colour) {
   context.lineCap = "round";
   context.lineJoin = "round";
   context.strokeStyle = colour;
-  for (const stroke of strokes) {
+  for (const { pen, points } of strokes) {
+    context.lineWidth = pen * unit;
     context.beginPath();
-    context.moveTo(stroke[0].x, stroke[0].y);
-    for (let place = 1; place < stroke.length; place += 1) {
-      const [from, to] = [stroke[place - 1], stroke[place]];
+    context.moveTo(points[0].x, points[0].y);
+    for (let place = 1; place < points.length; place += 1) {
+      const [from, to] = [points[place - 1], points[place]];
       context.quadraticCurveTo(from.x, from.y, (from.x + to.x) / 2, (from.y + to.y) / 2);
     }
-    context.lineTo(stroke.at(-1).x, stroke.at(-1).y);
+    context.lineTo(points.at(-1).x, points.at(-1).y);
     context.stroke();
   }
 }
@@ -85,7 +89,7 @@ export function paint(canvas, tile, colour) {
   context.clearRect(0, 0, canvas.width, canvas.height);
   if (tile.strokes.length) {
     context.setTransform(canvas.width, 0, 0, canvas.height, 0, 0);
-    draw(context, tile.strokes, 0.085, colour);
+    draw(context, tile.strokes, SHOWN / PEN, colour);
   } else if (tile.pixels) {
     grey(small.canvas, tile.pixels, colour);
     context.imageSmoothingQuality = "high";

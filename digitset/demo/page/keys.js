@@ -1,7 +1,7 @@
 // All of it by keyboard: on a tile, and undo anywhere.
 
 import { dealDigits } from "./api.js";
-import { canUndo, clear, find, get, makeAnchor, move, remember, remove, replace, undo } from "./state.js";
+import { clear, find, get, makeAnchor, move, remember, remove, redo, replace, undo } from "./state.js";
 import { elementOf } from "./tiles.js";
 
 export function listenToKeys(stage, report) {
@@ -11,10 +11,11 @@ export function listenToKeys(stage, report) {
     if (act(key, event, report)) event.preventDefault();
   });
   document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && canUndo()) {
-      event.preventDefault();
-      undo();
-    }
+    const pressed = event.key.toLowerCase();
+    if (!(event.ctrlKey || event.metaKey) || event.altKey || !"zy".includes(pressed)) return;
+    event.preventDefault();
+    if (pressed === "y" || event.shiftKey) redo();
+    else undo();
   });
 }
 

@@ -3,11 +3,12 @@
 import { digits } from "./chart.js";
 import { grey } from "./ink.js";
 import { MAPS, colour, show } from "./maps.js";
-import { clear, filled, find, get, makeAnchor, model, move, remove } from "./state.js";
-import { about, ink } from "./tiles.js";
+import { clear, filled, find, get, isOpen, makeAnchor, model, move, remove, set } from "./state.js";
+import { about, ink, misread } from "./tiles.js";
 import { capital, percent } from "./words.js";
 
 const ACTIONS = [
+  ["draw", "Draw here", (key) => set({ open: get().open === key ? null : key })],
   ["earlier", "← Earlier", (key) => move(key, at(key) - 1)],
   ["later", "Later →", (key) => move(key, at(key) + 1)],
   ["anchor", "Use as anchor", makeAnchor],
@@ -28,7 +29,7 @@ export function prepare(section) {
     const button = document.createElement("button");
     Object.assign(button, { type: "button", textContent: text });
     button.dataset.act = name;
-    button.addEventListener("click", () => action(get().chosen));
+    button.addEventListener("click", () => find(get().chosen)?.pixels && action(get().chosen));
     section.querySelector(".tools").append(button);
   }
 }
@@ -100,7 +101,8 @@ function nameOf(tile, isAnchor) {
 
 function words(said, isAnchor) {
   if (isAnchor || said.reading === undefined) return "This is what the model gets of it.";
-  const parts = [`${capital(said.alone)}.`];
+  const parts = [`${capital(said.alone)}${said.sure ? `, ${said.sure}` : ""}.`];
+  if (misread(said)) parts.push(`Wrong: the labels say ${said.right}.`);
   if (said.effect) parts.push(`${said.effect}.`);
   if (said.attention !== null) parts.push(`Attention ${percent(said.attention)}.`);
   return parts.join(" ");
@@ -110,6 +112,7 @@ function enable(section, tile) {
   const place = tile ? at(tile.key) : -1;
   const filledTile = Boolean(tile?.pixels);
   const can = {
+    draw: filledTile,
     earlier: filledTile && place > 0,
     later: filledTile && place >= 0 && place < filled().length - 1,
     anchor: filledTile && place >= 0,
@@ -119,6 +122,7 @@ function enable(section, tile) {
   for (const button of section.querySelectorAll("[data-act]")) {
     const name = button.dataset.act;
     button.hidden = name === "anchor" && !model().anchored;
+    if (name === "draw") button.setAttribute("aria-pressed", String(filledTile && isOpen(tile)));
     button.setAttribute("aria-disabled", String(!can[name])); // a disabled one would lose the focus
   }
 }

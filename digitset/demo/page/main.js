@@ -1,17 +1,21 @@
 // The page begins here: it asks what models there are, deals some digits, and shows whatever changes.
 
 import { choices, showAnswer, showModels } from "./answer.js";
-import { dealDigits, listModels, normalise } from "./api.js";
+import { dealDigits, listModels } from "./api.js";
 import { ask } from "./ask.js";
 import { showAttention, showHeads } from "./attention.js";
-import { prepare, showLooked } from "./looked.js";
+import { openFiles } from "./files.js";
+import { copyLink, saveJson, savePicture } from "./keep.js";
 import { listenToKeys } from "./keys.js";
-import { add, canUndo, deal, filled, get, listen, model, remember } from "./state.js";
+import { prepare, showLooked } from "./looked.js";
+import { readAddress, writeAddress } from "./saved.js";
+import { MOST, PEN, add, canRedo, canUndo, deal, filled, get, listen, model, redo, remember } from "./state.js";
 import { replace, set, setTiles, tile, undo } from "./state.js";
 import { showAnchor, showTiles } from "./tiles.js";
 import { title } from "./words.js";
 
-const MOST = 60; // tiles
+const PATIENCE = 2000; // milliseconds, until a service that does not answer is asked again what it has
+const PENS = { thin: 2, medium: PEN, thick: 4 };
 const place = (name) => document.getElementById(name);
 const places = { answer: place("answer"), chart: place("chart"), status: place("status"), problem: place("problem") };
 
@@ -33,7 +37,17 @@ function show(now) {
   showModels(place("models"), now);
   showHeads(place("heads"), now);
   showAttention(place("lines"), now);
-  document.querySelector('[data-do="undo"]').setAttribute("aria-disabled", String(!canUndo()));
+  for (const [name, can] of [["undo", canUndo()], ["redo", canRedo()]]) {
+    document.querySelector(`[data-do="${name}"]`).setAttribute("aria-disabled", String(!can));
+  }
+}
+
+function showNote(now, before) {
+  if (now.note === before.note) return;
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", textContent: now.note?.action });
+  button.addEventListener("click", () => now.note.act().catch(report));
+  place("note").replaceChildren(...(now.note ? [now.note.text] : []), ...(now.note?.action ? [button] : []));
 }
 
 // Answers are asked for anew when what they are about changes.
@@ -44,73 +58,101 @@ function askIfChanged(now, before) {
   if (watched.some((name) => now[name] !== before[name])) ask();
 }
 
-const report = (error) => set({ problem: error.message });
+function keepIfChanged(now, before) {
+  if (["tiles", "anchor", "task", "choice"].some((name) => now[name] !== before[name])) writeAddress();
+}
+
+function report(error) {
+  set({ problem: error });
+  if (error.again) ask(); // until the service is back
+}
 
 const doing = {
   "deal-5": async () => deal(await dealDigits(5)),
   "deal-30": async () => deal(await dealDigits(30)),
-  add: async () => filled().length < MOST && add(await dealDigits(1)),
+  add: async () => {
+    if (filled().length >= MOST) throw new Error(`There are ${MOST} digits, and no room for more. Remove one.`);
+    add(await dealDigits(1));
+  },
   "deal-anchor": async () => {
     const [one] = await dealDigits(1);
     remember();
     replace(get().anchor.key, { ...one, strokes: [] });
   },
   undo: async () => undo(),
+  redo: async () => redo(),
+  link: async () => {
+    await copyLink();
+    set({ note: { text: "The link is copied. Whoever opens it sees these digits." } });
+  },
+  picture: () => savePicture(place("stage")),
+  json: async () => saveJson(),
   "clear-all": async () => {
     remember();
     setTiles([], { chosen: null });
   },
 };
 
-async function addPictures(files) {
-  for (const file of [...files].slice(0, MOST - filled().length)) {
-    try {
-      add([{ pixels: await normalise(file) }]);
-    } catch (error) {
-      report(new Error(`${file.name}: ${error.message}`));
-    }
-  }
-}
-
 function listenToPerson() {
   for (const button of document.querySelectorAll("[data-do]")) {
     button.addEventListener("click", () => doing[button.dataset.do]().catch(report));
   }
   place("files").addEventListener("change", async (event) => {
-    await addPictures(event.target.files);
+    await openFiles([...event.target.files]);
     event.target.value = "";
   });
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
     event.preventDefault();
-    addPictures(event.dataTransfer.files);
+    openFiles([...event.dataTransfer.files]);
   });
-  document.addEventListener("paste", (event) => addPictures(event.clipboardData.files));
-  for (const kind of ["pointerdown", "keydown"]) {
-    document.addEventListener(kind, () => get().problem && set({ problem: null }), { capture: true });
+  document.addEventListener("paste", (event) => openFiles([...event.clipboardData.files]));
+  for (const kind of ["pointerdown", "keydown"]) document.addEventListener(kind, forget, { capture: true });
+  for (const [name, pen] of Object.entries(PENS)) {
+    document.querySelector(`#pens [value="${name}"]`).addEventListener("change", () => set({ pen }));
   }
+  addEventListener("online", ask);
+  addEventListener("hashchange", () => readAddress().catch(report));
   listenToKeys(place("stage"), report);
   new ResizeObserver(() => showAttention(place("lines"), get())).observe(place("stage"));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => set({}));
 }
 
+// What went wrong, and what there was to know, has been seen by a person who goes on; except that the service is away.
+function forget(event) {
+  if (["Tab", "Shift"].includes(event.key) || event.target.closest?.("#note")) return;
+  if (get().note || (get().problem && !get().problem.again)) set({ note: null, problem: null });
+}
+
 async function start() {
   const models = await listModels();
-  const [digits, [anchor]] = await Promise.all([dealDigits(5), dealDigits(1)]);
   const choice = {};
   for (const one of models) choice[one.task] ??= one.name;
-  const begin = models.find((one) => one.default);
+  set({ models, task: models.find((one) => one.default).task, choice, anchor: get().anchor ?? tile() });
+  let unreadable = null;
+  const known = await readAddress().catch((error) => ((unreadable = error), false));
+  if (!known) {
+    const [digits, [anchor]] = await Promise.all([dealDigits(5), dealDigits(1)]);
+    const tiles = [...digits.map(tile), tile()];
+    set({ tiles, anchor: { ...get().anchor, ...anchor }, chosen: tiles[0].key, problem: unreadable });
+  }
   prepare(place("looked"));
-  const tiles = [...digits.map(tile), tile()];
-  set({ models, task: begin.task, choice, tiles, anchor: tile(anchor), chosen: tiles[0].key });
-  listen(show);
-  listen(askIfChanged);
+  for (const listener of [show, showNote, askIfChanged, keepIfChanged]) listen(listener);
   listenToPerson();
   show(get());
   ask();
+  writeAddress();
 }
 
-start().catch((error) => {
-  places.problem.textContent = error.message;
-  places.problem.hidden = false;
-});
+async function startUntilItWorks() {
+  try {
+    places.problem.hidden = true;
+    await start();
+  } catch (error) {
+    places.problem.textContent = error.message;
+    places.problem.hidden = false;
+    if (error.again) setTimeout(startUntilItWorks, PATIENCE);
+  }
+}
+
+startUntilItWorks();

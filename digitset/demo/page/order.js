@@ -1,6 +1,6 @@
 // Tiles are moved by what is written under them: the tile follows the pointer, the others make room.
 
-import { get, move, set } from "./state.js";
+import { choose, get, move } from "./state.js";
 
 const FARTHEST = 4; // pixels of a click that is no drag
 
@@ -12,7 +12,7 @@ export function letDrag(handle, item, key) {
     event.preventDefault();
     handle.setPointerCapture(event.pointerId);
     from = { x: event.clientX, y: event.clientY, moved: false };
-    set({ chosen: key });
+    choose(key);
     item.focus({ preventScroll: true });
   });
   handle.addEventListener("pointermove", (event) => {

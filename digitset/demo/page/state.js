@@ -1,6 +1,8 @@
 // What the page shows: tiles, anchor, task, model, answers. Values are replaced, never changed in place.
 
 const KEPT = 50; // steps that can be undone
+export const MOST = 60; // tiles
+export const PEN = 2.7; // width of MNIST's strokes in its pixels, about
 
 let now = {
   models: [], // as /v1/models gives them
@@ -12,12 +14,17 @@ let now = {
   head: null, // of attention; null is their mean
   map: null, // the one of MAPS that lies over all digits
   pointed: null, // the key of the tile under the mouse
+  open: null, // the key of the tile that was opened for drawing; see `isOpen`
   drawn: null, // the key of the tile under the pen
+  still: false, // while a digit is being drawn, tiles keep their sizes and places
+  pen: PEN, // width of the next stroke
   answers: null, // what `ask` found
-  problem: null, // what went wrong, in a sentence
+  problem: null, // what went wrong: an Error
+  note: null, // what there is to know of an opened picture: {text, action, act}
 };
 const listeners = [];
-const past = [];
+let past = [];
+let future = [];
 let keys = 0;
 
 export const get = () => now;
@@ -33,7 +40,7 @@ export function set(changes) {
 }
 
 // A tile: `pixels` is what a model gets, 784 bytes, or null while it is blank; `strokes` what was drawn, in a unit
-// square; `label` the digit that it is known to be.
+// square, each {pen, points}; `label` the digit that it is known to be.
 export function tile(content = {}) {
   return { key: `tile-${(keys += 1)}`, pixels: null, strokes: [], label: null, ...content };
 }
@@ -50,21 +57,38 @@ export function find(key) {
   return now.anchor?.key === key ? now.anchor : now.tiles.find((one) => one.key === key);
 }
 
+// A finger that scrolls must not draw: it draws in a blank tile, and in the chosen one once that was opened.
+export const isOpen = (one) => !one.pixels || (now.open === one.key && now.chosen === one.key);
+
+export const choose = (key) => set({ chosen: key, open: now.open === key ? key : null });
+
+const digits = () => ({ tiles: now.tiles, anchor: now.anchor });
+
 // Remembers the digits as they are, so that what comes next can be undone.
 export function remember() {
-  past.push({ tiles: now.tiles, anchor: now.anchor });
-  if (past.length > KEPT) past.shift();
+  past = [...past, digits()].slice(-KEPT);
+  future = [];
 }
 
 export function undo() {
-  const before = past.pop();
-  if (before) set(before);
+  if (!past.length) return;
+  future = [...future, digits()];
+  set(past.pop());
+}
+
+export function redo() {
+  if (!future.length) return;
+  past = [...past, digits()];
+  set(future.pop());
 }
 
 export const canUndo = () => past.length > 0;
 
-// The tiles, with one blank tile at the end and no other.
+export const canRedo = () => future.length > 0;
+
+// The tiles, with one blank tile at the end and no other. None comes while the last one is still under the pen.
 function withBlank(tiles) {
+  if (tiles.some((one) => one.key === now.drawn)) return tiles;
   const kept = tiles.filter((one, place) => one.pixels || place === tiles.length - 1);
   return kept.at(-1)?.pixels || kept.length === 0 ? [...kept, tile()] : kept;
 }
@@ -80,8 +104,9 @@ export function replace(key, content) {
 
 export function add(contents) {
   remember();
-  const blank = now.tiles.at(-1);
-  setTiles([...filled(), ...contents.map(tile), blank]);
+  const added = contents.map(tile);
+  setTiles([...filled(), ...added, ...now.tiles.filter((one) => !one.pixels)]);
+  return added.map((one) => one.key);
 }
 
 export function deal(contents) {

@@ -4,11 +4,12 @@ import { letDraw } from "./drawing.js";
 import { grey, paint } from "./ink.js";
 import { colour, mapsOf } from "./maps.js";
 import { letDrag } from "./order.js";
-import { get, model, set } from "./state.js";
-import { alone, contribution, effect, percent, reading } from "./words.js";
+import { choose, find, get, isOpen, model, set } from "./state.js";
+import { alone, contribution, effect, percent, reading, rightAlone, sureAlone } from "./words.js";
 
 const MANY = 12;
 const elements = new Map();
+const rooms = [null, null]; // the keys of the large tiles, of the right one and of the left one
 export const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
 
 export const elementOf = (key) => elements.get(key);
@@ -23,10 +24,12 @@ function create(tile, tag) {
     <span class="hint" aria-hidden="true">draw</span>
     <span class="heat" aria-hidden="true"></span>
     <div class="caption" aria-hidden="true"><canvas class="seen" width="28" height="28"></canvas>
-    <span class="reading"></span><span class="adds"></span></div>`;
+    <span class="reading"></span> <span class="adds"></span></div>`;
   letDraw(item.querySelector(".pad"), item, tile.key);
   item.addEventListener("focus", () => {
-    if (get().chosen !== tile.key) set({ chosen: tile.key, pointed: null });
+    if (get().chosen === tile.key) return;
+    choose(tile.key);
+    set({ pointed: null });
   });
   item.addEventListener("pointerenter", (event) => {
     if (event.pointerType === "mouse" && !event.buttons) set({ pointed: tile.key });
@@ -38,7 +41,8 @@ function create(tile, tag) {
 
 export function showTiles(list, now) {
   const filled = now.tiles.filter((one) => one.pixels).length;
-  document.getElementById("stage").classList.toggle("many", filled > MANY);
+  if (!now.still) document.getElementById("stage").classList.toggle("many", filled > MANY);
+  giveRoom(now.tiles);
   now.tiles.forEach((tile, place) => {
     let item = elements.get(tile.key);
     if (!item) {
@@ -59,6 +63,16 @@ export function showTiles(list, now) {
   for (const tile of now.tiles) elements.get(tile.key).tabIndex = tile.key === reached ? 0 : -1;
 }
 
+// Among many tiles two are large, the blank one and the one that is open. While one comes or goes, the other stays in
+// its place, which may be under a pen.
+function giveRoom(tiles) {
+  const keys = tiles.filter(isOpen).map((one) => one.key);
+  rooms.forEach((key, room) => {
+    if (!keys.includes(key)) rooms[room] = null;
+  });
+  for (const key of keys) if (!rooms.includes(key)) rooms[rooms.indexOf(null)] = key;
+}
+
 export function showAnchor(place, now) {
   place.hidden = !model().anchored;
   if (place.hidden) return;
@@ -77,6 +91,9 @@ export function showAnchor(place, now) {
 
 function showTile(item, tile, now) {
   item.classList.toggle("blank", !tile.pixels);
+  item.classList.toggle("open", isOpen(tile));
+  item.classList.toggle("right", rooms[0] === tile.key);
+  item.classList.toggle("left", rooms[1] === tile.key);
   item.classList.toggle("chosen", now.chosen === tile.key);
   const said = about(tile.key, now);
   const map = now.drawn === tile.key ? null : said.maps?.[now.map];
@@ -90,11 +107,13 @@ function showTile(item, tile, now) {
   item.querySelector(".map").hidden = !map;
   if (map) colour(item.querySelector(".map"), map);
   item.querySelector(".reading").textContent = said.reading ?? "";
+  item.querySelector(".reading").classList.toggle("wrong", misread(said));
   item.querySelector(".adds").textContent = said.adds ?? "";
   item.style.setProperty("--heat", said.heat ?? 0);
 }
 
-// What is known of one tile: {reading, alone, adds, effect, attention, heat, digits, maps}, of the answers that are there.
+// What is known of one tile: {reading, right, alone, sure, adds, effect, attention, heat, digits, maps}, of the answers that
+// are there; `right` is what the reading should be, null where nobody knows.
 export function about(key, now) {
   const { answers } = now;
   const said = answers?.said[answers.model];
@@ -105,7 +124,9 @@ export function about(key, now) {
   const added = said.contributions?.[place];
   return {
     reading: reading(one, said.single_answers[place]),
+    right: rightAlone(one, find(key).label, now.anchor.label),
     alone: alone(one, said.single_answers[place]),
+    sure: sureAlone(one, said.single_answers[place]),
     adds: added === undefined ? null : contribution(one, said.answer, added),
     effect: added === undefined ? null : effect(one, said.answer, added),
     attention: weights ? weights[place] : null,
@@ -114,6 +135,8 @@ export function about(key, now) {
     maps: mapsOf(said, place),
   };
 }
+
+export const misread = (said) => Boolean(said.right) && said.reading !== said.right;
 
 // The weights of one head, or their mean.
 export function weightsOf(heads, head) {
@@ -126,8 +149,10 @@ function labelOf(tile, place, filled, now) {
   const said = about(tile.key, now);
   const parts = [`Digit ${place + 1} of ${filled}`];
   if (tile.label !== null) parts.push(`a test image of ${tile.label}`);
-  if (said.reading) parts.push(said.alone);
+  if (said.reading) parts.push(said.alone); // the words under the tile come one after the other, as they are seen
   if (said.adds) parts.push(said.adds);
+  if (said.sure) parts.push(`alone ${said.sure}`);
+  if (misread(said)) parts.push(`wrong: the labels say ${said.right}`);
   if (said.attention != null) parts.push(`attention ${percent(said.attention)}`);
   return parts.join(", ");
 }

@@ -19,6 +19,9 @@ export const percent = (chance) => {
   return `${(100 * chance).toFixed(chance > 0.99 || chance < 0.01 ? 1 : 0)} %`;
 };
 
+// How sure a model is of what it says, everywhere in these words.
+export const certain = (chance) => `${percent(chance)} certain`;
+
 const plain = (value) => value.toFixed(2).replace(/^-/, "−").replace("−0.00", "0.00");
 
 const whole = (value) => String(Math.round(value)).replace("-", "−");
@@ -33,7 +36,7 @@ export function headline(model, value) {
 export function brief(model, answer) {
   if (!answer) return "–";
   if (answer.refused) return `takes ${answer.refused} at most`;
-  if (model.kind === "binary") return `${headline(model, answer.answer)}, ${percent(answer.certainty)}`;
+  if (model.kind === "binary") return headline(model, answer.answer);
   return model.distribution ? headline(model, answer.answer) : plain(answer.answer);
 }
 
@@ -41,10 +44,9 @@ export function brief(model, answer) {
 export function detail(model, answer) {
   if (answer.certainty === null)
     return `${plain(answer.answer)} before rounding; this model gives one number and does not say how sure it is`;
-  const certain = `${percent(answer.certainty)} certain`;
-  if (!answer.interval) return certain;
+  if (!answer.interval) return certain(answer.certainty);
   const [low, high] = answer.interval;
-  return `${certain}; 90 % interval ${low === high ? `${low} alone` : `${low} to ${high}`}`;
+  return `${certain(answer.certainty)}; 90 % interval ${low === high ? `${low} alone` : `${low} to ${high}`}`;
 }
 
 export const refusal = (model, count) =>
@@ -66,9 +68,23 @@ export function reading(model, value) {
 // The same in a sentence.
 export function alone(model, value) {
   if (model.single_image) return `read as ${reading(model, value)}`;
-  if (model.kind === "binary") return `alone: ${percent(value)} yes`;
+  if (model.kind === "binary") return `alone: ${reading(model, value)}`;
   return `alone: ${model.distribution ? whole(value) : plain(value)}`;
 }
+
+// How sure the answer to it alone is, where one number says so.
+export const sureAlone = (model, value) => (model.kind === "binary" ? certain(Math.max(value, 1 - value)) : null);
+
+// The right answer to a tile alone, where its label and the anchor's are known; null where not.
+export function rightAlone(model, label, anchorLabel) {
+  const truths = model.single_truths[model.anchored ? anchorLabel : 0];
+  return label === null || !truths ? null : reading(model, truths[label]);
+}
+
+// Attention of a model that finds nothing, of which a line must not say that it did.
+export const inVain = (model, answer) => model.kind === "binary" && Boolean(answer.attention) && answer.answer <= 0.5;
+
+export const VAIN = "Its attention falls somewhere all the same: weights add up to 1, whether or not there is a match.";
 
 // What the answer owes to a tile: it adds to numbers, moves a probability, and may change a class for another.
 export function contribution(model, answer, value) {

@@ -1,0 +1,56 @@
+// Files that a person opens: pictures, each of one digit or of several, and what this page saved.
+
+import { normalise, split } from "./api.js";
+import { restore } from "./saved.js";
+import { MOST, add, filled, get, remember, set, setTiles } from "./state.js";
+
+// Opens all files; then says of what could not be read, or had no room, why.
+export async function openFiles(files) {
+  const problems = [];
+  set({ note: null, problem: null });
+  for (const file of files) {
+    try {
+      if (/\.json$/i.test(file.name)) openSaved(await file.text());
+      else await openPicture(file);
+    } catch (error) {
+      problems.push(`${file.name}: ${error.message}`);
+    }
+  }
+  if (problems.length) set({ problem: new Error(problems.join(" ")) });
+}
+
+function openSaved(text) {
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error("expected digits that this page saved, and got no JSON");
+  }
+  restore(value, remember);
+}
+
+async function openPicture(file) {
+  const images = await split(file);
+  const room = MOST - filled().length;
+  if (images.length > room) {
+    throw new Error(`there are ${images.length} digits on it, and room for ${room} more. Remove some.`);
+  }
+  const keys = add(images.map((pixels) => ({ pixels })));
+  if (images.length > 1) set({ note: noteOf(file, images.length, keys) });
+}
+
+function noteOf(file, count, keys) {
+  const text = `${file.name} was taken for ${count} digits.`;
+  return { text, action: "Take it for one", act: () => takeForOne(file, keys) };
+}
+
+async function takeForOne(file, keys) {
+  const pixels = await normalise(file);
+  set({ note: null });
+  const { tiles } = get();
+  const place = tiles.findIndex((one) => keys.includes(one.key));
+  if (place < 0) return add([{ pixels }]);
+  remember();
+  const rest = tiles.filter((one, index) => index === place || !keys.includes(one.key));
+  setTiles(rest.map((one, index) => (index === place ? { ...one, pixels, strokes: [], label: null } : one)));
+}

@@ -159,8 +159,8 @@ def _label_charts(board: Leaderboard, rows: Sequence[LabelRow]) -> list[tuple[st
         return []
     caption = (
         "Accuracy on random test sequences against how many labelled sequences there were to train on, drawn once; "
-        "mean over seeds. Labels of classifier + rule are digits of single images. Models are trained as "
-        "benchmarks/labels.py says, not as for the table above."
+        "mean over seeds; the rows of the table above alone. Labels of classifier + rule are digits of single images. "
+        "Models are trained as benchmarks/labels.py says, not as for the table above."
     )
     axes = {"xscale": "log", "ylim": (-0.02, 1.02), "horizontal": "labels"}
     return [(caption, charts.lines(board, lines, vertical="accuracy (random)", **axes))]

@@ -39,7 +39,16 @@ EXPLANATION = (
     "whose losses are those of the last; last epochs: the mean accuracy of its last ten, read off its figures."
 )
 SHEET_ROWS = 5
-HEADINGS = ("model", "encoder", "accuracy (95 %)", "loss", "other", "random sequences", "parameters", "training")
+HEADINGS = (
+    "model",
+    "encoder",
+    "accuracy (95 %)",
+    "loss",
+    "AUC or mean error",
+    "random sequences",
+    "parameters",
+    "training",
+)
 PUBLISHED_HEADINGS = ("published", "last epochs")
 
 

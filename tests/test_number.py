@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rendering
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from digitset.cli import model_commands
 from digitset.data.mnist import Splits
@@ -82,6 +82,33 @@ def test_evenly_spaced_digits_are_one_number_and_signs_divide(mnist: Splits, rea
     found, _ = read_numbers(sheet, read)
     assert [[len(number.digits) for number in line] for line in found.rows] == [[2, 3]]
     assert [other.kind for other in found.left_out] == ["in a bar or sign"]
+
+
+def test_a_letter_stands_between_two_numbers_and_is_told(
+    mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the command and in its JSON; a picture of nothing else is refused."""
+    row = [np.pad(rendering.enlarged(image, 2), ((40, 40), (4, 4))) for image in mnist.val.images[10:14].numpy()]
+    letter = Image.new("L", (64, 136))
+    for line in ((14, 52, 14, 84), (46, 52, 46, 84), (14, 68, 46, 68)):  # H
+        ImageDraw.Draw(letter).line(line, 255, 5)
+    mark = np.asarray(letter, np.float32) / 255
+    there = save(tmp_path / "1.png", 1 - np.concatenate([*row[:2], mark, *row[2:]], axis=1))
+    alone = save(tmp_path / "2.png", 1 - mark)
+    with pytest.raises(InputError, match="1 picture was refused"):
+        model_commands.predict("number", (str(there), str(alone)), as_json=True)
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    (numbers,) = told["pictures"]
+    assert [[len(number["digits"]) for number in line] for line in numbers["rows"]] == [[2, 2]]
+    (other,) = numbers["left_out"]
+    assert other["kind"].startswith("looks like ")
+    assert other["box"] == pytest.approx([128 + 12, 52, 128 + 49, 85], abs=2)
+    assert "1.png: of 5 marks, number 3 is left out: it looks like " in said.err
+    (refused,) = told["refused"]
+    assert "2.png: expected one digit, found what looks like " in refused
+    model_commands.predict("sum", (str(there),), split=True, show=tmp_path / "page.png")
+    assert "1.png: of 5 marks, number 3 is left out: it looks like " in capsys.readouterr().err
 
 
 def test_the_command_tells_text_and_json(mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

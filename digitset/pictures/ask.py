@@ -104,19 +104,19 @@ def read_all(
     """The digits on pictures; of one that cannot be read, or has no ink, the reason.
 
     If it is `of_digits`, what does not look like one digit is refused too, or left out where there are others beside
-    it. If not, nobody asks: for a model of other things than digits. It is called when all pictures have been read.
+    it. If not, nobody asks: for a model of other things than digits. It is called when a picture has been read.
     With `split`, digits that touch are cut apart where the packaged classifier reads the parts best, whatever is asked.
 
     Raises InputError if all pictures are refused, or the anchor is.
     """
-    paths = tuple(paths)
+    paths, of_digits = tuple(paths), functools.cache(of_digits)
     found, notes, refused = list[tuple[str, list[Picture], Page | None]](), left_out(paths), list[str]()
     files = find_pictures(paths)
     if len(files) > MOST:
         raise InputError(f"expected at most {MOST:,} pictures, found {len(files):,}")
     for path in files:
         try:
-            digits, page = _page(str(path), notes) if split else _one(str(path), notes)
+            digits, page = _page(str(path), notes, of_digits) if split else _one(str(path), notes)
             found.append((str(path), digits, page))
         except InputError as error:
             refused.append(str(error))
@@ -143,9 +143,12 @@ def read_all(
     return Asked(names, pictures, looks, mark.digit, mark.looks, notes, refused, pages)
 
 
-def _page(name: str, notes: list[str]) -> tuple[list[Picture], Page]:
+def _page(name: str, notes: list[str], of_digits: Callable[[], bool]) -> tuple[list[Picture], Page]:
     """The digits on a picture of several."""
-    page = find_digits(read_picture(name), name, _reader())
+    grey = read_picture(name)
+    from digitset.pictures.one_digit import may_be_several
+
+    page = find_digits(grey, name, _reader(), may_be_several if of_digits() else None)
     notes += [f"{name}: {note}" for note in page.notes()]
     return [each.picture for each in page.digits], page
 

@@ -10,7 +10,7 @@ from jaxtyping import Float32
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.ink import Box
-from digitset.pictures.one_digit import look, look_at_marks
+from digitset.pictures.one_digit import look, look_at_marks, may_be_several
 from digitset.pictures.read import find_pictures, left_out, read_picture
 from digitset.pictures.segment import LOOKS_LIKE, SIGN, Found, Page, find_digits
 from digitset.pictures.touching import Reader
@@ -106,7 +106,7 @@ def read_numbers(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str = "pi
     `grey`: 0 black .. 1 white, see `digitset.pictures.segment.find_digits`. A row's digits are one number, unless a
     gap between them is clearly wider than others on the page, or wider than two digits are high.
 
-    What does not look like one digit is left out. Two numbers stand on either side of it.
+    What does not look like one digit, or like several that touch, is left out. Two numbers stand on either side of it.
 
     Raises InputError, which begins with `name`, if no ink is found, or nothing that looks like a digit.
     """
@@ -116,7 +116,7 @@ def read_numbers(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str = "pi
 
 def _only_digits(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str) -> tuple[Page, list[str]]:
     """The page on which a picture's digits were found, and what a person should know of it."""
-    page = find_digits(grey, name, read)
+    page = find_digits(grey, name, read, may_be_several)
     looks, doubts = look_at_marks([digit.picture.digit for digit in page.digits], name)
     notes = [f"{name}: {note}" for note in page.notes()] + doubts
     return page.without([each.instead for each in looks]), notes

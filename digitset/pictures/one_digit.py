@@ -77,6 +77,11 @@ def expect_one_digit(looks: Looks, name: str, advice: str = CUT) -> None:
         raise InputError(f"{name}: expected one digit, found what looks like {looks.like} ({chance}); {advice}")
 
 
+def may_be_several(images: UInt8[np.ndarray, "n 28 28"]) -> list[bool]:
+    """Whether each of some marks may be digits that touch: what is refused as something else may not."""
+    return [not each.refused or each.like == "several digits" for each in look(list(images))]
+
+
 def look_at_marks(
     images: Sequence[UInt8[np.ndarray, "28 28"]], name: str = "picture", of_several: str = CUT
 ) -> tuple[list[Looks], list[str]]:

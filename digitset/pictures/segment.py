@@ -24,7 +24,7 @@ from digitset.pictures.ink import (
 )
 from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
-from digitset.pictures.touching import Reader, parts, suspected
+from digitset.pictures.touching import MayCut, Reader, parts, suspected
 
 WIDEST = 2400  # pixels; a row of digits has to keep more of them than one digit
 WHOLE = 0.6  # of a digit's height: what is as high is a digit of its own
@@ -89,7 +89,9 @@ def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read:
     return [digit.picture for digit in find_digits(grey, name, read).digits]
 
 
-def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> Page:
+def find_digits(
+    grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None, may_cut: MayCut | None = None
+) -> Page:
     """The digits of a picture row by row, with the places where they were found, and what was left out.
 
     `grey`: 0 black .. 1 white, as for `digitset.pictures.normalize.normalize`. A digit is a piece of ink, with the
@@ -99,7 +101,8 @@ def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: R
     picture, beside one another.
 
     Digits that touch one another are cut apart if `read` says which digits it sees (see
-    `digitset.pictures.number.reader`); without it, they are taken for one.
+    `digitset.pictures.number.reader`); without it, they are taken for one. What may not be several digits by `may_cut`
+    stays whole.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
@@ -117,7 +120,8 @@ def find_digits(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: R
         digits, others = _joined(pieces, *_inside(pieces))
         made = [Found(box, _cut(part, flat, box, np.isin(pieces[box], members))) for box, members in digits]
         if read is not None:
-            made = _cut_apart(part, flat, made, [np.isin(pieces[box], members) for box, members in digits], read)
+            inks = [np.isin(pieces[box], members) for box, members in digits]
+            made = _cut_apart(part, flat, made, inks, read, may_cut)
         found += [Found(_on_page(digit.box, place), digit.picture) for digit in made]
         left_out += [(_on_page(box, place), kind) for box, kind in others]
     if not found:
@@ -275,14 +279,17 @@ def _cut_apart(
     digits: list[Found],
     inks: list[Bool[np.ndarray, "h w"]],
     read: Reader,
+    may_cut: MayCut | None,
 ) -> list[Found]:
     """The digits, whose ink within their boxes is `inks`; those that look like several are replaced by these."""
     high = float(np.median([_height(digit.box) for digit in digits]))
-    certainties = read(np.stack([digit.picture.digit for digit in digits])).max(axis=1).tolist()
+    images = np.stack([digit.picture.digit for digit in digits])
+    certainties = read(images).max(axis=1).tolist()
+    several = [True] * len(digits) if may_cut is None else may_cut(images)
     apart = list[Found]()
-    for digit, ink, certainty in zip(digits, inks, certainties, strict=True):
+    for digit, ink, certainty, may in zip(digits, inks, certainties, several, strict=True):
         inside = [ink]
-        if suspected(ink.shape[1] / high, certainty):
+        if may and suspected(ink.shape[1] / high, certainty):
             inside = parts(flat[digit.box], ink, high, certainty, read, alone=len(digits) == 1)
         if len(inside) == 1:
             apart.append(digit)

@@ -18,6 +18,8 @@ from digitset.pictures.read import resized
 
 Reader = Callable[[UInt8[np.ndarray, "n 28 28"]], Float32[np.ndarray, "n 10"]]
 """Digits -> the probabilities of 0 to 9 for each."""
+MayCut = Callable[[UInt8[np.ndarray, "n 28 28"]], list[bool]]
+"""Marks -> whether each may be several digits."""
 
 WIDE, DOUBTFUL = 0.85, 0.45  # of the height of digits: what is wider is suspected; if the reader is in doubt, this
 SURE = 0.98  # certainty below which the reader is in doubt

@@ -70,7 +70,7 @@ def shortened(name: str, most: int) -> str:
 BASELINES = {"constant": ":", CLASSIFIER_RULE: "--"}  # dashes in ink
 
 
-def styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
+def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Colour and dash of the line of each name. A model has the same in every figure, whatever stands beside it.
 
     A name may have a task before it (`sum/exact`). Names of no model get, in their order, those of models that are not
@@ -79,7 +79,7 @@ def styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
     pairs = [(colour, "-" if index < 4 else "--") for index, colour in enumerate(COLOURS)]
     known = [name for name in registry.names("models") if name not in BASELINES]
     made: dict[str, tuple[str, str]] = {}
-    others = []
+    names, others = list(names), list[str]()
     for name in names:
         model = name.rpartition("/")[2]
         if model in BASELINES:
@@ -90,7 +90,7 @@ def styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
             others.append(name)
     left = [pair for pair in pairs if pair not in made.values()] or pairs
     made |= {name: left[index % len(left)] for index, name in enumerate(others)}
-    return {name: {"color": colour, "ls": dash} for name, (colour, dash) in made.items()}
+    return {name: {"color": made[name][0], "ls": made[name][1]} for name in names}
 
 
 def draw_curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
@@ -117,8 +117,9 @@ def draw_accuracy_by_length(path: Path, title: str, tables: dict[str, dict[int, 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-        for (name, table), style in zip(tables.items(), styles(tables).values(), strict=True):
-            axes.plot(list(table), list(table.values()), **style, lw=2, marker="o", ms=4, label=name)
+        style = styles(tables)
+        for name, table in tables.items():
+            axes.plot(list(table), list(table.values()), **style[name], lw=2, marker="o", ms=4, label=name)
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")

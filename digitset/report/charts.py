@@ -10,11 +10,10 @@ import io
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from PIL import Image
@@ -93,7 +92,7 @@ def seeds(leaderboard: Leaderboard) -> str:
             axes.plot([_error(mean.mean)], [index], "|", ms=15, mew=2, color=style["color"])
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"accuracy ({leaderboard.evaluation})")
-        _scale_of_errors(axes.xaxis, (accuracy for _, row in rows for accuracy in row.accuracies.values()))
+        _scale_of_errors(axes, "x", (accuracy for _, row in rows for accuracy in row.accuracies.values()))
 
     return svg(draw, f"{leaderboard.task}: accuracy of each seed", 0.9 + 0.32 * len(rows))
 
@@ -145,7 +144,7 @@ def frontier(leaderboard: Leaderboard, column: str, label: str) -> str:
             style = _style(leaderboard, name)
             axes.plot([cost], [_error(accuracy)], MARKERS[style["ls"]], ms=7, label=name, color=style["color"])
         axes.margins(x=0.1, y=0.1)
-        _scale_of_errors(axes.yaxis, (accuracy for _, accuracy in points.values()))
+        _scale_of_errors(axes, "y", (accuracy for _, accuracy in points.values()))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel=label, ylabel=f"accuracy ({leaderboard.evaluation})")
@@ -159,16 +158,15 @@ def _error(accuracy: float) -> float:
     return max(1 - accuracy, LEAST_ERROR)
 
 
-def _scale_of_errors(axis: Axis, accuracies: Iterable[float]) -> None:
-    """An axis of errors, on a logarithmic scale, which says the accuracies; the better is to the right or on top."""
+def _scale_of_errors(axes: Axes, which: Literal["x", "y"], accuracies: Iterable[float]) -> None:
+    """Makes an axis one of errors, on a logarithmic scale, which says the accuracies; the better is to the right or on top."""
     errors = [_error(accuracy) for accuracy in accuracies]
     low, high = min(errors) / 1.25, min(1.0, max(errors) * 1.25)
-    axes, is_x = axis.axes, axis.axis_name == "x"
-    (axes.set_xscale if is_x else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (high, low)})
     axis.set_major_locator(FixedLocator([error for error in MARKED_ERRORS if low <= error <= high]))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda error, _: f"{1 - error:.4g}"))
-    (axes.set_xlim if is_x else axes.set_ylim)(high, low)
 
 
 def _legend(axes: Axes, columns: int) -> None:

@@ -89,8 +89,10 @@ def by_labels(rows: list[LabelRow]) -> dict[str, dict[str, dict[int, list[float]
 
 
 def mean_and_range(values: Sequence[float]) -> str:
-    """The mean, then from the lowest to the highest; empty without values."""
-    return f"{mean(values).mean:.3f} ({min(values):.3f} to {max(values):.3f})" if values else ""
+    """The mean, then from the lowest to the highest where there are several; empty without values."""
+    if not values:
+        return ""
+    return f"{mean(values).mean:.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
 
 
 def labels(rows: list[LabelRow]) -> dict[str, dict[str, Any]]:

@@ -159,7 +159,7 @@ def _error(accuracy: float) -> float:
 
 
 def _scale_of_errors(axes: Axes, which: Literal["x", "y"], accuracies: Iterable[float]) -> None:
-    """Makes an axis one of errors, on a logarithmic scale, that says accuracies; the better is to the right or on top."""
+    """Makes an axis one of errors, on a logarithmic scale, that says accuracies; the better is right or on top."""
     errors = [_error(accuracy) for accuracy in accuracies]
     low, high = min(errors) / 1.25, min(1.0, max(errors) * 1.25)
     axis = axes.xaxis if which == "x" else axes.yaxis

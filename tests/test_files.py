@@ -321,7 +321,7 @@ def test_a_folder_of_too_many_pictures_is_refused_unread(tmp_path: Path) -> None
         read_all([str(tmp_path)], None, split=False)
 
 
-@pytest.mark.parametrize(("says", "words"), [((60_000, 28, 28), "too long"), ((2**31, 28, 28), "of at most")])
+@pytest.mark.parametrize(("says", "words"), [((60_000, 28, 28), "too long"), ((2**31, 28, 28), "at most")])
 def test_gzip_that_unpacks_to_gigabytes(tmp_path: Path, says: tuple[int, ...], words: str) -> None:
     header = bytes((0, 0, 8, 3)) + struct.pack(">3I", *says)
     with gzip.open(tmp_path / "train-images-idx3-ubyte.gz", "wb", compresslevel=1) as file:

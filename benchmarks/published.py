@@ -43,10 +43,11 @@ from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, published
 from digitset.device import Machine, keep_freed_memory
 from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.network import Network
 from digitset.report.comparison import PUBLISHED
 from digitset.rng import generator
-from digitset.run_folder import RunFolder, write_whole
+from digitset.run_folder import RunFolder
 from digitset.tasks import load_task
 
 TASKS, MODELS = ("sum", "contains"), ("mlp", "transformer")
@@ -166,7 +167,9 @@ def make(run: Cell, epochs: int, out: Path, runs: Path, advance: Callable[[float
         row |= {"threads": str(here.threads), "commit": here.commit or ""}
         state.rows.append(row)
         weights, adam = state.network.state_dict(), state.optimizer.state_dict()
-        run_folder.save_checkpoint({"rows": state.rows, "network": weights, "optimizer": adam})
+        run_folder.save_checkpoint(
+            {"step": len(state.rows) * run.steps, "rows": state.rows, "network": weights, "optimizer": adam}
+        )
         write(run, state.rows, out)
 
 

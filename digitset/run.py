@@ -5,6 +5,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import shlex
 import types
 import typing
@@ -22,6 +23,16 @@ Options = dict[str, int | float | str]
 # down; from 6 on, shear has no bound, and scales become negative.
 STRONGEST = 3.0
 MOST_SEQUENCES = 1_000_000  # of a fixed training set: 18 times the images; drawing that many takes seconds
+BOUNDS = {  # of whole numbers: beyond these a number is a mistake, or a step that fits into no memory
+    "steps": (1, 10**9),
+    "images_per_step": (2, 10**6),
+    "sequences_per_step": (1, 10**6),
+    "width": (1, 2**16),
+    "seed": (0, 2**63 - 1),
+    "validate_every": (1, 10**9),
+    "checkpoint_every": (1, 10**9),
+}
+LONGEST = 10_000  # images in a sequence
 
 
 def _known(folder: str) -> Any:
@@ -100,10 +111,11 @@ class Run:
         files = [registry.file_name(name) for name in self.parts.values() if registry.is_own_file(name)]
         if len(set(files)) < len(files):
             raise InputError(f"expected files of different names, since a run keeps them, got {', '.join(files)}")
-        at_least = {"steps": 1, "images_per_step": 2, "sequences_per_step": 1, "width": 1, "seed": 0}
-        at_least |= {"validate_every": 1, "checkpoint_every": 1}
-        for name, least in at_least.items():
-            _expect(getattr(self, name) >= least, name, f"at least {least}", getattr(self, name))
+        self._expect_numbers()
+        for name, (least, most) in BOUNDS.items():
+            value = getattr(self, name)
+            _expect(value >= least, name, f"at least {least}", value)
+            _expect(value <= most, name, f"at most {most:,}", value)
         count = self.training_sequences
         expected = f"from 1 to {MOST_SEQUENCES:,}, or None"
         _expect(count is None or 1 <= count <= MOST_SEQUENCES, "training_sequences", expected, count)
@@ -120,7 +132,19 @@ class Run:
         )
         if self.lengths is not None:
             shortest, longest = self.lengths
-            _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", f"{shortest} {longest}")
+            given = f"{shortest} {longest}"
+            _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", given)
+            _expect(longest <= LONGEST, "lengths", f"at most {LONGEST:,} images", given)
+
+    def _expect_numbers(self) -> None:
+        """Raises InputError where a number is not what its field takes: a whole one, or any that is finite."""
+        for name, hint in _type_hints(type(self)).items():
+            value = getattr(self, name)
+            if hint is int or (hint == int | None and value is not None):
+                _expect(type(value) is int, name, "a whole number", value)
+            elif hint is float:
+                number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
+                _expect(number, name, "a finite number", value)
 
     def __repr__(self) -> str:
         """What differs from the defaults: it makes an equal run."""
@@ -196,7 +220,11 @@ class Run:
             value = renamed.get(folder[:-1])
             if isinstance(value, str) and value.endswith(registry.SUFFIX):
                 raise InputError(f"{source}: {folder[:-1]}: expected a name, got the path {value}")
-        return cls(**{name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()})
+        restored = {name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()}
+        try:
+            return cls(**restored)
+        except InputError as error:
+            raise InputError(f"{source}: {error}") from None
 
     def _changed(self) -> list[str]:
         """The fields, except the task, that are not at their defaults."""
@@ -230,7 +258,14 @@ def digest(settings: dict[str, Any]) -> str:
 
 def _expect(condition: bool, name: str, expected: str, value: object) -> None:
     if not condition:
-        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {value}")
+        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {_shortened(value)}")
+
+
+def _shortened(value: object) -> str:
+    """A value in a message: an integer of 5,000 digits cannot be written at all."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"
+    return f"{value!s:.100}"
 
 
 def _restore(hint: Any, value: Any, source: str) -> Any:
@@ -246,6 +281,13 @@ def _restore(hint: Any, value: Any, source: str) -> Any:
             return tuple(value)
         if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        if origin in (str, int, bool, dict) and type(value) is origin:
+        if origin in (str, int, bool) and type(value) is origin:
             return value
-    raise InputError(f"{source}: expected {hint}, got {value!r}")
+        if origin is dict and isinstance(value, dict) and _are_options(value):
+            return value
+    expected = "a whole number" if hint is int else getattr(hint, "__name__", str(hint))
+    raise InputError(f"{source}: expected {expected}, got {_shortened(value)}")
+
+
+def _are_options(values: dict[Any, Any]) -> bool:
+    return all(type(name) is str and type(value) in (int, float, str) for name, value in values.items())

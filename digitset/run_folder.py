@@ -2,25 +2,34 @@
 
     run.json           the configuration, the machine, the checksum of the data; written first
     my_model.py        files of the user's own that define its parts, if any, as they were when it began
-    metrics.jsonl      one line for a log step, and one for a validation
+    metrics.jsonl      one line for a log step, and one for a validation; each with a check of itself and all before it
     checkpoint         to resume from: step, weights, optimiser; replaced atomically
     model.safetensors  the weights that are evaluated, and
-    model.json         their SHA-256; written last: if it is there, the run is finished
+    model.json         SHA-256 of these and of other files; written last: if it is there, the run is finished
     scores.json        the scores on the test images
 
-No file is left half-written: it is written under another name, flushed to the disk and then moved into place.
+No file is left half-written: it is written under another name, flushed to the disk and then moved into place. No file
+is trusted: what is read has the expected types, and the JSON files hold checksums of their own values. Files of older
+versions have no checksums and are read without. While a run trains, its process has the lock of the folder.
 """
 
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import json
-import os
+import math
+import re
+import zlib
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor
@@ -28,10 +37,28 @@ from torch import Tensor
 from digitset import registry
 from digitset.device import Machine
 from digitset.errors import InputError
+from digitset.files import (
+    MOST_INTEGER,
+    flushed,
+    has_checksum,
+    locked,
+    read_json,
+    read_whole,
+    remove_left_over,
+    to_json,
+    write_whole,
+)
 from digitset.network import Experiment, Network
 from digitset.run import Run
 
 Values = dict[str, Any]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_INTEGER)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+MOST_BYTES = 1 << 30  # of weights, a checkpoint or metrics
+MOST_CODE = 1 << 20  # bytes of a file that defines a part
+CHECKED_LINE = re.compile(rb'(.*), "check": "([0-9a-f]{8})"\}')
+REQUIRED = {"": set[str](), "train": {"loss", "accuracy"}, "val": {"accuracy"}}  # by "split"
+TRAINED = ("run.json", "metrics.jsonl", "checkpoint", "model.safetensors", "model.json")  # the files of training
 PUBLISHED = ("README.md", "run.json", "scores.json", "model.safetensors", "model.json")  # the files of a shared model
 
 
@@ -66,14 +93,16 @@ class SetScores:
         return {"n": self.n, "scores": self.scores, "interval": list(self.interval), "by_length": by_length}
 
     @classmethod
-    def from_json(cls, values: Values) -> "SetScores":
-        """What `to_json` wrote."""
+    def from_file(cls, values: "_SetInFile", where: str) -> "SetScores":
+        """What `to_json` wrote. Raises InputError, beginning with `where`, without an accuracy or the n of a length."""
+        parts = values.by_length.items()
+        if "accuracy" not in values.scores or any(not part.get("n", math.nan).is_integer() for _, part in parts):
+            raise InputError(f"{where}: expected an accuracy, and for each length a whole number n")
         by_length = {
-            int(length): LengthScores(part["n"], {name: value for name, value in part.items() if name != "n"})
-            for length, part in values["by_length"].items()
+            length: LengthScores(int(part["n"]), {name: value for name, value in part.items() if name != "n"})
+            for length, part in parts
         }
-        low, high = values["interval"]
-        return cls(values["n"], values["scores"], (low, high), by_length)
+        return cls(values.n, values.scores, values.interval, by_length)
 
 
 Scores = dict[str, SetScores]  # by evaluation set
@@ -93,11 +122,101 @@ class Summary:
     parameters: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class _MachineInFile(Machine):
+    precision: Literal["float32", "bfloat16"]
+    task_version: int
+
+
+class _RunFile(msgspec.Struct, forbid_unknown_fields=True):
+    run: Values
+    machine: _MachineInFile
+    data: str
+    code: dict[Literal["task", "model", "encoder"], dict[str, str]] = msgspec.field(
+        default_factory=dict[Literal["task", "model", "encoder"], dict[str, str]]
+    )  # where the parts come from that are not of this package, see `registry.origin`
+
+
+class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
+    sha256: Sha256  # of the weights
+    steps: Count
+    images: Count
+    train_seconds: float
+    images_per_second: float
+    parameters: Count
+    files: dict[str, Sha256] = msgspec.field(default_factory=dict[str, Sha256])  # of others that change no more
+
+
+class _SetInFile(msgspec.Struct, forbid_unknown_fields=True):
+    n: Count
+    scores: dict[str, float]
+    interval: tuple[float, float]
+    by_length: dict[Count, dict[str, float]]
+
+
+class _ScoresFile(msgspec.Struct, forbid_unknown_fields=True):
+    version: dict[str, int | str]
+    sets: dict[str, _SetInFile]
+
+
+@dataclass(frozen=True)
+class MetricsLine:
+    """A line of metrics. Its check is the CRC-32 of it and of all checked lines before; older versions wrote none."""
+
+    raw: bytes
+    values: Values
+    check: int | None
+
+    @classmethod
+    def new(cls, values: Values, last: int | None) -> "MetricsLine":
+        """The line that follows one with the check `last`."""
+        body = json.dumps(values).encode()
+        check = zlib.crc32(body, last or 0)
+        return cls(b'%b, "check": "%08x"}' % (body[:-1], check), values, check)
+
+    @classmethod
+    def of(cls, raw: bytes, last: int | None, where: str) -> "MetricsLine":
+        """The line that was written after one with the check `last`. Raises InputError that begins with `where`."""
+        match, check = CHECKED_LINE.fullmatch(raw), None
+        body = raw if match is None else match[1] + b"}"
+        if match is not None:
+            check = int(match[2], 16)
+        if (check is None and last is not None) or (check is not None and check != zlib.crc32(body, last or 0)):
+            raise InputError(f"{where}: damaged: it does not have the check of this line and those before it")
+        try:
+            loaded = json.loads(body)
+        except (ValueError, RecursionError):
+            raise InputError(f"{where}: damaged: not readable as JSON") from None
+        values: Values = loaded if isinstance(loaded, dict) else {}
+        texts = {name for name, value in values.items() if type(value) not in (int, float)}
+        split = values.get("split", "")
+        required = REQUIRED.get(split) if isinstance(split, str) else None
+        if type(values.get("step")) is not int or required is None or not required <= values.keys() - texts:
+            raise InputError(f"{where}: expected a step, and scores of 'train' or 'val'")
+        if others := {name for name in texts if name not in ("split", "note") or not isinstance(values[name], str)}:
+            raise InputError(f"{where}: expected numbers, got something else as {', '.join(sorted(others))}")
+        return cls(raw, values, check)
+
+
+def _last_check(lines: list[MetricsLine]) -> int:
+    return (lines[-1].check or 0) if lines else 0
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What reading a file of a run's folder showed: whole or not, None if it is none of a run's."""
+
+    name: str
+    whole: bool | None
+    words: str
+
+
 class RunFolder:
     """One run's folder. Creating the object does not read or write files."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._check: int | None = None  # of the last line of metrics; None until it is asked for
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "unfinished" if self.exists else "no run yet"
@@ -106,24 +225,44 @@ class RunFolder:
     @property
     def exists(self) -> bool:
         """Whether the folder holds a run, finished or not."""
-        return (self.path / "run.json").is_file()
+        return (self.path / "run.json").exists()
 
     @property
     def finished(self) -> bool:
         """Whether its weights are there. If not, training can be resumed."""
-        return (self.path / "model.json").is_file()
+        return (self.path / "model.json").exists()
 
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to resume from; a finished run has none."""
-        return (self.path / "checkpoint").is_file()
+        return (self.path / "checkpoint").exists()
 
-    def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
-        """Makes the folder. Raises InputError if a file has its name, or it holds another file named like the run's."""
+    @contextlib.contextmanager
+    def training(self) -> Generator[None, None, None]:
+        """A context for the one process that writes the folder, which is made; nothing stays of it if it stays empty.
+
+        Raises InputError if another process is in it, or a file has the folder's name.
+        """
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise InputError(f"{self.path}: expected a folder or nothing, found a file; choose another --out") from None
+        try:
+            with locked(self.path):
+                remove_left_over(self.path, TRAINED)
+                yield
+        finally:
+            with contextlib.suppress(OSError):  # one that holds files ends it
+                for folder in made:
+                    folder.rmdir()
+
+    def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
+        """Writes what there is to know of a run before it is trained, and the files of the user's own that it needs.
+
+        Raises InputError if the folder holds another file that is named like one of those.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
         where = {**dataclasses.asdict(machine), "precision": precision, "task_version": task_version}
         origins = {folder: registry.origin(folder, name) for folder, name in run.parts.items()}
         code = {folder[:-1]: origin for folder, origin in origins.items() if origin is not None}
@@ -134,17 +273,19 @@ class RunFolder:
                     raise InputError(
                         f"{there}: expected no such file, or the one that is trained; choose another --out"
                     )
-                self._write(there.name, file.content)
+                write_whole(there, file.content)
         values = {"run": run.to_json(), "machine": where, "data": data_checksum}
         self._write_json("run.json", values | ({"code": code} if code else {}))
 
     def run(self) -> Run:
-        """The configuration. Raises InputError if the folder holds no run, or one that needs another package."""
-        values = self._run_json("run")
+        """The configuration.
+
+        Raises InputError if the folder holds no run, its run.json is damaged, or it needs a package that is not there.
+        """
+        values = self._run_file().run
         for part, origin in self._code().items():
-            folder = f"{part}s"
-            if "package" in origin and folder in registry.FOLDERS and values.get(part) not in registry.names(folder):
-                package = f"{origin['package']} {origin.get('version', '')}".strip()
+            if "package" in origin and values.get(part) not in registry.names(f"{part}s"):
+                package = f"{origin['package']} {origin['version']}"
                 raise InputError(
                     f"{self.path}: its {part} '{values.get(part)}' is of the package {package}: install it"
                 )
@@ -160,17 +301,13 @@ class RunFolder:
         That executes them. So they have to be trusted, unless this process was given the same files already. Raises
         InputError for files that are not trusted, and for one that is missing or not the one that was trained.
         """
-        sums, untrusted = self.own_files(), dict[str, registry.OwnFile]()
+        untrusted = dict[str, registry.OwnFile]()
         for folder, name in self.run().parts.items():
             if folder not in folders or not registry.is_own_file(name):
                 continue
-            file = self.path / registry.file_name(name)
-            own = registry.OwnFile(file, file.read_bytes() if file.is_file() else b"")
-            if own.sha256 != sums.get(file.name) or not name.endswith(f"@{own.sha256[:8]}"):
-                raise InputError(f"{file}: changed or missing: expected the {folder[:-1]} that was trained, {name}")
-            if self._given(folder, name):
-                continue
-            untrusted[folder] = own
+            own = self._own_file(folder, name)
+            if not self._given(folder, name):
+                untrusted[folder] = own
         if untrusted and not trust:
             code = ", ".join(f"{own.path.name} (SHA-256 {own.sha256})" for own in untrusted.values())
             raise InputError(
@@ -180,130 +317,18 @@ class RunFolder:
         for folder, own in untrusted.items():
             registry.give(folder, own)
 
-    def machine(self) -> Machine:
-        """The machine it was trained on. Errors as for `run`."""
-        values = self._run_json("machine")
-        known = {field.name for field in dataclasses.fields(Machine)}
-        return Machine(**{name: value for name, value in values.items() if name in known})
-
-    def precision(self) -> str:
-        """The precision of its training, "float32" or "bfloat16". Errors as for `run`."""
-        return self._run_json("machine")["precision"]
-
-    def task_version(self) -> int:
-        """The version of its task when it was trained. Errors as for `run`."""
-        return self._run_json("machine")["task_version"]
-
-    def data_checksum(self) -> str:
-        """SHA-256 over the content of the four files of the data. Errors as for `run`."""
-        return self._run_json("data")
-
-    def add_metrics(self, values: Values) -> None:
-        """Adds a line to the metrics."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(values) + "\n")
-
-    def metrics(self) -> list[Values]:
-        """The lines so far. An incomplete last line is left out."""
-        try:
-            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            return []
-        parsed: list[Values] = []
-        for line in lines:
-            try:
-                parsed.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return parsed
-
-    def last_step(self) -> int:
-        """The step of the last line of metrics; 0 where there is none."""
-        lines = self.metrics()
-        return lines[-1]["step"] if lines else 0
-
-    def drop_metrics_after(self, step: int) -> None:
-        """Removes the lines after a checkpoint's step: those steps will be run again."""
-        kept = [line for line in self.metrics() if line["step"] <= step]
-        self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
-
-    def save_checkpoint(self, state: Values) -> None:
-        """Writes tensors and plain values. A SHA-256 comes first, because torch does not notice a flipped bit."""
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        self._write("checkpoint", hashlib.sha256(content).digest() + content)
-
-    def load_checkpoint(self) -> Values:
-        """What `save_checkpoint` wrote. Raises InputError if a byte differs. No code in the file is executed."""
-        path = self.path / "checkpoint"
-        raw = path.read_bytes()
-        if hashlib.sha256(raw[32:]).digest() != raw[:32]:
-            raise InputError(f"{path}: damaged: its SHA-256 differs; remove the run's folder and train again")
-        return torch.load(io.BytesIO(raw[32:]), weights_only=True, map_location="cpu")
-
-    def finish(self, weights: dict[str, Tensor], summary: Summary) -> None:
-        """Writes the weights, then the file that marks the run as finished; removes the checkpoint."""
-        content = to_bytes(weights)
-        self._write("model.safetensors", content)
-        marks = {"sha256": hashlib.sha256(content).hexdigest(), **dataclasses.asdict(summary)}
-        self._write_json("model.json", marks)
-        (self.path / "checkpoint").unlink(missing_ok=True)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The weights of a finished run. Raises InputError if there are none or a byte differs."""
-        expected = self._weights_sha256()
-        path = self.path / "model.safetensors"
-        content = path.read_bytes() if path.is_file() else b""
-        if hashlib.sha256(content).hexdigest() != expected:
-            raise InputError(f"{path}: damaged or missing: its SHA-256 is not that in model.json; train the run again")
-        return load_safetensors(content)
-
-    def network(self) -> Network:
-        """The trained network of a finished run, on the CPU. Raises InputError as `run` and `weights` do."""
-        run = self.run()
-        weights = self.weights()
-        network = Experiment.of(run).build()
-        try:
-            network.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(
-                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}': {error}"
-            ) from error
-        return network
-
-    def summary(self) -> Summary:
-        """Totals of the training. Raises InputError for an unfinished run."""
-        values = self._model_json()
-        return Summary(**{field.name: values[field.name] for field in dataclasses.fields(Summary)})
-
-    def save_scores(self, scores: Scores, version: dict[str, int]) -> None:
-        """Keeps scores with the version of the task and of the evaluation that they were made with."""
-        made_by = version | {"model": self._weights_sha256()}
-        self._write_json("scores.json", {"version": made_by, "sets": {name: s.to_json() for name, s in scores.items()}})
-
-    def scores(self, version: dict[str, int]) -> Scores | None:
-        """The saved scores, if they are of this version and these weights; else None."""
-        if not (self.path / "scores.json").is_file():
-            return None
-        values = self._read_json("scores.json")
-        if values.get("version") != version | {"model": self._weights_sha256()}:
-            return None
-        return {name: SetScores.from_json(of_set) for name, of_set in values["sets"].items()}
-
-    def publish(self, out: Path, card: str) -> None:
-        """Copies a finished run, its scores and its own files, without metrics, into another folder; adds its card."""
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "model.json").unlink(missing_ok=True)  # without it the folder is not a complete model
-        for name in RunFolder(out).own_files():  # of an earlier publication
-            (out / name).unlink(missing_ok=True)
-        write_whole(out / "README.md", card.encode())
-        for name in (*self.own_files(), *PUBLISHED[1:]):
-            write_whole(out / name, self._shareable() if name == "run.json" else (self.path / name).read_bytes())
-
     def knows_code(self) -> bool:
         """Whether this process was given all files that define parts of the run."""
         return all(self._given(folder, name) for folder, name in self.run().parts.items())
+
+    def _own_file(self, folder: str, name: str) -> registry.OwnFile:
+        """The file that defines a part. Raises InputError if it is missing or not the one that was trained."""
+        file = self.path / registry.file_name(name)
+        content = read_whole(file, MOST_CODE, "Python code") if file.exists() else b""
+        own = registry.OwnFile(file, content)
+        if own.sha256 != self.own_files().get(file.name) or not name.endswith(f"@{own.sha256[:8]}"):
+            raise InputError(f"{file}: changed or missing: expected the {folder[:-1]} that was trained, {name}")
+        return own
 
     def _given(self, folder: str, name: str) -> bool:
         """Whether a part is none of the folder's own files, or one whose content this process was given."""
@@ -313,51 +338,275 @@ class RunFolder:
 
     def _code(self) -> dict[str, dict[str, str]]:
         """By part, where it comes from (see `registry.origin`); nothing for those of the package."""
-        whole = self._read_json("run.json") if self.exists else {}
-        values = whole.get("code", {}) if isinstance(whole, dict) else {}
-        origins = list(values.values()) if isinstance(values, dict) else [values]
-        for origin in origins:
-            texts = isinstance(origin, dict) and all(isinstance(value, str) for value in origin.values())
-            known = texts and (origin.keys() in ({"file", "sha256"}, {"package", "version"}))
-            file = Path(origin.get("file", "x.py")) if known else Path()
+        code = self._run_file().code if self.exists else {}
+        for origin in code.values():
+            file = Path(origin.get("file", "x.py"))
+            known = origin.keys() in ({"file", "sha256"}, {"package", "version"})
             if not known or file.name != str(file) or file.suffix != registry.SUFFIX:
                 raise InputError(f"{self.path / 'run.json'}: expected the files of its parts as 'code', got {origin!r}")
-        return values
+        return {str(part): origin for part, origin in code.items()}
 
-    def _shareable(self) -> bytes:
-        return _json(self._read_json("run.json") | {"run": self.run().shareable().to_json()})
+    def machine(self) -> Machine:
+        """The machine it was trained on. Errors as for `run`."""
+        there = self._run_file().machine
+        return Machine(**{field.name: getattr(there, field.name) for field in dataclasses.fields(Machine)})
 
-    def _run_json(self, key: str) -> Any:
+    def precision(self) -> str:
+        """The precision of its training, "float32" or "bfloat16". Errors as for `run`."""
+        return self._run_file().machine.precision
+
+    def task_version(self) -> int:
+        """The version of its task when it was trained. Errors as for `run`."""
+        return self._run_file().machine.task_version
+
+    def data_checksum(self) -> str:
+        """SHA-256 over the content of the four files of the data. Errors as for `run`."""
+        return self._run_file().data
+
+    def add_metrics(self, values: Values) -> None:
+        """Adds a line to the metrics."""
+        if self._check is None:
+            self._check = _last_check(self._lines())
+        line = MetricsLine.new(values, self._check)
+        self._check = line.check
+        with (self.path / "metrics.jsonl").open("ab") as file:
+            file.write(line.raw + b"\n")
+
+    def metrics(self) -> list[Values]:
+        """The lines so far. An incomplete last line, which a kill leaves, is left out.
+
+        Raises InputError, which names the line, if one is damaged or missing.
+        """
+        return [line.values for line in self._lines()]
+
+    def last_step(self) -> int:
+        """The step of the last line of metrics; 0 where there is none. Errors as for `metrics`."""
+        lines = self.metrics()
+        return lines[-1]["step"] if lines else 0
+
+    def drop_metrics_after(self, step: int, check: int | None = None) -> None:
+        """Removes the lines after a checkpoint's step: those steps will be run again.
+
+        `check` is that of the last line which the checkpoint knows; None if it knows none. Raises InputError if lines
+        of the checkpoint are missing, and as `metrics` does.
+        """
+        kept = self._metrics_until(step, check)
+        write_whole(self.path / "metrics.jsonl", b"".join(line.raw + b"\n" for line in kept))
+        self._check = _last_check(kept)
+
+    def _metrics_until(self, step: int, check: int | None = None) -> list[MetricsLine]:
+        """The lines until a step. Raises InputError if the last has not this check, and as `metrics` does."""
+        kept = [line for line in self._lines() if line.values["step"] <= step]
+        if check is not None and check != _last_check(kept):
+            path = self.path / "metrics.jsonl"
+            raise InputError(f"{path}: not the lines of the checkpoint, at step {step}; remove the folder, train again")
+        return kept
+
+    def save_checkpoint(self, state: Values) -> None:
+        """Writes tensors and plain values. A SHA-256 comes first, because torch does not notice a flipped bit."""
+        flushed(self.path / "metrics.jsonl")  # the lines before a checkpoint are never written again
+        buffer = io.BytesIO()
+        torch.save(state | {"metrics_check": self._check}, buffer)
+        content = buffer.getvalue()
+        write_whole(self.path / "checkpoint", hashlib.sha256(content).digest() + content)
+
+    def load_checkpoint(self) -> Values:
+        """What `save_checkpoint` wrote. Raises InputError if a byte differs. No code in the file is executed."""
+        path = self.path / "checkpoint"
+        raw = read_whole(path, MOST_BYTES, "a checkpoint")
+        if hashlib.sha256(raw[32:]).digest() != raw[:32]:
+            raise InputError(f"{path}: damaged: its SHA-256 differs; remove the run's folder and train again")
+        try:
+            saved = torch.load(io.BytesIO(raw[32:]), weights_only=True, map_location="cpu")
+        except Exception as error:  # whatever torch meets in a file that something else wrote
+            raise InputError(f"{path}: not a checkpoint of digitset ({type(error).__name__})") from None
+        if not isinstance(saved, dict) or not isinstance(saved.get("step"), int):
+            raise InputError(f"{path}: not a checkpoint of digitset: expected its step")
+        return saved
+
+    def finish(self, weights: dict[str, Tensor], summary: Summary) -> None:
+        """Writes the weights, then the file that marks the run as finished; removes the checkpoint."""
+        content = to_bytes(weights)
+        write_whole(self.path / "model.safetensors", content)
+        names = [name for name in ("run.json", "metrics.jsonl", *self.own_files()) if (self.path / name).exists()]
+        files = {name: self._sha256(name) for name in names}
+        self._write_model_json(hashlib.sha256(content).hexdigest(), summary, files)
+        (self.path / "checkpoint").unlink(missing_ok=True)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of a finished run.
+
+        Raises InputError if there are none, a byte differs, or one is not finite or a negative variance.
+        """
+        expected, path = self._model_file().sha256, self.path / "model.safetensors"
+        content = read_whole(path, MOST_BYTES, "the weights of a run") if path.exists() else b""
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise InputError(f"{path}: damaged or missing: its SHA-256 is not that in model.json; train the run again")
+        try:
+            weights = load_safetensors(content)
+        except SafetensorError as error:
+            raise InputError(f"{path}: not readable as safetensors ({error}); train the run again") from None
+        for name, tensor in weights.items():
+            total = tensor.sum(dtype=torch.float64)  # finite if all are, and twice as fast as to ask each
+            if not torch.isfinite(total) or (name.endswith("running_var") and (tensor < 0).any()):
+                raise InputError(f"{path}: expected finite weights and variances of at least 0; {name} has others")
+        return weights
+
+    def network(self) -> Network:
+        """The trained network of a finished run, on the CPU. Raises InputError as `run` and `weights` do."""
+        run = self.run()
+        weights = self.weights()
+        self._expect_as_listed("run.json")
+        network = Experiment.of(run).build()
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}': {reason}"
+            ) from error
+        return network
+
+    def summary(self) -> Summary:
+        """Totals of the training. Raises InputError for an unfinished run, and if model.json is damaged."""
+        return _summary(self._model_file())
+
+    def save_scores(self, scores: Scores, version: dict[str, int]) -> None:
+        """Keeps scores with the version of the task and of the evaluation that they were made with."""
+        made_by = version | {"model": self._model_file().sha256}
+        self._write_json("scores.json", {"version": made_by, "sets": {name: s.to_json() for name, s in scores.items()}})
+
+    def scores(self, version: dict[str, int]) -> Scores | None:
+        """The saved scores, if they are of this version and these weights; else None.
+
+        Raises InputError if the file is damaged.
+        """
+        path = self.path / "scores.json"
+        if not path.exists():
+            return None
+        kept = read_json(path, _ScoresFile)
+        if kept.version != version | {"model": self._model_file().sha256}:
+            return None
+        return {name: SetScores.from_file(of_set, f"{path}: {name}") for name, of_set in kept.sets.items()}
+
+    def publish(self, out: Path, card: str) -> None:
+        """Copies a finished run, its scores and its own files, without metrics, into another folder; adds its card.
+
+        What identifies the model is written first, so that after a kill it can be done again. `out` is there.
+        """
+        (out / "model.json").unlink(missing_ok=True)  # without it the folder is not a complete model
+        copy = RunFolder(out)
+        for name in copy.own_files():  # of an earlier publication
+            (out / name).unlink(missing_ok=True)
+        for name in self.own_files():
+            write_whole(out / name, read_whole(self.path / name, MOST_CODE, "Python code"))
+        there = self._run_file()
+        facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
+        facts |= {"data": there.data} | ({"code": self._code()} if there.code else {})
+        write_whole(out / "run.json", to_json(facts))
+        write_whole(out / "README.md", card.encode())
+        made_by = read_json(self.path / "scores.json", _ScoresFile).version
+        sets = {name: of_set.to_json() for name, of_set in self._scores_file().items()}
+        write_whole(out / "scores.json", to_json({"version": made_by, "sets": sets}))
+        write_whole(out / "model.safetensors", read_whole(self.path / "model.safetensors", MOST_BYTES, "weights"))
+        kept = self._model_file()
+        files = {name: copy._sha256(name) for name in ("run.json", "README.md", *self.own_files())}
+        copy._write_model_json(kept.sha256, _summary(kept), files)
+
+    def check_files(self) -> list[FileCheck]:
+        """Reads every file of the folder as it would be used, and says of each what is wrong, if anything is."""
+        uses: dict[str, Callable[[], object]] = {
+            "run.json": lambda: (self.run(), self._run_file()),
+            "metrics.jsonl": self.metrics,
+            "checkpoint": self._metrics_of_checkpoint,
+            "model.json": self.summary,
+            "model.safetensors": lambda: self.network() if self.knows_code() else self.weights(),
+            "scores.json": self._scores_file,
+        }
+        with contextlib.suppress(InputError):  # which the check of run.json tells
+            for folder, name in self.run().parts.items():
+                if registry.is_own_file(name):
+                    uses[registry.file_name(name)] = functools.partial(self._own_file, folder, name)
+        names = {path.name for path in self.path.iterdir() if not path.name.startswith(".")}
+        listed: set[str] = set()
+        if self.finished:
+            names.add("model.safetensors")
+            with contextlib.suppress(InputError):  # which the check of model.json tells
+                listed = set(self._model_file().files)
+        return [self._checked(name, uses.get(name), name in listed) for name in sorted(names | {"run.json"} | listed)]
+
+    def _checked(self, name: str, use: Callable[[], object] | None, listed: bool) -> FileCheck:
+        if use is None and not listed:
+            return FileCheck(name, None, "not a file of a run: not checked")
+        try:
+            if listed:
+                self._expect_as_listed(name)
+            if use is not None:
+                use()
+            whole = name in ("checkpoint", "model.safetensors") or name.endswith(registry.SUFFIX) or listed
+            whole = whole or (name.endswith(".json") and has_checksum(self.path / name))
+            whole = whole or (name == "metrics.jsonl" and all(line.check is not None for line in self._lines()))
+        except (InputError, OSError) as error:
+            return FileCheck(name, False, str(error))
+        return FileCheck(name, True, "whole" if whole else "readable; without a checksum, as older versions wrote it")
+
+    def _run_file(self) -> _RunFile:
         if not self.exists:
             raise InputError(f"{self.path}: expected the folder of a run, found no run.json in it")
-        values = self._read_json("run.json")
-        if key not in values:
-            raise InputError(f"{self.path / 'run.json'}: expected the key '{key}'; it is not a run of this version")
-        return values[key]
+        return read_json(self.path / "run.json", _RunFile)
 
-    def _model_json(self) -> Values:
-        self.run()
+    def _model_file(self) -> _ModelFile:
         if not self.finished:
+            self._run_file()  # whose absence is told first
             raise InputError(f"{self.path}: the run is not finished; go on with `digitset train ... --resume`")
-        return self._read_json("model.json")
+        return read_json(self.path / "model.json", _ModelFile)
 
-    def _weights_sha256(self) -> str:
-        return self._model_json()["sha256"]
+    def _metrics_of_checkpoint(self) -> list[MetricsLine]:
+        saved = self.load_checkpoint()
+        return self._metrics_until(saved["step"], saved.get("metrics_check"))
 
-    def _read_json(self, name: str) -> Any:
+    def _scores_file(self) -> Scores:
+        """The scores, whatever they were made with."""
+        path = self.path / "scores.json"
+        sets = read_json(path, _ScoresFile).sets
+        return {name: SetScores.from_file(of_set, f"{path}: {name}") for name, of_set in sets.items()}
+
+    def _expect_as_listed(self, name: str) -> bool:
+        """Whether model.json has the hash of a file. Raises InputError if the file has another."""
+        listed = self._model_file().files.get(name) if self.finished else None
+        if listed is None:
+            return False
         path = self.path / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{path}: not readable as JSON ({error}); remove the run's folder and train again"
-            ) from None
+        if not path.exists() or self._sha256(name) != listed:
+            raise InputError(f"{path}: damaged or missing: its SHA-256 is not that in model.json")
+        return True
+
+    def _lines(self) -> list[MetricsLine]:
+        path = self.path / "metrics.jsonl"
+        self._expect_as_listed("metrics.jsonl")
+        if not path.exists():
+            return []
+        # Behind the end of the last line is what a kill left.
+        *raw, _ = read_whole(path, MOST_BYTES, "lines of metrics").split(b"\n")
+        lines: list[MetricsLine] = []
+        last = None
+        for number, line in enumerate(raw, start=1):
+            lines.append(MetricsLine.of(line, last, f"{path}: line {number}"))
+            last = lines[-1].check
+        return lines
+
+    def _sha256(self, name: str) -> str:
+        return hashlib.sha256(read_whole(self.path / name, MOST_BYTES, "a file")).hexdigest()
+
+    def _write_model_json(self, weights: str, summary: Summary, files: dict[str, str]) -> None:
+        self._write_json("model.json", {"sha256": weights, **dataclasses.asdict(summary), "files": files})
 
     def _write_json(self, name: str, values: Values) -> None:
-        self._write(name, _json(values))
+        write_whole(self.path / name, to_json(values))
 
-    def _write(self, name: str, content: bytes) -> None:
-        write_whole(self.path / name, content)
+
+def _summary(file: _ModelFile) -> Summary:
+    return Summary(**{field.name: getattr(file, field.name) for field in dataclasses.fields(Summary)})
 
 
 def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -368,28 +617,3 @@ def halved(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 def to_bytes(weights: dict[str, Tensor]) -> bytes:
     """Weights as model.safetensors has them: equal weights are equal bytes, on every device and in every layout."""
     return save_safetensors({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-
-
-def _json(values: Any) -> bytes:
-    return (json.dumps(values, indent=2) + "\n").encode()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file atomically: after a crash or on a full disk, the old one is still there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "nt":  # where a folder cannot be opened
-        return
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

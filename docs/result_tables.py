@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
 from digitset.bench.leaderboard import HEADLINE, Leaderboard, leaderboards
 from digitset.bench.statistics import mean
-from digitset.bench.tables import LengthRow, ResultRow, read_csv
+from digitset.bench.tables import LabelRow, LengthRow, ResultRow, read_csv
 from digitset.inference.length_generalization import LITERATURE
 from digitset.report import verdicts
 from digitset.report.comparison import PUBLISHED, markdown
+from digitset.report.figures import STYLE, save, styles
 
 ORDER = ("classify", "sum", "contains")  # of the tasks; others come after, by name
 COLUMNS = (  # of a leaderboard, among those of `digitset bench`
-    *("model", "encoder", "seeds", "accuracy", "group", "lowest to highest", "loss", "single images"),
+    *("model", "accuracy", "group", "encoder", "seeds", "lowest to highest", "loss", "single images"),
     *("random sequences", "parameters", "images", "seconds", "learning rate"),
 )
 TEXTS = ("task", "model", "commit")  # the columns of published.csv that are no numbers
@@ -70,6 +74,59 @@ def best(rows: list[ResultRow]) -> str:
         cells.append((name, str(len(main)), *scores, *cost))
     headings = ("row", "seeds", "accuracy", "loss", "random sequences", "single images", "digits")
     return table((*headings, "parameters", "steps", "seconds"), cells)
+
+
+def by_labels(rows: list[LabelRow]) -> dict[str, dict[str, dict[int, list[float]]]]:
+    """Accuracies of the seeds by task, model and number of labels; the models of a task with the best one first."""
+    found: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for row in rows:
+        found.setdefault(row.task, {}).setdefault(row.model, {}).setdefault(row.labels, []).append(row.accuracy)
+    most = max((row.labels for row in rows), default=0)
+    return {
+        task: dict(sorted(models.items(), key=lambda item: -mean(item[1].get(most, [0.0])).mean))
+        for task, models in found.items()
+    }
+
+
+def mean_and_range(values: Sequence[float]) -> str:
+    """The mean, then from the lowest to the highest where there are several; empty without values."""
+    if not values:
+        return ""
+    return f"{mean(values).mean:.3f}" + (f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else "")
+
+
+def labels(rows: list[LabelRow]) -> dict[str, dict[str, Any]]:
+    """By task: accuracy by number of labels, a row for each model, and how many seeds there are."""
+    counts = sorted({row.labels for row in rows})
+    tables: dict[str, dict[str, Any]] = {}
+    for task, models in by_labels(rows).items():
+        cells: Cells = [
+            (name, *(mean_and_range(points.get(count, [])) for count in counts)) for name, points in models.items()
+        ]
+        seeds = sorted({len(accuracies) for points in models.values() for accuracies in points.values()})
+        text = table(("labels", *(f"{count:,}" for count in counts)), cells)
+        tables[task] = {"table": text, "seeds": " or ".join(map(str, seeds))}
+    return tables
+
+
+def draw_labels(path: Path, rows: list[LabelRow]) -> None:
+    """Accuracy against the number of labels, a panel for each task; the mean over seeds, and from lowest to highest."""
+    found = by_labels(rows)
+    style = styles({name for models in found.values() for name in models})
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 4.6), layout="constrained")
+        panels = figure.subplots(1, len(found), squeeze=False)[0]
+        for axes, (task, models) in zip(panels, found.items(), strict=True):
+            for name, points in models.items():
+                counts = sorted(points)
+                low, high = ([pick(points[count]) for count in counts] for pick in (min, max))
+                means = [mean(points[count]).mean for count in counts]
+                axes.fill_between(counts, low, high, color=style[name]["color"], alpha=0.2, lw=0)
+                axes.plot(counts, means, **style[name], lw=2, marker="o", ms=4, label=name)
+            axes.set(xscale="log", title=task, xlabel="labels", ylabel="accuracy (random sequences)")
+            axes.xaxis.set_major_formatter("{x:,.0f}")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        save(figure, path)
 
 
 def boards(folder: Path) -> list[dict[str, Any]]:

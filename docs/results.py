@@ -17,7 +17,9 @@ from result_tables import (
     Records,
     best,
     boards,
+    draw_labels,
     explanations,
+    labels,
     lengths,
     measured,
     number,
@@ -27,7 +29,7 @@ from result_tables import (
 )
 
 from digitset.bench.leaderboard import HEADLINE
-from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ResultRow, read_csv
+from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, LabelRow, ResultRow, read_csv
 from digitset.report.comparison import PUBLISHED
 from digitset.tasks import load_task
 
@@ -50,6 +52,7 @@ def page(results: Path = RESULTS) -> str:
         "made_by_compare": made_by(results, tasks),
         "best": best(read_csv(results / "accuracy.csv", ResultRow)),
         "boards": boards(results / "bench"),
+        "labels": labels(read_csv(results / "bench/labels.csv", LabelRow)),
         "lengths": lengths(records(results, "lengths")),
         "published": published(records(results, "published")),
         "explanations": explanations(records(results, "explanations")),
@@ -159,5 +162,6 @@ def comparison(rows: list[dict[str, ResultRow]]) -> str:
 
 if __name__ == "__main__":
     (HERE / "results.md").write_text(page())
+    draw_labels(HERE / "labels.png", read_csv(RESULTS / "bench/labels.csv", LabelRow))
     path = HERE.parent / "README.md"
     path.write_text(readme(path.read_text()))

@@ -59,7 +59,8 @@ def predictors() -> dict:
         run = Run(task=task, model=model, encoder=encoder or "lenet")
         network = Experiment.of(run).build()
         if name in ALWAYS:
-            torch.nn.init.constant_(network.model.head[-1].bias, ALWAYS[name])
+            last = [part for part in network.model.modules() if isinstance(part, torch.nn.Linear)][-1]
+            torch.nn.init.constant_(last.bias, ALWAYS[name])
         predictors[name] = Predictor(run, network, torch.device("cpu"))
     return predictors
 

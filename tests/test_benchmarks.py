@@ -30,6 +30,7 @@ IDLE = {
     "accuracy": ["--rows"],
     "attention": ["--keys"],
     "explanations": ["--models", "none"],
+    "faults": ["--groups"],
     "inference": ["none"],
     "labels": ["--models"],
     "load": ["--clients", "0"],

@@ -202,7 +202,7 @@ def test_mistakes_are_one_line_and_exit_code_2(
     [
         (["trian"], "unknown command 'trian': did you mean 'train'?"),
         (["modles", "--json"], "did you mean 'models'?"),
-        (["fly"], "unknown command 'fly': expected one of train, data"),
+        (["fly"], "unknown command 'fly': expected one of train, data, evaluate"),
         (["train", "sum", "--model", "transfomer"], "unknown model 'transfomer': did you mean 'transformer'?"),
     ],
 )

@@ -43,7 +43,7 @@ def test_things_say_what_they_are(tmp_path: Path) -> None:
     assert repr(model).startswith(f"trained model contains/mlp on unpadded: {model.task.question}")
     assert repr(model).endswith("Takes at most 10 images.")
     assert "contains" in repr(model.task)
-    assert repr(load_data()).startswith("Splits: train 55,000, val 5,000, test 10,000 images")
+    assert repr(load_data()).startswith("Splits of MNIST of the package: train 55,000, val 5,000, test 10,000 images")
     assert repr(load_data().val) == "Digits: 5,000 images of 28x28 with their labels, on cpu"
 
 

@@ -82,7 +82,7 @@ print(len(pretrained.names()), len(trials + cells), "missing:", *missing)
         (("sum",), (), None, "models: expected one or more"),
         (("sun",), ("exact",), None, "unknown task 'sun'"),
         (("sum",), ("exact",), Path("none.toml"), "expected either"),
-        ((), (), Path("none.toml"), "there is no file"),
+        ((), (), Path("none.toml"), "found no such file"),
     ],
 )
 def test_what_is_no_grid(tasks: tuple[str, ...], models: tuple[str, ...], file: Path | None, words: str) -> None:

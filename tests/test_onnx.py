@@ -227,7 +227,7 @@ def test_a_file_that_is_no_model_of_digitset_is_one_clear_error(tmp_path: Path) 
     (tmp_path / "other.onnx").write_bytes(model.SerializeToString())
     (tmp_path / "text.onnx").write_text("not a model")
     cases = {"other.onnx": "expected one that this version of digitset", "text.onnx": "not an ONNX model"}
-    for name, message in (cases | {"none.onnx": "expected an ONNX file: No such file"}).items():
+    for name, message in (cases | {"none.onnx": "expected an ONNX file, found no such file"}).items():
         with pytest.raises(InputError, match=message):
             OnnxPredictor(tmp_path / name)
 

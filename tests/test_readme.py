@@ -284,7 +284,7 @@ def test_the_checks_find_what_is_wrong(tmp_path: Path) -> None:
 def test_the_checks_of_map_and_fields_find_what_is_wrong() -> None:
     names = mapped(README)
     assert wrong_map([*names[1:], "new/"]) == sorted(["errors.py", "new/"]) + list(ORDER[1:])
-    swapped = [*names[:3], names[4], names[3], *names[5:]]
+    swapped = [*names[:4], names[5], names[4], *names[6:]]
     assert wrong_map(swapped) == ["data", "tasks"]
     assert wrong_map([*names, "cli/"]) == ["cli/"]
     text = "## The answer\n\n| field | meaning |\n| --- | --- |\n| `model`, `old` | what it is |\n\n## Next\n"

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "digitset"
 
 # Rooms (folders) and the single files beside them. Each imports only from those before it, and within itself.
 ORDER = (
-    *("errors", "rng", "registry"),
+    *("errors", "files", "rng", "registry"),
     *("tasks", "data", "layers", "models", "encoders"),
     *("run", "recipes", "device", "network", "run_folder"),
     *("evaluation", "training", "inference", "pictures", "bench", "report", "demo", "cli"),

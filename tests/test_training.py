@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from torch import nn
 from digitset.data.mnist import Digits, Splits, load_data
 from digitset.device import choose_precision, wait_for
 from digitset.errors import InputError, Stopped, TrainingError
+from digitset.files import to_json
 from digitset.network import Experiment
 from digitset.rng import generator, seed_torch, torch_state_kept
 from digitset.run import Run
@@ -447,11 +449,28 @@ def test_going_on_elsewhere_is_noted(tmp_path: Path) -> None:
     path = run_folder.path / "run.json"
     values = json.loads(path.read_text())
     values["machine"]["threads"] = 64
-    path.write_text(json.dumps(values))
+    values.pop("checksum")
+    path.write_bytes(to_json(values))
     notes = []
     train(RUN, run_folder.path, resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
     assert "threads 64 -> 1" in notes[0]
     assert notes[0] in [line.get("note") for line in run_folder.metrics()]
+
+
+def test_a_run_that_an_older_version_began_goes_on(tmp_path: Path) -> None:
+    """Commit 9ddbe2a stopped it after its checkpoint at step 4; such checkpoints do not say images and metrics."""
+    folder = shutil.copytree(Path(__file__).parent / "older_run", tmp_path / "run")
+    values = json.loads((folder / "run.json").read_text())
+    values["machine"]["torch"] = "2.0.0"
+    (folder / "run.json").write_text(json.dumps(values))
+    run, notes = RunFolder(folder).run(), []
+    assert [check.words for check in RunFolder(folder).check_files() if check.whole is False] == []
+    run_folder = train(run, folder, resume=True, callbacks=[lambda event: notes.append(event.get("note"))])
+    assert f"torch 2.0.0 -> {torch.__version__}" in notes[0]
+    assert run_folder.summary().images == 12 * run.images_per_step
+    straight = train(run, tmp_path / "straight")
+    for name, weights in straight.weights().items():
+        torch.testing.assert_close(run_folder.weights()[name], weights, rtol=1e-2, atol=1e-3)  # of another processor
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from digitset.data.mnist import Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
+from digitset.files import locked
 from digitset.models import load_model
 from digitset.network import Experiment
 from digitset.run import Run
@@ -74,6 +75,17 @@ def compare(
     experiments = [Experiment.of(run) for run in runs]
     for experiment in experiments:
         is_finished(_run_folder(experiment, out), experiment, splits.checksum, resume=True)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        return _compare(experiments, splits, out, watch)
+
+
+def _compare(
+    experiments: list[Experiment],
+    splits: Splits,
+    out: Path,
+    watch: Callable[[Run, int], AbstractContextManager[Watcher]],
+) -> dict[str, list[ComparisonRow]]:
     tables: dict[str, list[ComparisonRow]] = {}
     for index, experiment in enumerate(experiments):
         run = experiment.run

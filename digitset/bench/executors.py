@@ -20,16 +20,11 @@ from typing import Any, Protocol
 
 import torch
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
-
 from digitset import registry
 from digitset.device import keep_freed_memory
 from digitset.errors import InputError, Stopped
+from digitset.files import write_whole
 from digitset.run import Run
-from digitset.run_folder import write_whole
 
 
 class Executor(Protocol):
@@ -64,26 +59,6 @@ def processes(jobs: int) -> Iterator[Executor]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """A context that one process at a time is in, for a folder. Raises InputError where another is in it.
-
-    The lock is the system's and ends with the process, however it ends. Where there is no such lock (Windows), it is up
-    to the user.
-    """
-    if fcntl is None:
-        yield
-        return
-    with (folder / ".lock").open("a", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder}: another process is at work there; wait for it or choose another --out"
-            ) from None
-        yield
 
 
 class _Processes:
@@ -202,7 +177,7 @@ class _Nodes:
             except BaseException as error:
                 home.set_exception(getattr(error, "cause", None) or error)
 
-        files = {file.name: file.read_bytes() for file in folder.iterdir()} if folder.is_dir() else {}
+        files = _files(folder) if folder.is_dir() else {}
         self.remote.remote(function, run, arguments, files, registry.own_files()).future().add_done_callback(arrive)
         return home
 
@@ -226,7 +201,12 @@ def _run_away(
             result = function(run, folder, *arguments)
         except Stopped as stop:  # Ray makes a cell again if its process is gone, and takes this error for a cancelling
             os._exit(128 + stop.args[0])
-        return result, {file.name: file.read_bytes() for file in folder.iterdir()}
+        return result, _files(folder)
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """The files of a run; not its lock, nor what a kill left half-written."""
+    return {file.name: file.read_bytes() for file in folder.iterdir() if not file.name.startswith(".")}
 
 
 def _begin(threads: int) -> None:

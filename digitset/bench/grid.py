@@ -11,9 +11,13 @@ from typing import Any
 from digitset import recipes, registry
 from digitset.bench.tables import LENGTH_ONLY, RowName, SearchRow, cell, protocol, row_name
 from digitset.errors import InputError, unknown
+from digitset.files import read_whole
 from digitset.models import load_model
 from digitset.run import Run
 
+MOST_SEEDS = 1_000  # the search for a learning rate has the next one
+MOST_CELLS = 10_000
+MOST_BYTES = 1 << 20  # of a grid's file
 TRIAL_SEED = 1_000  # of the search for a learning rate: no published row has it
 VALIDATIONS = 10
 OWN = ("task", "model", "encoder", "seed", "learning_rate", "validate_every", "lengths")  # not for a grid to set
@@ -51,6 +55,10 @@ class Grid:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"a grid's {name}: expected at least 1, got {value}")
+        if self.seeds > MOST_SEEDS:
+            raise InputError(f"a grid's seeds: expected at most {MOST_SEEDS:,}, got more")
+        if (cells := len(self._rows()) * max(self.seeds, len(self.learning_rates))) > MOST_CELLS:
+            raise InputError(f"a grid: expected at most {MOST_CELLS:,} runs, got {cells:,}: take fewer seeds or models")
         known = [field.name for field in dataclasses.fields(Run) if field.name not in OWN]
         for name in self.settings:
             if name not in known:
@@ -144,11 +152,11 @@ def read_grids(path: Path) -> list[Grid]:
     Raises InputError for a file that is not there or not TOML, for unknown keys and for values of the wrong type.
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"--grid: there is no file {path}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not readable as TOML: {error}") from None
+        values = tomllib.loads(read_whole(path, MOST_BYTES, "--grid, a TOML file").decode())
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:  # no TOML, no text, an integer of 5,000 digits, levels without end
+        raise InputError(f"{path}: not readable as TOML: {str(error)[:200]}") from None
     tables = values.get("grid")
     if set(values) != {"grid"} or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise InputError(

@@ -21,7 +21,7 @@ from typing import Any
 
 from digitset import registry
 from digitset.bench.compare import classifier_rule
-from digitset.bench.executors import Executor, alone
+from digitset.bench.executors import Executor
 from digitset.bench.grid import TRIAL_SEED, Grid, check_cells, chosen_rates
 from digitset.bench.tables import (
     CellRows,
@@ -40,6 +40,7 @@ from digitset.data.mnist import PACKAGED_CHECKSUM, Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import evaluate_run_folder
+from digitset.files import locked
 from digitset.inference.length_generalization import curve
 from digitset.inference.predictor import load
 from digitset.network import Experiment
@@ -97,7 +98,7 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
         experiment.build()
     checksums = {None: PACKAGED_CHECKSUM} | {path: splits.checksum for path, splits in data.items()}
     out.mkdir(parents=True, exist_ok=True)
-    with alone(out):
+    with locked(out):
         return _bench(grids, out, executor, watch, longest, checksums)
 
 

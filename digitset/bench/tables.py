@@ -13,10 +13,11 @@ from typing import Any, TypeVar, cast
 
 from digitset.data.mnist import PACKAGED_CHECKSUM
 from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.models import load_model
 from digitset.network import Experiment
 from digitset.run import Run, digest
-from digitset.run_folder import RunFolder, Scores, write_whole
+from digitset.run_folder import RunFolder, Scores
 
 CLASSIFIER_RULE = "classifier + rule"  # the baseline's name in the column `model`
 LENGTH_ONLY = "length-only-"  # how the protocol of a model that uses no images begins

@@ -29,6 +29,7 @@ COMMANDS = {
     "predict": "Read your own pictures of digits: digitset predict sum a.png b.jpg.",
     "explain": "Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.",
     "demo": "Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].",
+    "verify": "Check every file of a run, of a published model or of the runs of a benchmark.",
     "models": "List the trained models that come with the package, with scores and sizes.",
     "publish": "Write a run's weights, settings, scores and a card into a folder that anybody can load.",
     "export": "Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].",
@@ -38,17 +39,14 @@ COMMANDS = {
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 128 + n for a signal (Ctrl-C: 130)."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # redirected on Windows, it may have no word for a name or a block
-    if sys.argv[1:] == ["--version"]:
-        print(f"digitset {metadata.version('digitset')}")
-        sys.exit(0)
+        sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal or file cannot have
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
     try:
-        if sys.argv[1:] in ([], ["-h"], ["--help"]):
-            print(_help())
-            sys.exit(0 if sys.argv[1:] else 2)
-        with _signals_stop():
-            _run()
+        try:
+            with _signals_stop():
+                _run()
+        finally:
+            sys.stdout.flush()  # here, where a reader that has gone is not an error of Python's end
     except SystemExit as stop:  # arguments that do not parse
         _end(stop.code)
     except InputError as error:
@@ -56,7 +54,7 @@ def main() -> None:
     except KeyboardInterrupt as stop:
         sys.exit(_code(stop))
     except BrokenPipeError:  # the reader of a pipe has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         sys.exit(1)
     except OSError as error:  # a folder that may not be written, a full disk
         if isinstance(error.__context__, KeyboardInterrupt):  # the terminal is gone, and nobody to tell
@@ -123,6 +121,15 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
 
 
 def _run() -> None:
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        print(_help())
+        sys.exit(0 if sys.argv[1:] else 2)
+    if sys.argv[1:] == ["--version"]:
+        print(f"digitset {metadata.version('digitset')}")
+        sys.exit(0)
+    if "" in sys.argv:
+        before = sys.argv[sys.argv.index("") - 1]
+        raise InputError(f"expected a value after {before}, got an empty one")
     name = sys.argv[1]
     completes = name == "--tyro-print-completion"
     if completes and (*sys.argv[2:], "")[0] not in SHELLS:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from digitset.errors import InputError
+from digitset.files import expect_regular
 
 if TYPE_CHECKING:
     from digitset.pictures.ask import Answer, Asked
@@ -51,6 +52,31 @@ def models(as_json: Json = False) -> None:
         for each in packaged
     ]
     print_table("models in the package", ("load", "encoder", "accuracy, test", "parameters", "size"), rows)
+
+
+def verify(folder: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FOLDER")]) -> None:
+    """Check every file of a run, of a published model or of the runs of a benchmark.
+
+    Each is read as it would be used: its types, its checksum, weights that are finite.
+
+    Args:
+        folder: A folder of a run, or of several; a packaged model (`digitset models`), or hub:USER/NAME.
+    """
+    from digitset.cli.terminal import print_table
+    from digitset.inference.predictor import locate
+    from digitset.run_folder import RunFolder
+
+    path = locate(folder)
+    found = sorted(each.parent for each in path.rglob("run.json")) or [path]
+    checks = [(run_folder, check) for run_folder in found for check in RunFolder(run_folder).check_files()]
+    rows = [
+        (str(run_folder / check.name), check.words if check.whole is not False else "damaged")
+        for run_folder, check in checks
+    ]
+    print_table(f"files of {folder}", ("file", "state"), rows)
+    damaged = [check.words for _, check in checks if check.whole is False]
+    if damaged:
+        raise InputError(f"{len(damaged)} of {len(checks)} files are damaged: {'; '.join(dict.fromkeys(damaged))}")
 
 
 def publish(
@@ -284,7 +310,7 @@ def explain(
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
-    draw_explanation(out, model, task, asked.images, asked.anchor_image, explanation)
+    draw_explanation(out, _drawable(model), task, asked.images, asked.anchor_image, explanation)
     certainty = asked.certainty(explanation.certainty, range(len(asked.pictures)))
     words = answer_in_words(task, explanation.answer, certainty, explanation.interval)
     console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
@@ -328,8 +354,14 @@ def _draw_steps(path: Path, asked: "Asked") -> None:
 
     title = "how pictures became digits"
     everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
-    draw_steps(path, title, everything, asked.names + ["anchor"] * (asked.anchor is not None))
+    names = asked.names + ["anchor"] * (asked.anchor is not None)
+    draw_steps(path, title, everything, [_drawable(name) for name in names])
     print(f"digitset: {title}: {path}", file=sys.stderr)
+
+
+def _drawable(name: str) -> str:
+    """A name as it can be drawn: a file's need not be text."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _draw_pages(path: Path, pages: "dict[str, Page]", device: str) -> None:
@@ -355,3 +387,4 @@ def check_figure(option: str, path: Path) -> None:
         raise InputError(f"{option}: expected a name that ends in .png, .svg or .pdf, got {path}")
     if not path.parent.is_dir():
         raise InputError(f"{option}: expected a folder that exists, got {path.parent}")
+    expect_regular(path, f"{option}, the name of a file")

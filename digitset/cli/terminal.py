@@ -1,6 +1,7 @@
 """What the command shows: tables, scores, curves made of characters, and how far a benchmark is."""
 
 import itertools
+import math
 import time
 from pathlib import Path
 from types import TracebackType
@@ -8,7 +9,6 @@ from typing import Self
 
 from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
 
 from digitset.bench.runner import Progress as BenchProgress
@@ -87,17 +87,15 @@ def _duration(seconds: float) -> str:
 
 def curve(values: list[float], width: int = 48) -> str:
     """A curve as one line of bars, from its least to its greatest value; the mean where there are more than fit."""
-    try:
-        BARS.encode(console.encoding)
-        bars = BARS
-    except UnicodeEncodeError:
-        bars = PLAIN_BARS
     if not values:
         return ""
     cells = min(width, len(values))
     edges = [round(cell * len(values) / cells) for cell in range(cells + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     low, high = min(means), max(means)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    bars = PLAIN_BARS if console.options.ascii_only else BARS
     return "".join(bars[round((value - low) / (high - low or 1) * (len(bars) - 1))] for value in means)
 
 
@@ -106,7 +104,7 @@ def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*map(escape, row))  # a file may be called [b]
+        table.add_row(*row)
     console.print(table)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from digitset.data.mnist import Digits
 from digitset.data.sequences import Batch, partitions
 from digitset.evaluation.evaluate import EVALUATION_SEED, mean_scores, predict_sets
+from digitset.files import write_whole
 from digitset.inference.predictor import Predictor
-from digitset.run_folder import write_whole
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 SEQUENCES = 500  # at least, of each length

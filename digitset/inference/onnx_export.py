@@ -19,13 +19,14 @@ from torch import Tensor, nn
 
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
+from digitset.files import expect_regular, write_whole
 from digitset.inference.onnx_ops import plain, precise, quiet
-from digitset.inference.onnx_runtime import FORMAT, needs_onnx, padded, session
+from digitset.inference.onnx_runtime import FORMAT, ZEROS, needs_onnx, padded, session, with_checksum
 from digitset.inference.predictor import Predictor
 from digitset.layers import Packing
 from digitset.models import Attends
 from digitset.network import Network
-from digitset.run_folder import to_bytes, write_whole
+from digitset.run_folder import to_bytes
 from digitset.tasks import Task
 
 TOLERANCE = 1e-4
@@ -70,6 +71,7 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     path = Path(path)
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path}: expected the name of a file in a folder that exists")
+    expect_regular(path, "the name of a file")
     if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
         raise needs_onnx()
     if attention and not isinstance(predictor.network.model, Attends):
@@ -81,7 +83,7 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     program.model.metadata_props.update(_metadata(predictor, attention))
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces, with paths of this machine
-    content = program.model_proto.SerializeToString()
+    content = with_checksum(program.model_proto.SerializeToString())
     difference = _compared(content, graph, predictor)
     if not difference.largest <= TOLERANCE:
         raise InputError(
@@ -159,6 +161,7 @@ def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:
     versions = {name: importlib.metadata.version(name) for name in ("digitset", "torch", "onnx", "onnxscript")}
     about = {
         "digitset": FORMAT,
+        "checksum": ZEROS.decode(),
         "task": run.task,
         "question": task.question,
         "model": run.model,

@@ -2,7 +2,8 @@
 
 The file says in its metadata all that there is to know of it; every value is a string:
 
-    digitset            version of what is said here, "1"
+    digitset            version of what is said here, "2"; "1" is without a checksum
+    checksum            SHA-256 of the file, with 64 zeros in the place of these 64 digits
     task, question      what is asked
     model, encoder      what answers
     run                 the configuration of its training, as JSON
@@ -14,7 +15,9 @@ The file says in its metadata all that there is to know of it; every value is a 
     versions            of digitset and of what wrote the file
 """
 
+import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +26,14 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from digitset.errors import InputError
+from digitset.files import read_whole
 from digitset.inference.inputs import batches_by_length, check_inputs, warn_of_scale
 
-FORMAT = "1"
+FORMAT = "2"
+KNOWN = ("1", FORMAT)
+ZEROS = b"0" * 64
+CHECKSUM = re.compile(rb"\x0a\x08checksum\x12\x40([0-9a-f]{64})")  # the entry among the metadata, in the file's bytes
+MOST_BYTES = 256 << 20  # of a file; those of the models here have at most some millions
 IMAGES_AT_ONCE = 1_000  # padded images in one batch; they are encoded all at once
 
 
@@ -40,10 +48,13 @@ class OnnxPredictor:
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
         """`threads`: how many ONNX Runtime computes with; 0 leaves it the choice."""
-        content = read_file(Path(path))
+        content = read_whole(Path(path), MOST_BYTES, "an ONNX file")
+        checked = _expect_checksum(content, str(path))
         self.session = session(content, threads, str(path))
         self.metadata: dict[str, str] = self.session.get_modelmeta().custom_metadata_map
-        if self.metadata.get("digitset") != FORMAT:
+        if self.metadata.get("digitset") == FORMAT and not checked:
+            raise InputError(f"{path}: damaged: its checksum is missing; export it again")
+        if self.metadata.get("digitset") not in KNOWN:
             raise InputError(f"{path}: an ONNX model, but expected one that this version of digitset exported")
         self.longest = int(self.metadata["longest"]) if self.metadata["longest"] else None
 
@@ -59,6 +70,27 @@ class OnnxPredictor:
                 inputs["anchors"] = _array(anchors)[rows]
             answers[rows] = self.session.run(["answer"], inputs)[0]
         return answers
+
+
+def with_checksum(content: bytes) -> bytes:
+    """An ONNX file whose metadata have zeros as `checksum`, with its checksum there."""
+    match = CHECKSUM.search(content)
+    assert match is not None
+    assert match[1] == ZEROS
+    return content[: match.start(1)] + hashlib.sha256(content).hexdigest().encode() + content[match.end(1) :]
+
+
+def _expect_checksum(content: bytes, source: str) -> bool:
+    """Whether a file has a checksum. Raises InputError if it is another file's."""
+    match = CHECKSUM.search(content)
+    if match is None:
+        return False
+    digest = hashlib.sha256(content[: match.start(1)])
+    digest.update(ZEROS)
+    digest.update(content[match.end(1) :])
+    if digest.hexdigest().encode() != match[1]:
+        raise InputError(f"{source}: damaged: its bytes do not have the checksum that stands in it; export it again")
+    return True
 
 
 def padded(sequences: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -94,13 +126,6 @@ def session(content: bytes, threads: int, source: str) -> Any:
 
 def needs_onnx() -> InputError:
     return InputError("needs ONNX: install digitset[onnx]")
-
-
-def read_file(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: expected an ONNX file: {error.strerror}") from None
 
 
 def _array(images: Any) -> UInt8[np.ndarray, "n 28 28"]:

@@ -8,6 +8,7 @@ from digitset import registry
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_run_folder, version
+from digitset.files import LOCK, left_over, locked, remove_left_over
 from digitset.inference import hub
 from digitset.inference.predictor import Predictor, load
 from digitset.run import Run
@@ -85,18 +86,34 @@ def publish(
     if scores is None:
         path = run_folder.path
         raise InputError(f"{path}: a published model says its scores; first: digitset evaluate {path}")
-    if out.exists() and (out.is_file() or any(out.iterdir())):
-        there = RunFolder(out)
-        files = {path.name for path in out.iterdir()} if out.is_dir() else {""}
-        only = files <= {*PUBLISHED, *(there.own_files() if there.exists else ())}  # a run has more: its history
-        same = there.exists and _title(there.run()) == _title(predictor.run)
-        if not (only and same) or run_folder.path.resolve() == out.resolve():
-            raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
+    _expect_place(out, run_folder, predictor)
     with tempfile.TemporaryDirectory() as temporary:
         if half:
             run_folder, scores = _halved(run_folder, predictor, Path(temporary))
-        run_folder.publish(out, _card(run_folder, predictor, scores, name or out.resolve().name, command, images))
+        card = _card(run_folder, predictor, scores, name or out.resolve().name, command, images)
+        out.mkdir(parents=True, exist_ok=True)
+        with locked(out):
+            _expect_place(out, run_folder, predictor)  # another process may have published there since
+            remove_left_over(out, PUBLISHED)
+            run_folder.publish(out, card)
     return load(out)
+
+
+def _expect_place(out: Path, run_folder: RunFolder, predictor: Predictor) -> None:
+    """Raises InputError if `out` holds anything else than an earlier publication of this model, whole or killed."""
+    if not out.exists():
+        return
+    if out.is_dir():
+        names = {path.name for path in out.iterdir()}
+        names = {name for name in names if name != LOCK and left_over(name) not in PUBLISHED}
+        if not names:
+            return
+        there = RunFolder(out)
+        same = there.exists and _title(there.run()) == _title(predictor.run)
+        files = {*PUBLISHED, *(there.own_files() if there.exists else ())}
+        if same and names <= files and run_folder.path.resolve() != out.resolve():  # a run has its history too
+            return
+    raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")
 
 
 def _halved(run_folder: RunFolder, predictor: Predictor, path: Path) -> tuple[RunFolder, Scores]:

@@ -111,9 +111,13 @@ def read_all(
     """
     paths, of_digits = tuple(paths), functools.cache(of_digits)
     found, notes, refused = list[tuple[str, list[Picture], Page | None]](), left_out(paths), list[str]()
-    for path in find_pictures(paths):
+    files = find_pictures(paths)
+    if len(files) > MOST:
+        raise InputError(f"expected at most {MOST:,} pictures, found {len(files):,}")
+    for path in files:
         try:
-            found.append((str(path), *(_page(str(path), notes, of_digits) if split else _one(str(path), notes))))
+            digits, page = _page(str(path), notes, of_digits) if split else _one(str(path), notes)
+            found.append((str(path), digits, page))
         except InputError as error:
             refused.append(str(error))
     anchors = [] if anchor is None or not found else _one(anchor, notes, "an anchor is one")[0]

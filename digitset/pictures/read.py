@@ -15,6 +15,7 @@ from jaxtyping import Float32, Float64
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from digitset.errors import InputError
+from digitset.files import expect_regular
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
 # Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
@@ -107,6 +108,7 @@ def read_picture(path: str | Path) -> Float32[np.ndarray, "H W"]:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: expected a picture file, found a folder; name the files in it")
+    expect_regular(path, "a picture file")  # a pipe might be waited for forever
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: expected a picture, found an empty file; save it again")
     return decode(path, str(path))

@@ -19,6 +19,7 @@ from digitset.bench.statistics import LEVEL, POWER
 from digitset.bench.tables import CellRow, CurveRow, LabelRow, LengthRow, ResultRow, read_csv
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
+from digitset.files import write_whole
 from digitset.inference.length_generalization import LITERATURE
 from digitset.inference.predictor import load
 from digitset.report import charts
@@ -34,7 +35,7 @@ from digitset.report.verdicts import (
     verdict,
     without_empty,
 )
-from digitset.run_folder import RunFolder, write_whole
+from digitset.run_folder import RunFolder
 from digitset.tasks import load_task
 
 Point = TypeVar("Point", bound=CellRow)
@@ -158,8 +159,8 @@ def _label_charts(board: Leaderboard, rows: Sequence[LabelRow]) -> list[tuple[st
         return []
     caption = (
         "Accuracy on random test sequences against how many labelled sequences there were to train on, drawn once; "
-        "mean over seeds. Labels of classifier + rule are digits of single images. Models are trained as "
-        "benchmarks/labels.py says, not as for the table above."
+        "mean over seeds; the rows of the table above alone. Labels of classifier + rule are digits of single images. "
+        "Models are trained as benchmarks/labels.py says, not as for the table above."
     )
     axes = {"xscale": "log", "ylim": (-0.02, 1.02), "horizontal": "labels"}
     return [(caption, charts.lines(board, lines, vertical="accuracy (random)", **axes))]

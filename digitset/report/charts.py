@@ -9,20 +9,22 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 from PIL import Image
 
 from digitset.bench.leaderboard import Leaderboard
-from digitset.report.figures import COLOURS, INK, STYLE
+from digitset.report.figures import INK, STYLE, styles
 
 Line = Sequence[tuple[float, float]]
 MARKERS = {"-": "o", "--": "s", "-.": "D", ":": "^"}  # what a dash is to a line, to a point
+LEAST_ERROR = 1e-5  # one of the 10,000 test images is 1e-4
+MARKED_ERRORS = (1.0, 0.8, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001, 5e-4, 2e-4, 1e-4, 1e-5)
 WIDTH = 5.0  # inches: 360 pixels of a page
 PAGE_STYLE: dict[Any, Any] = STYLE | {
     "font.size": 10,
@@ -73,20 +75,24 @@ def _smaller(content: re.Match[str]) -> str:
 
 
 def seeds(leaderboard: Leaderboard) -> str:
-    """The accuracy of each seed as a dot, the mean as a bar across its t-interval; the best row on top."""
+    """The accuracy of each seed as a dot, the mean as a bar across its t-interval; the best row on top.
+
+    The scale is that of the logarithm of errors, so that rows near 1 are spread.
+    """
     rows = list(leaderboard.names.items())
 
     def draw(axes: Axes) -> None:
         for index, (name, row) in enumerate(rows):
             style, mean = _style(leaderboard, name), row.accuracy
-            axes.plot(
-                list(row.accuracies.values()), [index] * len(row.accuracies), "o", ms=5, alpha=0.6, color=style["color"]
-            )
+            errors = [_error(accuracy) for accuracy in row.accuracies.values()]
+            axes.plot(errors, [index] * len(errors), "o", ms=5, alpha=0.6, color=style["color"])
             if not math.isnan(mean.half):
-                axes.plot([mean.mean - mean.half, mean.mean + mean.half], [index, index], lw=1.5, color=style["color"])
-            axes.plot([mean.mean], [index], "|", ms=15, mew=2, color=style["color"])
+                ends = [_error(mean.mean - mean.half), _error(mean.mean + mean.half)]
+                axes.plot(ends, [index, index], lw=1.5, color=style["color"])
+            axes.plot([_error(mean.mean)], [index], "|", ms=15, mew=2, color=style["color"])
         axes.set_yticks(range(len(rows)), [name for name, _ in rows])
         axes.set(ylim=(len(rows) - 0.5, -0.5), xlabel=f"accuracy ({leaderboard.evaluation})")
+        _scale_of_errors(axes, "x", (accuracy for _, row in rows for accuracy in row.accuracies.values()))
 
     return svg(draw, f"{leaderboard.task}: accuracy of each seed", 0.9 + 0.32 * len(rows))
 
@@ -132,17 +138,35 @@ def frontier(leaderboard: Leaderboard, column: str, label: str) -> str:
 
     def draw(axes: Axes) -> None:
         if len(on_it) > 1:
-            axes.plot(*zip(*on_it, strict=True), drawstyle="steps-post", color=INK, lw=1, alpha=0.4)
+            line = [(cost, _error(accuracy)) for cost, accuracy in on_it]
+            axes.plot(*zip(*line, strict=True), drawstyle="steps-post", color=INK, lw=1, alpha=0.4)
         for name, (cost, accuracy) in points.items():
             style = _style(leaderboard, name)
-            axes.plot([cost], [accuracy], MARKERS[style["ls"]], ms=7, label=name, color=style["color"])
+            axes.plot([cost], [_error(accuracy)], MARKERS[style["ls"]], ms=7, label=name, color=style["color"])
         axes.margins(x=0.1, y=0.1)
+        _scale_of_errors(axes, "y", (accuracy for _, accuracy in points.values()))
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.set(xlabel=label, ylabel=f"accuracy ({leaderboard.evaluation})")
         _legend(axes, columns=3)
 
     return svg(draw, f"{leaderboard.task}: accuracy against {label}", 2.9 + 0.2 * ((len(points) + 2) // 3))
+
+
+def _error(accuracy: float) -> float:
+    """1 - accuracy, and no less than a logarithm can show."""
+    return max(1 - accuracy, LEAST_ERROR)
+
+
+def _scale_of_errors(axes: Axes, which: Literal["x", "y"], accuracies: Iterable[float]) -> None:
+    """Makes an axis one of errors, on a logarithmic scale, that says accuracies; the better is right or on top."""
+    errors = [_error(accuracy) for accuracy in accuracies]
+    low, high = min(errors) / 1.25, min(1.0, max(errors) * 1.25)
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axes.set(**{f"{which}scale": "log", f"{which}lim": (high, low)})
+    axis.set_major_locator(FixedLocator([error for error in MARKED_ERRORS if low <= error <= high]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda error, _: f"{1 - error:.4g}"))
 
 
 def _legend(axes: Axes, columns: int) -> None:
@@ -153,8 +177,7 @@ def _legend(axes: Axes, columns: int) -> None:
 
 
 def _style(leaderboard: Leaderboard, name: str) -> dict[str, Any]:
-    """The same colour and dash for a row in all charts of a task: by the order of names, not of accuracies."""
+    """The same colour and dash for a row in all charts of a task, and for a model on the whole page."""
     if not leaderboard.names[name].learned:
         return {"color": INK, "ls": ":" if leaderboard.names[name].kind == "length-only" else "--"}
-    index = sorted(other for other, row in leaderboard.names.items() if row.learned).index(name)
-    return {"color": COLOURS[index % len(COLOURS)], "ls": ("-", "--", "-.", ":")[index // len(COLOURS) % 4]}
+    return styles(sorted(leaderboard.learned))[name]

@@ -11,11 +11,11 @@ from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ComparisonR
 from digitset.data.mnist import Splits, load_data
 from digitset.evaluation.calibration import reliability
 from digitset.evaluation.evaluate import Predictions, evaluation_sets, predict_sets
+from digitset.files import write_whole
 from digitset.inference.places import Places, look
 from digitset.inference.predictor import Predictor, load
 from digitset.models import Attends
 from digitset.report import figures
-from digitset.run_folder import write_whole
 from digitset.tasks import Task
 
 
@@ -39,7 +39,16 @@ EXPLANATION = (
     "whose losses are those of the last; last epochs: the mean accuracy of its last ten, read off its figures."
 )
 SHEET_ROWS = 5
-HEADINGS = ("model", "encoder", "accuracy (95 %)", "loss", "other", "random sequences", "parameters", "training")
+HEADINGS = (
+    "model",
+    "encoder",
+    "accuracy (95 %)",
+    "loss",
+    "AUC or mean error",
+    "random sequences",
+    "parameters",
+    "training",
+)
 PUBLISHED_HEADINGS = ("published", "last epochs")
 
 

@@ -1,7 +1,7 @@
 """Figures from run folders, predictions and pictures: curves, accuracy by length, confusion, attention, steps."""
 
-import itertools
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
+from digitset import registry
 from digitset.bench.tables import CLASSIFIER_RULE
 from digitset.data.mnist import DIGIT_NAMES, Splits
 from digitset.evaluation.calibration import BINS, Bin
@@ -23,8 +24,9 @@ from digitset.inference.places import Places
 from digitset.pictures.normalize import Picture
 from digitset.tasks import Task
 
-# Paul Tol's "bright" scheme: told apart by people who are colour-blind, and in grey.
-COLOURS = ("#4477AA", "#EE6677", "#228833", "#AA3377", "#66CCEE", "#CCBB44", "#BBBBBB")
+# Each has a contrast of 3:1 or more on a white page and on a dark one (WCAG 1.4.11). Hues alone do not tell eight lines
+# apart, least of all to people who are colour-blind: `styles` gives the second four a dash.
+COLOURS = ("#4477AA", "#E0556A", "#228833", "#B8408A", "#0098A8", "#A97B00", "#C2410C", "#8866CC")
 RIGHT, WRONG, INK = "#228833", "#CC3311", "#222222"
 STYLE: dict[Any, Any] = {
     "font.size": 11,
@@ -44,6 +46,7 @@ SHEET_STYLE: dict[Any, Any] = {
     "axes.grid": False,
     "svg.fonttype": "none",
     "image.composite_image": False,
+    "text.parse_math": False,  # a picture may be called $a$
     "image.interpolation": "none",
 }
 STEPS = {"grey": "as read", "flat": "without light", "ink": "this digit's", "cropped": "its box", "digit": "28x28"}
@@ -64,17 +67,44 @@ def shortened(name: str, most: int) -> str:
     return name if len(name) <= most else f"...{name[3 - most :]}"
 
 
+BASELINES = {"constant": ":", CLASSIFIER_RULE: "--"}  # dashes in ink
+
+
+def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Colour and dash of the line of each name. A model has the same in every figure, whatever stands beside it.
+
+    A name may have a task before it (`sum/exact`). Names of no model get, in their order, those of models that are not
+    there; a baseline is drawn in ink.
+    """
+    pairs = [(colour, "-" if index < 4 else "--") for index, colour in enumerate(COLOURS)]
+    known = [name for name in registry.names("models") if name not in BASELINES]
+    made: dict[str, tuple[str, str]] = {}
+    names, others = list(names), list[str]()
+    for name in names:
+        model = name.rpartition("/")[2]
+        if model in BASELINES:
+            made[name] = INK, BASELINES[model]
+        elif model in known:
+            made[name] = pairs[known.index(model) % len(pairs)]
+        else:
+            others.append(name)
+    left = [pair for pair in pairs if pair not in made.values()] or pairs
+    made |= {name: left[index % len(left)] for index, name in enumerate(others)}
+    return {name: {"color": made[name][0], "ls": made[name][1]} for name in names}
+
+
 def draw_curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
     """Loss and accuracy over training: for each name, its train lines thin and its validation lines bold."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for colour, (name, lines) in zip(itertools.cycle(COLOURS), metrics.items(), strict=False):
+        style = styles(metrics)
+        for name, lines in metrics.items():
             train = [line for line in lines if line.get("split") == "train"]
             val = [line for line in lines if line.get("split") == "val"]
             for axes, in_train, in_val in ((left, "loss", loss), (right, "accuracy", "accuracy")):
-                axes.plot(_column(train, "step"), _column(train, in_train), color=colour, alpha=0.45, lw=1)
-                axes.plot(_column(val, "step"), _column(val, in_val), color=colour, lw=2, marker="o", ms=4, label=name)
+                axes.plot(_column(train, "step"), _column(train, in_train), **style[name], alpha=0.45, lw=1)
+                axes.plot(_column(val, "step"), _column(val, in_val), **style[name], lw=2, marker="o", ms=4, label=name)
         left.set(yscale="log", xlabel="step", ylabel=f"loss ({LOSS_NAMES.get(loss, loss)})")
         right.set(ylim=(0, 1.02), xlabel="step", ylabel="accuracy")
         right.legend(title="bold: validation; thin: training", loc="best")
@@ -87,18 +117,9 @@ def draw_accuracy_by_length(path: Path, title: str, tables: dict[str, dict[int, 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-        for colour, (name, table) in zip(itertools.cycle(COLOURS), tables.items(), strict=False):
-            dashed = name in ("constant", CLASSIFIER_RULE)
-            axes.plot(
-                list(table),
-                list(table.values()),
-                color=colour,
-                lw=2,
-                ls="--" if dashed else "-",
-                marker="o",
-                ms=4,
-                label=name,
-            )
+        style = styles(tables)
+        for name, table in tables.items():
+            axes.plot(list(table), list(table.values()), **style[name], lw=2, marker="o", ms=4, label=name)
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")
@@ -108,15 +129,17 @@ def draw_accuracy_by_length(path: Path, title: str, tables: dict[str, dict[int, 
 def draw_length_curves(
     path: Path, title: str, curves: dict[str, list[Point]], literature: dict[str, dict[int, float]]
 ) -> None:
-    """Accuracy by length, and the accuracy per image that it implies; what others report is dashed."""
+    """Accuracy by length, and the accuracy per image that it implies; what others report is dotted."""
     known = {
         name: [Point(length, 0, accuracy) for length, accuracy in table.items()] for name, table in literature.items()
     }
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 5.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for colour, (name, points) in zip(itertools.cycle(COLOURS), (curves | known).items(), strict=False):
-            style = {"color": colour, "lw": 2, "marker": "o", "ms": 4, "ls": "--" if name in known else "-"}
+        style_of = styles(curves | known)
+        for name, points in (curves | known).items():
+            style: dict[str, Any] = {**style_of[name], "lw": 2, "marker": "o", "ms": 4}
+            style |= {"lw": 1.2, "ls": ":"} if name in known else {}
             lengths = [point.length for point in points]
             left.plot(lengths, [point.accuracy for point in points], label=name, **style)
             right.plot(lengths, [point.per_image if point.accuracy else math.nan for point in points], **style)

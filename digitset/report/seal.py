@@ -57,7 +57,7 @@ def _code(folders: tuple[str, ...]) -> Iterator[bytes]:
 def _runs(folder: Path, paths: list[Path]) -> Iterator[bytes]:
     yield from _code((".",))  # any of it may be in what a run predicts
     for path in paths:
-        for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        for file in sorted(file for file in path.rglob("[!.]*") if file.is_file()):
             yield str(file.relative_to(folder)).encode()
             yield file.read_bytes()
         run_folder = RunFolder(path)

@@ -9,8 +9,9 @@ from digitset.bench.statistics import FEWEST, LEVEL, Difference, Mean
 
 SHOWN = "transformer"  # beside the best model, the one whose sheets are shown and that others are tested against
 HEADINGS = (
-    *("model", "encoder", "seeds", "accuracy", "group", "lowest to highest", "over seeds", "of the test set", "loss"),
-    *("other", "single images", "random sequences", "parameters", "images", "seconds", "PFLOP", "learning rate"),
+    *("model", "accuracy", "group", "encoder", "seeds", "lowest to highest", "deviation over seeds"),
+    *("error of the test set", "loss", "AUC or mean error", "single images", "random sequences", "parameters"),
+    *("images", "seconds", "TFLOP", "learning rate"),
 )
 PAIR_HEADINGS = ("compared with", "difference in accuracy", "p (Holm)", "detectable", "verdict")
 
@@ -78,10 +79,10 @@ def table(board: Leaderboard) -> list[tuple[str, ...]]:
         rows.append(
             (
                 row.model,
-                row.encoder if row.kind != "length-only" else "",
-                str(accuracy.n),
                 _interval(accuracy),
                 board.groups.get(name, ""),
+                row.encoder if row.kind != "length-only" else "",
+                str(accuracy.n),
                 _range(list(row.accuracies.values())),
                 "" if math.isnan(accuracy.deviation) else f"{accuracy.deviation:.4f}",
                 f"{row.test_error:.4f}",
@@ -92,7 +93,7 @@ def table(board: Leaderboard) -> list[tuple[str, ...]]:
                 _number(row.mean("parameters"), ",.0f") if cost else "",
                 _number(row.mean("train_images"), ",.0f") if row.kind != "length-only" else "",
                 _number(row.mean("train_seconds"), ",.0f") if cost else "",
-                f"{work.mean / 1e15:,.3g}" if work and work.mean and cost else "",
+                _number_of(work.mean / 1e12) if work and work.mean and cost else "",
                 _number(row.mean("learning_rate"), "g") if cost else "",
             )
         )
@@ -154,6 +155,11 @@ def _interval(over: Mean) -> str:
 
 def _number(over: Mean | None, form: str) -> str:
     return "" if over is None else f"{over.mean:{form}}"
+
+
+def _number_of(value: float) -> str:
+    """A number with three figures or more, never in powers of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _other(auc: Mean | None, mae: Mean | None) -> str:

@@ -1,11 +1,12 @@
 """train(run): the loop. Everything random in it is a function of (seed, purpose, step), so it resumes bit for bit."""
 
+import contextlib
 import math
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -224,7 +225,35 @@ def _train(
     if distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
         return run_folder
     expect_trainable(experiment, splits)
-    here = Machine.here(device, distributed.rank().count)
+    with _at_work(run_folder):
+        # Another process may have been at work there since.
+        if not distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
+            _train_alone(experiment, device, splits, run_folder, listener, stop)
+    return run_folder
+
+
+@contextlib.contextmanager
+def _at_work(run_folder: RunFolder) -> Generator[None, None, None]:
+    """A context of all processes of a run, whose first has the lock of the folder."""
+    with contextlib.ExitStack() as held:
+
+        def hold() -> None:
+            held.enter_context(run_folder.training())
+
+        distributed.from_first(hold)
+        yield
+
+
+def _train_alone(
+    experiment: Experiment,
+    device: torch.device,
+    splits: Splits,
+    run_folder: RunFolder,
+    listener: Callback,
+    stop: Callable[[], bool],
+) -> None:
+    """Trains a run that is not finished, in a folder that no other process writes."""
+    run, here = experiment.run, Machine.here(device, distributed.rank().count)
     precision = distributed.from_first(
         lambda: run_folder.precision() if run_folder.exists else choose_precision(run.precision, device)
     )
@@ -232,9 +261,9 @@ def _train(
     data = TrainingSet.of(experiment, splits.to(device).train)
     start = (run, here, precision, experiment.task.version, splits.checksum)
     distributed.from_first(lambda: None if run_folder.exists else run_folder.start(*start))
-    restore(state, run_folder)
+    check = restore(state, run_folder)
+    distributed.from_first(lambda: run_folder.drop_metrics_after(state.step, check))
     if distributed.rank().first:
-        run_folder.drop_metrics_after(state.step)
         begin = "\n".join(filter(None, [*splits.notes, data.note()]))
         note = _changes(run_folder.machine(), here) if state.step else begin
         listener({"step": state.step} | _noted(run_folder, state.step, note))
@@ -242,7 +271,6 @@ def _train(
         _loop(experiment, state, data, splits.to(device).val, run_folder, listener, interrupt)
         distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
     interrupt.end(interrupt.signal)
-    return run_folder
 
 
 def is_finished(run_folder: RunFolder, experiment: Experiment, checksum: str, resume: bool) -> bool:
@@ -304,11 +332,14 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
     return State(network, replica, optimizers(run, network, device), average)
 
 
-def restore(state: State, run_folder: RunFolder) -> None:
-    """Loads the run's checkpoint into a state, if there is one; the first process reads it for all."""
+def restore(state: State, run_folder: RunFolder) -> int | None:
+    """Loads the run's checkpoint into a state, if there is one; the first process reads it for all.
+
+    The check of the metrics that it belongs to, if it says one.
+    """
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:
-        return
+        return None
     if "optimizer" in saved:  # older checkpoints hold one, AdamW
         saved["optimizers"] = [saved["optimizer"]]
     saved.setdefault("images", saved["step"] * run_folder.run().images_per_step // distributed.rank().count)
@@ -320,6 +351,7 @@ def restore(state: State, run_folder: RunFolder) -> None:
             f"{run_folder.path}: the checkpoint is of another version of the model or the encoder ({reason}); "
             "choose another --out"
         ) from None
+    return saved.get("metrics_check")
 
 
 def _changes(there: Machine, here: Machine) -> str:

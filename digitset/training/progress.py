@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from digitset.run import Run
 from digitset.training.loop import Event
 
-console = Console()
+console = Console(markup=False, emoji=False)  # a folder may be called [b] or :smile:
 PLAIN_SECONDS = 10  # between two plain lines
 
 
@@ -29,10 +29,10 @@ class Watch:
         self.started = self.printed = time.monotonic()
         self.first_step: int | None = None
         columns = [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TaskProgressColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         ]
         self.progress = Progress(
             *columns, TimeRemainingColumn(), console=console, disable=self.notebook or not console.is_terminal

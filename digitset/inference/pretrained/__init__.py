@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digitset import recipes
+from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
-from digitset.run_folder import RunFolder
+from digitset.run_folder import PUBLISHED, RunFolder
 from digitset.tasks import load_task
 
 FOLDER = Path(__file__).parent
@@ -48,7 +49,7 @@ def packaged_models() -> list[PackagedModel]:
 def names() -> list[str]:
     """TASK/MODEL of each, the best of a task first."""
     every = (*recipes.PACKAGED, *recipes.FOR_PICTURES)
-    return [name for name in every if (FOLDER / name / "model.json").is_file()]
+    return [name for name in every if (FOLDER / name).is_dir()]
 
 
 def for_pictures(name: str) -> str:
@@ -62,6 +63,15 @@ def names_for_pictures() -> list[str]:
 
 
 def find(name: str) -> Path | None:
-    """The folder of TASK/MODEL, or of the best model of TASK; None if there is none of this name."""
+    """The folder of TASK/MODEL, or of the best model of TASK; None if there is none of this name.
+
+    Raises InputError if the model is not whole: another is never taken for it.
+    """
     matching = [known for known in names() if name in (known, known.split("/")[0])]
-    return FOLDER / matching[0] if matching else None
+    if not matching:
+        return None
+    folder = FOLDER / matching[0]
+    for file in PUBLISHED:
+        if not (folder / file).is_file():
+            raise InputError(f"{folder}: {file} of a packaged model is missing; install the package again")
+    return folder

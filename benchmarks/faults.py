@@ -1,0 +1,356 @@
+"""What happens to damage and to wrong input, thousands of times: `results/faults.csv`.
+
+    uv run benchmarks/faults.py [--groups damage malformed inputs kills writers] [--count 2000] [--seed 0]
+
+`damage`: a run, an unfinished run and a published model, with one file changed each time (a bit, a byte, cut off, a
+part twice), are read as they are used. `malformed`: their JSON files are replaced by what is no such file. `inputs`:
+commands get wrong options, files and names. `kills`: a run is killed again and again at random moments; its weights
+and metrics are compared with those of a run that was not. `writers`: two processes start to train into one folder.
+
+Each case ends in one of these: it was told in one line (and exit code 2), it was harmless (the same values were read),
+it was silent (other values were read), a traceback, a hang (more than LIMIT seconds of the processor, or WAIT of the
+clock, since others may need the machine too). For `kills` and `writers`, seconds are of the clock.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import torch
+from measure import expect_committed, start
+from rich.console import Console
+
+from digitset.cli import main as cli
+from digitset.errors import InputError
+from digitset.evaluation.evaluate import version
+from digitset.inference import pretrained
+from digitset.network import Experiment
+from digitset.run import Run
+from digitset.run_folder import LengthScores, RunFolder, SetScores, Summary
+from digitset.tasks import load_task
+from digitset.training.loop import train
+
+LIMIT = 10  # seconds of the processor
+WAIT = 120  # seconds of the clock
+COLUMNS = ("group", "case", "n", "told", "harmless", "silent", "traceback", "hang", "slowest_seconds")
+RUN = Run("sum", "exact", encoder="lenet", steps=40, images_per_step=40, sequences_per_step=20, precision="float32",
+          validate_every=20, checkpoint_every=5)  # fmt: skip
+GROUPS = ("damage", "malformed", "inputs", "kills", "writers")
+
+
+class Hang(BaseException):
+    """More than LIMIT or WAIT seconds."""
+
+
+class Outcomes:
+    """How often each case of a group ended in each way, and the slowest time."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self.counts: dict[str, Counter[str]] = {}
+        self.slowest: dict[str, float] = {}
+        self.odd: list[str] = []  # what was neither told nor harmless
+
+    def add(self, case: str, outcome: str, seconds: float, what: str = "") -> None:
+        self.counts.setdefault(case, Counter())[outcome] += 1
+        self.slowest[case] = max(self.slowest.get(case, 0.0), seconds)
+        if outcome not in ("told", "harmless"):
+            self.odd.append(f"{self.group} {case}: {outcome}: {what}")
+
+    def rows(self) -> Iterator[list[str]]:
+        for case, counts in self.counts.items():
+            ends = [str(counts[name]) for name in COLUMNS[3:-1]]
+            yield [self.group, case, str(sum(counts.values())), *ends, f"{self.slowest[case]:.2f}"]
+
+
+def main(
+    groups: tuple[str, ...] = GROUPS,
+    count: int = 2_000,
+    kills: int = 20,
+    writers: int = 5,
+    seed: int = 0,
+    out: Path = Path("results/faults.csv"),
+) -> None:
+    """Makes faults and counts what came of them.
+
+    Args:
+        groups: Some of damage, malformed, inputs, kills, writers.
+        count: Cases of damage; a fifth as many wrong values in each kind of JSON file.
+        kills: How often runs are killed.
+        writers: How often two processes start on one folder.
+        seed: Of the draws.
+        out: The CSV to write, in place of the rows of these groups.
+    """
+    expect_committed(out)
+    if wrong := set(groups) - set(GROUPS):
+        raise InputError(f"--groups: expected some of {', '.join(GROUPS)}, got {', '.join(wrong)}")
+    draw, made = random.Random(seed), list[Outcomes]()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        makers: dict[str, Callable[[Outcomes], None]] = {
+            "damage": lambda outcomes: damage(outcomes, work, draw, count),
+            "malformed": lambda outcomes: malformed(outcomes, work, draw, count // 5),
+            "inputs": lambda outcomes: inputs(outcomes, work),
+            "kills": lambda outcomes: killed(outcomes, work, draw, kills),
+            "writers": lambda outcomes: two_writers(outcomes, work, writers),
+        }
+        for group in groups:
+            made.append(Outcomes(group))
+            makers[group](made[-1])
+    if made:
+        write(out, made)
+
+
+def write(out: Path, made: list[Outcomes]) -> None:
+    rows = [row for outcomes in made for row in outcomes.rows()]
+    groups = {outcomes.group for outcomes in made}
+    kept: list[list[str]] = []
+    if out.exists():
+        with out.open(newline="") as file:
+            kept = [row for row in list(csv.reader(file))[1:] if row[0] not in groups]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([list(COLUMNS), *kept, *rows])
+    console = Console(markup=False)
+    for row in rows:
+        console.print(" ".join(row), soft_wrap=True)
+    for line in (line for outcomes in made for line in outcomes.odd):
+        console.print(line, soft_wrap=True)
+
+
+def judged(use: Callable[[], object], unchanged: Callable[[object], bool]) -> tuple[str, float, str]:
+    """How a use ends, in how many seconds, and what it said."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        raise Hang
+
+    timers = {signal.ITIMER_PROF: (signal.SIGPROF, LIMIT), signal.ITIMER_REAL: (signal.SIGALRM, WAIT)}
+    before = {name: signal.signal(name, late) for name, _ in timers.values()}
+    for timer, (_, seconds) in timers.items():
+        signal.setitimer(timer, seconds)
+    began = time.process_time()
+    try:
+        outcome, what = ("harmless" if unchanged(use()) else "silent"), ""
+    except Hang:
+        outcome, what = "hang", ""
+    except (InputError, OSError) as error:
+        what = str(error)
+        outcome = "traceback" if "\n" in what else "told"
+    except Exception as error:  # anything else would be a traceback
+        outcome, what = "traceback", f"{type(error).__name__}: {error}"
+    finally:
+        for timer, (name, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(name, before[name])
+    return outcome, time.process_time() - began, what
+
+
+def made_run(folder: Path, ended: bool) -> RunFolder:
+    """A run with all of its files, whose weights are those before training; or one that ended at a checkpoint."""
+    run_folder = RunFolder(folder)
+    train_machine = RunFolder(pretrained.FOLDER / "sum/exact").machine()
+    run_folder.start(RUN, train_machine, "float32", 1, "0" * 64)
+    network = Experiment.of(RUN).build()
+    for step in range(10, 41 if ended else 31, 10):
+        run_folder.add_metrics({"step": step, "split": "train", "loss": 1 / step, "accuracy": step / 100})
+        if step == 30:
+            run_folder.save_checkpoint({"step": step, "network": network.state_dict()})
+    if ended:
+        run_folder.finish(network.state_dict(), Summary(40, 1_600, 1.5, 1_066.0, network.parameter_count()))
+        part = LengthScores(100, {"accuracy": 0.5})
+        scores = SetScores(100, {"accuracy": 0.5}, (0.4, 0.6), dict.fromkeys(range(1, 11), part))
+        run_folder.save_scores({"published": scores}, version(load_task("sum")))
+    return run_folder
+
+
+def values_of(folder: Path) -> list[object]:
+    """All that is read of a folder, as plain values; raises what reading it raises."""
+    run_folder = RunFolder(folder)
+    values: list[object] = [run_folder.run(), run_folder.machine(), run_folder.metrics()]
+    if run_folder.finished:
+        weights = {name: tensor.numpy().tobytes() for name, tensor in run_folder.weights().items()}
+        values += [run_folder.summary(), run_folder.scores(version(load_task(run_folder.run().task))), weights]
+    if run_folder.has_checkpoint:
+        network = run_folder.load_checkpoint()["network"]
+        values.append({name: tensor.numpy().tobytes() for name, tensor in network.items()})
+    if wrong := [check.words for check in run_folder.check_files() if check.whole is False]:
+        raise InputError(wrong[0])
+    return values
+
+
+def damage(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
+    """Files of a run, of an unfinished one and of a published model with a byte or more changed."""
+    folders = {
+        "a run": made_run(work / "ended", ended=True).path,
+        "an unfinished run": made_run(work / "begun", ended=False).path,
+        "a published model": shutil.copytree(pretrained.FOLDER / "sum/exact", work / "published"),
+    }
+    whole = {kind: values_of(folder) for kind, folder in folders.items()}
+    cases = [(kind, path) for kind, folder in folders.items() for path in sorted(folder.iterdir())]
+    for index in range(count):
+        kind, path = cases[index % len(cases)]
+        raw = path.read_bytes()
+        path.write_bytes(changed(raw, draw))
+        outcome, seconds, what = judged(partial(values_of, path.parent), whole[kind].__eq__)
+        path.write_bytes(raw)
+        outcomes.add(f"{kind}: {path.name}", outcome, seconds, what)
+
+
+def changed(raw: bytes, draw: random.Random) -> bytes:
+    """A file with a bit flipped, another byte, cut off, or a part of it twice; never the same."""
+    place = draw.randrange(len(raw))
+    kind = draw.choice(("bit", "byte", "cut", "twice"))
+    if kind == "cut":
+        return raw[:place]
+    if kind == "twice":
+        return raw[: place + 1] + raw[max(0, place - draw.randrange(200)) :]
+    byte = raw[place] ^ (1 << draw.randrange(8) if kind == "bit" else draw.randrange(1, 256))
+    return raw[:place] + bytes([byte]) + raw[place + 1 :]
+
+
+MALFORMED = [b"", b"null", b"[]", b"3", b'"run"', b"{}", b"[" * 100_000, b'{"a": ' * 100_000, b"\xff\xfe", b"{" * 9]
+MALFORMED += [b'{"run": ' + b"9" * 5_000 + b"}", b"\xef\xbb\xbf{}", b'{"checksum": []}', b"NaN", b"\0" * 100]
+WRONG_VALUES = [None, [], {}, "", -1, 10**30, 1e999, True, [1, 2, 3], {"a": {"b": []}}]
+
+
+def malformed(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
+    """JSON files that are none, and those in which one value, at any place, is of another kind; so many of each."""
+    folder = made_run(work / "malformed", ended=True).path
+    whole = values_of(folder)
+    for name in ("run.json", "model.json", "scores.json", "metrics.jsonl"):
+        path = folder / name
+        raw = path.read_bytes()
+        for content in MALFORMED:
+            path.write_bytes(content)
+            outcomes.add(f"{name}: other content", *judged(partial(values_of, folder), whole.__eq__))
+        wrong = list(wrong_values(raw)) if name.endswith(".json") else []
+        for content in draw.sample(wrong, min(count, len(wrong))):
+            path.write_bytes(content)  # some values can also be of the other kind; then this is another valid file
+            outcomes.add(f"{name}: a wrong value", *judged(partial(values_of, folder), lambda values: True))
+        path.write_bytes(raw)
+
+
+def wrong_values(raw: bytes) -> Iterator[bytes]:
+    """A JSON file as older versions wrote it, without checksums, with one value replaced or left out."""
+    values = {name: value for name, value in json.loads(raw).items() if name not in ("checksum", "files")}
+
+    def places(inner: object, way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        for name, value in inner.items() if isinstance(inner, dict) else ():
+            yield (*way, name)
+            yield from places(value, (*way, name))
+
+    for way in list(places(values, ())):
+        for wrong in (*WRONG_VALUES, ...):
+            copy = inner = json.loads(json.dumps(values))
+            for name in way[:-1]:
+                inner = inner[name]
+            if wrong is ...:
+                del inner[way[-1]]
+            else:
+                inner[way[-1]] = wrong
+            yield json.dumps(copy).encode()
+
+
+def inputs(outcomes: Outcomes, work: Path) -> None:
+    """Commands with options, files and names that are wrong. A command may also be right to do what it is asked."""
+    picture, pipe, empty = work / "picture.png", work / "pipe.png", work / "empty.png"
+    shutil.copy(Path(__file__).parent.parent / "docs/tutorial_sum.png", picture)
+    os.mkfifo(pipe)
+    empty.touch()
+    odd = [str(pipe), "/dev/zero", "/dev/null", str(empty), str(work), "/nowhere", "[/b]", "a\nb", "\udcff", "$\\frac$"]
+    numbers = ["-1", "0.5", "nan", "inf", "-inf", "1e400", "9" * 30, "9" * 5_000, "x", "", "1_0", "0x10"]
+    options = ("steps", "images-per-step", "sequences-per-step", "learning-rate", "ema-decay", "max-grad-norm", "seed")
+    options += ("width", "weight-decay", "curriculum", "training-sequences", "augmentation-strength", "validate-every")
+    cases: list[tuple[str, list[str]]] = []
+    for name in odd:
+        cases += [(verb, [verb, name]) for verb in ("show", "evaluate", "verify", "report", "lengths")]
+        cases += [("predict", ["predict", "sum", name]), ("explain", ["explain", "sum", name])]
+        cases += [("predict", ["predict", name, str(picture)]), ("predict", ["predict", name + ".onnx", str(picture)])]
+        cases += [("predict", ["predict", "contains", str(picture), "--anchor", name])]
+        cases += [("publish", ["publish", name, str(work / "out")]), ("bench", ["bench", "--grid", name])]
+        cases += [("train", ["train", "sum", "--steps", "1", "--data", name, "--out", str(work / "never")])]
+    for option in options:
+        for number in numbers:
+            words = ["train", "sum", f"--{option}", number, "--data", "/nowhere"]
+            cases.append(("train", words))
+    for case, words in cases:
+        outcome, seconds, what = judged(partial(command, words), lambda code: code == 0)
+        outcomes.add(case, outcome, seconds, f"{' '.join(words)[:100]!r} {what}")
+
+
+def command(words: list[str]) -> int:
+    """Runs the command in this process. Raises InputError with what it told, if it told it in one line."""
+    sys.argv, code = ["digitset", *words], 0
+    said, told = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    if code == 2:
+        raise InputError(told.getvalue().strip() if told.getvalue().startswith("digitset: ") else "arguments")
+    return code
+
+
+def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> None:
+    """A run that is killed at random moments, and goes on each time, until it is finished; then from the start."""
+    straight = train(RUN, work / "straight")
+    words = [sys.executable, "-m", "digitset", *RUN.command().split()[1:], "--resume", "--out"]
+    done = 0
+    while done < kills:
+        folder, began = work / f"killed{done}", time.perf_counter()
+        while not RunFolder(folder).finished:
+            process = subprocess.Popen([*words, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while process.poll() is None and not RunFolder(folder).exists:
+                time.sleep(0.01)
+            try:
+                process.wait(draw.uniform(0.0, 2.0) if done < kills else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                done += 1
+        run_folder = RunFolder(folder)
+        same = all(torch.equal(a, b) for a, b in zip(weights(run_folder), weights(straight), strict=True))
+        same = same and without_times(run_folder) == without_times(straight)
+        outcomes.add("kills", "harmless" if same else "silent", time.perf_counter() - began)
+
+
+def weights(run_folder: RunFolder) -> list[torch.Tensor]:
+    return [tensor for _, tensor in sorted(run_folder.weights().items())]  # a file is read in no certain order
+
+
+def without_times(run_folder: RunFolder) -> list[dict[str, object]]:
+    times = ("seconds", "images_per_second")
+    return [{name: value for name, value in line.items() if name not in times} for line in run_folder.metrics()]
+
+
+def two_writers(outcomes: Outcomes, work: Path, count: int) -> None:
+    """Two processes of two seeds that start together: one trains, the other is told in one line."""
+    for index in range(count):
+        folder, began = work / f"writers{index}", time.perf_counter()
+        words = [sys.executable, "-m", "digitset", *RUN.command().split()[1:], "--out", str(folder), "--seed"]
+        both = [subprocess.Popen([*words, seed], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) for seed in "01"]
+        errors = [process.communicate()[1].decode() for process in both]
+        codes = [process.returncode for process in both]
+        clean = not [check for check in RunFolder(folder).check_files() if check.whole is False]
+        winner = str(RunFolder(folder).run().seed)
+        refused = sorted(codes) == [0, 2] and codes["01".index(winner)] == 0 and max(errors).count("\n") == 1
+        outcomes.add("writers", "told" if refused and clean else "silent", time.perf_counter() - began, max(errors))
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,438 @@
+"""Files that something damaged, folders that two processes write, and paths that are no files: one line each time."""
+
+import contextlib
+import gzip
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Outcome, without_checksums
+
+from digitset import files
+from digitset.bench.grid import read_grids
+from digitset.data.mnist import load_data
+from digitset.device import Machine
+from digitset.errors import InputError
+from digitset.files import locked, write_whole
+from digitset.inference import pretrained
+from digitset.inference.onnx_runtime import ZEROS, OnnxPredictor, with_checksum
+from digitset.inference.publish import publish
+from digitset.network import Experiment
+from digitset.pictures.ask import read_all
+from digitset.run import Run
+from digitset.run_folder import LengthScores, RunFolder, SetScores, Summary
+
+RUN = Run("sum", "exact", encoder="lenet", steps=40, checkpoint_every=20)
+MACHINE = Machine("cpu", "a processor", 1, 2, "Linux", "3.11", "2.15", "0.2.0", None)
+HERE = ("run.json", "metrics.jsonl", "model.json", "model.safetensors", "scores.json")
+
+
+def unfinished(folder: Path) -> RunFolder:
+    """A run of 40 steps that was killed at step 30, ten steps after its checkpoint."""
+    run_folder = RunFolder(folder)
+    run_folder.start(RUN, MACHINE, "float32", 1, "0" * 64)
+    for step in (10, 20, 30):
+        run_folder.add_metrics({"step": step, "split": "train", "loss": 1 / step, "accuracy": step / 100})
+        if step == 20:
+            run_folder.save_checkpoint({"step": step})
+    return run_folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run_folder = unfinished(tmp_path_factory.mktemp("runs") / "run")
+    run_folder.add_metrics({"step": 40, "split": "val", "accuracy": 0.5, "mse": 1.0})
+    network = Experiment.of(RUN).build()
+    run_folder.finish(network.state_dict(), Summary(40, 10_240, 1.5, 6_827.0, network.parameter_count()))
+    scores = SetScores(100, {"accuracy": 0.5}, (0.4, 0.6), {10: LengthScores(100, {"accuracy": 0.5})})
+    run_folder.save_scores({"published": scores}, {"task": 1, "evaluation": 5})
+    return run_folder.path
+
+
+def damaged(folder: Path) -> list[str]:
+    return [check.name for check in RunFolder(folder).check_files() if check.whole is False]
+
+
+def same_values(one: bytes, other: bytes) -> bool:
+    """Whether two JSON files differ by white space alone."""
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return False
+
+
+def with_faults(raw: bytes, draw: random.Random) -> bytes:
+    """A file with a byte changed, cut off at some place, or with a part of it twice."""
+    place = draw.randrange(len(raw))
+    kind = draw.choice(("flip", "byte", "cut", "twice"))
+    if kind == "cut":
+        return raw[:place]
+    if kind == "twice":
+        return raw[:place] + raw[max(0, place - draw.randrange(1, 200)) :]
+    byte = raw[place] ^ (1 << draw.randrange(8)) if kind == "flip" else draw.randrange(256)
+    return raw[:place] + bytes([byte]) + raw[place + 1 :]
+
+
+def test_a_folder_is_whole_as_it_was_written(finished: Path, tmp_path: Path) -> None:
+    assert {check.name: check.words for check in RunFolder(finished).check_files()} == dict.fromkeys(HERE, "whole")
+    checks = unfinished(tmp_path / "run").check_files()
+    assert [(check.name, check.words) for check in checks] == [
+        (name, "whole") for name in ("checkpoint", "metrics.jsonl", "run.json")
+    ]
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_no_damage_of_a_finished_run_is_silent(finished: Path, tmp_path: Path, name: str) -> None:
+    draw = random.Random(name)
+    copy = shutil.copytree(finished, tmp_path / "run")
+    raw = (finished / name).read_bytes()
+    for _ in range(40):
+        faulty = with_faults(raw, draw)
+        (copy / name).write_bytes(faulty)
+        if faulty != raw:
+            assert damaged(copy) or (name in ("model.json", "scores.json") and same_values(faulty, raw))
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "checkpoint"])
+def test_no_damage_of_an_unfinished_run_is_silent(tmp_path: Path, name: str) -> None:
+    """But for lines after the checkpoint, whose steps are made again."""
+    draw = random.Random(name)
+    path = unfinished(tmp_path / "run").path / name
+    raw = path.read_bytes()
+    for _ in range(40):
+        path.write_bytes(with_faults(raw, draw))
+        if not damaged(path.parent):
+            lines = [line for line in raw.splitlines() if json.loads(line)["step"] <= 20] if "metrics" in name else []
+            kept = path.read_bytes().splitlines()[: len(lines)]
+            assert path.read_bytes() == raw or same_values(path.read_bytes(), raw) or (lines and kept == lines)
+
+
+MALFORMED: dict[str, bytes] = {
+    "nothing": b"",
+    "null": b"null",
+    "a list": b"[]",
+    "a number": b"3",
+    "a text": b'"run"',
+    "an empty object": b"{}",
+    "levels without end": b"[" * 100_000,
+    "levels in a key": b'{"run": ' + b'{"a": ' * 100_000,
+    "a long integer": b'{"run": ' + b"9" * 5_000 + b"}",
+    "no text": b"\xff\xfe\x00",
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "cut off": b'{"run": {"task": "su',
+    "other keys": b'{"walk": 1, "checksum": "0"}',
+}
+USES: dict[str, Callable[[RunFolder], Any]] = {
+    "run.json": lambda run_folder: run_folder.network(),
+    "model.json": lambda run_folder: run_folder.summary(),
+    "scores.json": lambda run_folder: run_folder.scores({"task": 1}),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_what_is_not_the_expected_json_is_one_line(finished: Path, tmp_path: Path, name: str, kind: str) -> None:
+    copy = shutil.copytree(finished, tmp_path / "run")
+    (copy / name).write_bytes(MALFORMED[kind])
+    with pytest.raises(InputError) as said:
+        USES[name](RunFolder(copy))
+    assert str(copy / name) in str(said.value)
+    assert "\n" not in str(said.value)
+    assert len(str(said.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("machine", "precision"), "bfloat06", "machine.precision: invalid enum value 'bfloat06'"),
+        (("machine", "threads"), "2", "machine.threads: expected int, got str"),
+        (("run", "lengths"), [1, 2, 3], "lengths: expected"),
+        (("run", "steps"), 10**26, "--steps: expected at most"),
+        (("run", "model_options"), {"hidden": []}, "model_options: expected"),
+        (("data",), None, "data: expected str, got null"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_place(
+    finished: Path, tmp_path: Path, place: tuple[str, ...], value: object, words: str
+) -> None:
+    path = without_checksums(shutil.copytree(finished, tmp_path / "run")) / "run.json"
+    values = inner = json.loads(path.read_text())
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=words) as said:
+        RunFolder(path.parent).run()
+    assert str(path) in str(said.value)
+
+
+def test_what_older_versions_wrote_is_read(finished: Path, tmp_path: Path) -> None:
+    old = RunFolder(without_checksums(shutil.copytree(finished, tmp_path / "run")))
+    new = RunFolder(finished)
+    assert (old.run(), old.machine(), old.summary(), old.metrics()) == (
+        (new.run(), new.machine(), new.summary(), new.metrics())
+    )
+    assert old.scores({"task": 1, "evaluation": 5}) == new.scores({"task": 1, "evaluation": 5}) is not None
+    words = {check.name: check.words for check in old.check_files()}
+    assert words.pop("model.safetensors") == "whole"
+    assert all("older versions" in each for each in words.values())
+
+
+def test_an_older_run_goes_on_with_checks(tmp_path: Path) -> None:
+    folder = without_checksums(unfinished(tmp_path / "run").path)
+    run_folder = RunFolder(folder)
+    run_folder.drop_metrics_after(20)
+    run_folder.add_metrics({"step": 30, "note": "a longer way"})
+    run_folder.add_metrics({"step": 40, "note": "and on"})
+    assert [line["step"] for line in RunFolder(folder).metrics()] == [10, 20, 30, 40]
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join([*lines[:2], *lines[3:]]))
+    with pytest.raises(InputError, match="line 3: damaged"):
+        RunFolder(folder).metrics()
+
+
+@pytest.mark.parametrize(("name", "value"), [("weight", float("nan")), ("weight", float("inf")), ("running_var", -1.0)])
+def test_weights_are_finite_and_variances_not_negative(tmp_path: Path, name: str, value: float) -> None:
+    run_folder = unfinished(tmp_path / "run")
+    experiment = Experiment.of(Run("classify", "mlp"))
+    weights = experiment.build().state_dict()
+    key = next(key for key in weights if key.endswith(name))
+    weights[key].view(-1)[-1] = value
+    run_folder.finish(weights, Summary(1, 1, 1.0, 1.0, 1))
+    with pytest.raises(InputError, match=f"expected finite weights and variances of at least 0; {key}"):
+        run_folder.weights()
+
+
+HOLD = "import sys, time; from pathlib import Path; from digitset.files import locked\n"
+HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+
+
+def test_one_process_writes_a_folder_and_a_killed_one_holds_none(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with (
+            pytest.raises(InputError, match=rf"another process \({other.pid} on .*\) is at work there"),
+            locked(tmp_path),
+        ):
+            pass
+    finally:
+        other.kill()
+        other.communicate()
+    with locked(tmp_path), pytest.raises(InputError, match=f"{os.getpid()}"), locked(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_another_process_trains_in_is_left_alone(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    run_folder = unfinished(tmp_path / "run")
+    left = run_folder.path / ".checkpoint.1"
+    left.write_bytes(b"half a checkpoint")
+    before = {path.name: path.read_bytes() for path in run_folder.path.iterdir()}
+    words = ["--model", "exact", "--encoder", "lenet", "--steps", "40", "--checkpoint-every", "20", "--resume", "--out"]
+    with locked(run_folder.path):
+        told = command("train", "sum", *words, run_folder.path)
+        assert {path.name: path.read_bytes() for path in run_folder.path.iterdir() if path.name != ".lock"} == before
+    assert told.code == 2
+    assert told.errors.count("\n") == 1
+    with run_folder.training():
+        assert not left.exists()
+
+
+def test_a_killed_publication_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed at each of its writes, before the file is moved into place."""
+    out, replace = tmp_path / "out", Path.replace
+    for kill_at in range(5):
+        count = 0
+
+        def killed(path: Path, target: Path, kill_at: int = kill_at) -> Path:
+            nonlocal count
+            if count == kill_at:
+                raise KeyboardInterrupt
+            count += 1
+            return replace(path, target)
+
+        with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+            patched.setattr(Path, "replace", killed)
+            patched.setattr(Path, "unlink", lambda path, missing_ok=False: None)  # nor does a killed process tidy up
+            publish("classify/mlp", out)
+    assert damaged(out) != []
+    publish("classify/mlp", out)
+    assert damaged(out) == []
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+def test_another_model_never_answers_for_a_damaged_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(pretrained.FOLDER, tmp_path / "pretrained")
+    monkeypatch.setattr(pretrained, "FOLDER", copy)
+    whole = pretrained.find("sum")
+    assert whole is not None
+    (whole / "model.json").unlink()
+    with pytest.raises(InputError, match="install the package again"):
+        pretrained.find("sum")
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    os.mkfifo(tmp_path / "pipe.png")
+    return tmp_path / "pipe.png"
+
+
+def test_only_regular_files_are_read_and_written_over(pipe: Path) -> None:
+    """A pipe would be waited for without end, a device read without end."""
+    zero = Path("/dev/zero")
+    uses: list[Callable[[], object]] = [
+        lambda: read_all([str(pipe)], None, split=False),
+        lambda: read_grids(pipe),
+        lambda: read_grids(zero),
+        lambda: OnnxPredictor(pipe),
+        lambda: OnnxPredictor(zero),
+        lambda: write_whole(pipe, b""),
+        lambda: write_whole(Path("/dev/null"), b""),
+        lambda: files.read_json(zero, dict),
+    ]
+    for use in uses:
+        with pytest.raises(InputError, match=r"found a (pipe|device)"):
+            use()
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_file_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "grid.toml").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(InputError, match="of at most 1,048,576 bytes, found more"):
+        read_grids(tmp_path / "grid.toml")
+
+
+def test_a_folder_of_too_many_pictures_is_refused_unread(tmp_path: Path) -> None:
+    for index in range(1_001):
+        (tmp_path / f"{index}.png").touch()
+    with pytest.raises(InputError, match="expected at most 1,000 pictures, found 1,001"):
+        read_all([str(tmp_path)], None, split=False)
+
+
+@pytest.mark.parametrize(("says", "words"), [((60_000, 28, 28), "too long"), ((2**31, 28, 28), "at most")])
+def test_gzip_that_unpacks_to_gigabytes(tmp_path: Path, says: tuple[int, ...], words: str) -> None:
+    header = bytes((0, 0, 8, 3)) + struct.pack(">3I", *says)
+    with gzip.open(tmp_path / "train-images-idx3-ubyte.gz", "wb", compresslevel=1) as file:
+        file.write(header)
+        for _ in range(8):
+            file.write(bytes(16 << 20))
+    for name in ("train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (tmp_path / name).write_bytes(
+            bytes((0, 0, 8, 1 if "labels" in name else 3)) + bytes(4 if "labels" in name else 12)
+        )
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match=words):
+            load_data(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nseeds = 1000000", "seeds: expected at most 1,000"),
+        (
+            "[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = 1" + 26 * "0",
+            "--steps: expected at most 1,000,000,000",
+        ),
+        (
+            "[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nmax_grad_norm = inf",
+            "--max-grad-norm: expected a finite number",
+        ),
+        ("[[grid]]\ntasks = ['sum']\nmodels = ['exact']\nsteps = " + 5_000 * "9", "not readable as TOML"),
+        ("a = " + "[" * 20_000, "not readable as TOML"),
+    ],
+)
+def test_absurd_grids_are_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "grid.toml").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_grids(tmp_path / "grid.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("steps", 2.5, "--steps: expected a whole number, got 2.5"),
+        ("steps", True, "--steps: expected a whole number"),
+        ("sequences_per_step", 10**30, "--sequences-per-step: expected at most 1,000,000"),
+        ("seed", 10**40, "--seed: expected at most .* got a number of more than 30 digits"),
+        ("learning_rate", float("inf"), "--learning-rate: expected a finite number"),
+        ("weight_decay", float("nan"), "--weight-decay: expected a finite number"),
+        ("augmentation_strength", float("inf"), "--augmentation-strength: expected a finite number"),
+        ("training_sequences", 1.0, "--training-sequences: expected a whole number"),
+        ("lengths", (1, 10**9), "--lengths: expected"),
+    ],
+)
+def test_numbers_of_a_run_have_bounds(name: str, value: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Run("sum", **{name: value})
+
+
+def test_onnx_bytes_that_changed_are_told(tmp_path: Path) -> None:
+    """Of a file that is no model: its checksum is compared before anything else is done with it."""
+    content = with_checksum(b"graph \x0a\x08checksum\x12\x40" + ZEROS + b" weights")
+    for place in (0, 50, len(content) - 1):
+        faulty = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        (tmp_path / "model.onnx").write_bytes(faulty)
+        with pytest.raises(InputError, match="damaged: its bytes do not have the checksum"):
+            OnnxPredictor(tmp_path / "model.onnx")
+    (tmp_path / "model.onnx").write_bytes(content)
+    with pytest.raises(InputError, match="not an ONNX model"):
+        OnnxPredictor(tmp_path / "model.onnx")
+
+
+def test_names_are_never_markup(
+    finished: Path, tmp_path: Path, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "[" / "b] :smile:"
+    shutil.copytree(finished, folder)
+    (folder / "scores.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    told = command("show", "[/b] :smile:")
+    assert told.code == 0
+    assert "digitset evaluate [/b] :smile:" in told.output
+    told = command("verify", "[/b] :smile:")
+    assert told.code == 0
+    assert told.output.count("whole") == 4
+    raw = (folder / "model.json").read_bytes()
+    (folder / "model.json").write_bytes(raw.replace(b"40", b"41"))
+    told = command("verify", "[/b] :smile:")
+    assert told.code == 2
+    assert "of 4 files are damaged" in told.errors
+    assert told.errors.count("\n") == 1
+
+
+def test_output_that_can_hold_ascii_alone(finished: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "digitset", "show", str(finished)], env=environment, capture_output=True, check=False
+    )
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"train loss      #" in shown.stdout
+
+
+def test_the_reader_of_help_may_go_early() -> None:
+    line = f"{sys.executable} -m digitset --help | head -1"
+    told = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+    assert told.stdout.startswith("usage: digitset")
+    assert told.stderr == ""
+
+
+def test_an_empty_value_is_refused(command: Callable[..., Outcome]) -> None:
+    told = command("train", "sum", "--out", "")
+    assert told.code == 2
+    assert told.errors == "digitset: expected a value after --out, got an empty one\n"

@@ -70,7 +70,7 @@ def shortened(name: str, most: int) -> str:
 BASELINES = {"constant": ":", CLASSIFIER_RULE: "--"}  # dashes in ink
 
 
-def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
+def styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """Colour and dash of the line of each name. A model has the same in every figure, whatever stands beside it.
 
     A name may have a task before it (`sum/exact`). Names of no model get, in their order, those of models that are not
@@ -117,9 +117,10 @@ def draw_accuracy_by_length(path: Path, title: str, tables: dict[str, dict[int, 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.subplots()
-        style = styles(tables)
+        style_of = styles(tables)
         for name, table in tables.items():
-            axes.plot(list(table), list(table.values()), **style[name], lw=2, marker="o", ms=4, label=name)
+            style: dict[str, Any] = {**style_of[name], "lw": 2, "marker": "o", "ms": 4}
+            axes.plot(list(table), list(table.values()), label=name, **style)
         axes.set(ylim=(0, 1.02), xlabel="images in the sequence", ylabel="accuracy", title=title)
         axes.set_xticks(sorted({length for table in tables.values() for length in table}))
         axes.legend(loc="best")

@@ -54,7 +54,7 @@ def main(out: Path = pretrained.FOLDER / NAME) -> None:
     if not run_folder.finished:
         train(run, run_folder, splits)
     evaluate_run_folder(run_folder, splits)
-    images = "MNIST, distorted and with strokes added, and ones, fours and sevens that a program drew"
+    images = "MNIST, distorted and with strokes added, and drawn ones, fours and sevens"
     publish(RUNS, out, NAME, half=True, command="uv run benchmarks/any_hand.py", images=images)
 
 

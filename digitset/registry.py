@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from digitset.errors import InputError, unknown
+from digitset.files import read_whole
 
 HERE = Path(__file__).parent
 FOLDERS = ("tasks", "encoders", "models")
 SUFFIX = ".py"
+MOST_CODE = 1 << 20  # bytes of a file that defines a part
 OWN_FILE = re.compile(r"([A-Za-z_]\w*)@([0-9a-f]{8})")
 Part = TypeVar("Part")
 
@@ -84,7 +86,7 @@ def resolve(folder: str, name: str) -> str:
         raise InputError(f"{path}: expected a name of letters, digits and _, since a class is named like the file")
     if path.stem in names(folder):
         raise InputError(f"{path}: there is a {folder[:-1]} '{path.stem}' already; give the file another name")
-    return give(folder, OwnFile(path, path.read_bytes()))
+    return give(folder, OwnFile(path, read_whole(path, MOST_CODE, "Python code")))
 
 
 def give(folder: str, file: OwnFile) -> str:

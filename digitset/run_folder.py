@@ -55,7 +55,6 @@ Values = dict[str, Any]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_INTEGER)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 MOST_BYTES = 1 << 30  # of weights, a checkpoint or metrics
-MOST_CODE = 1 << 20  # bytes of a file that defines a part
 CHECKED_LINE = re.compile(rb'(.*), "check": "([0-9a-f]{8})"\}')
 REQUIRED = {"": set[str](), "train": {"loss", "accuracy"}, "val": {"accuracy"}}  # by "split"
 TRAINED = ("run.json", "metrics.jsonl", "checkpoint", "model.safetensors", "model.json")  # the files of training
@@ -324,7 +323,7 @@ class RunFolder:
     def _own_file(self, folder: str, name: str) -> registry.OwnFile:
         """The file that defines a part. Raises InputError if it is missing or not the one that was trained."""
         file = self.path / registry.file_name(name)
-        content = read_whole(file, MOST_CODE, "Python code") if file.exists() else b""
+        content = read_whole(file, registry.MOST_CODE, "Python code") if file.exists() else b""
         own = registry.OwnFile(file, content)
         if own.sha256 != self.own_files().get(file.name) or not name.endswith(f"@{own.sha256[:8]}"):
             raise InputError(f"{file}: changed or missing: expected the {folder[:-1]} that was trained, {name}")
@@ -360,7 +359,7 @@ class RunFolder:
         return self._run_file().machine.task_version
 
     def data_checksum(self) -> str:
-        """SHA-256 over the content of the four files of the data. Errors as for `run`."""
+        """SHA-256 over the content of the data, see `digitset.data.mnist.Splits`. Errors as for `run`."""
         return self._run_file().data
 
     def add_metrics(self, values: Values) -> None:
@@ -499,19 +498,19 @@ class RunFolder:
         for name in copy.own_files():  # of an earlier publication
             (out / name).unlink(missing_ok=True)
         for name in self.own_files():
-            write_whole(out / name, read_whole(self.path / name, MOST_CODE, "Python code"))
+            write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))
         there = self._run_file()
         facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
         facts |= {"data": there.data} | ({"code": self._code()} if there.code else {})
-        write_whole(out / "run.json", to_json(facts))
+        copy._write_json("run.json", facts)
         write_whole(out / "README.md", card.encode())
-        made_by = read_json(self.path / "scores.json", _ScoresFile).version
-        sets = {name: of_set.to_json() for name, of_set in self._scores_file().items()}
-        write_whole(out / "scores.json", to_json({"version": made_by, "sets": sets}))
+        kept = read_json(self.path / "scores.json", _ScoresFile)
+        sets = {name: SetScores.from_file(of_set, name).to_json() for name, of_set in kept.sets.items()}
+        copy._write_json("scores.json", {"version": kept.version, "sets": sets})
         write_whole(out / "model.safetensors", read_whole(self.path / "model.safetensors", MOST_BYTES, "weights"))
-        kept = self._model_file()
+        model = self._model_file()
         files = {name: copy._sha256(name) for name in ("run.json", "README.md", *self.own_files())}
-        copy._write_model_json(kept.sha256, _summary(kept), files)
+        copy._write_model_json(model.sha256, _summary(model), files)
 
     def check_files(self) -> list[FileCheck]:
         """Reads every file of the folder as it would be used, and says of each what is wrong, if anything is."""

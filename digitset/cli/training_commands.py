@@ -174,7 +174,7 @@ def compare(
     Args:
         out: The folder of the report, the results and the runs. What it already holds is not made again.
         tasks: Tasks to compare on; classify is always trained, for classifier + rule.
-        models: Models to compare on sequences; any file in digitset/models.
+        models: Models to compare on sequences: names, or paths of files of your own.
         encoders: Encoders to compare on single images; the first is the one under every model on sequences.
         quick: The same in about a minute, with training too short to mean anything.
         seed: The seed of every run.

@@ -1,11 +1,13 @@
 """IDX, the format of MNIST's files: reading within bounds, and the checksum of what was read."""
 
+import contextlib
 import gzip
 import hashlib
 import math
 import struct
 import zlib
 from pathlib import Path
+from typing import IO, BinaryIO
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 
 from digitset.errors import InputError
+from digitset.files import opened
 
 UBYTE, INT = 0x08, 0x0C  # types of values: one byte, or four, the highest first
 LARGEST = 1_000_000 * 28 * 28  # bytes of one file, uncompressed: a million images
@@ -25,7 +28,7 @@ def read_idx(path: Path, dimensions: int, kind: int = UBYTE) -> UInt8[Tensor, ".
     """
     source = str(path)
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        with opened(path, "an IDX file") as file, _unpacked(file, path) as stream:
             header = stream.read(4 + 4 * dimensions)
             size = _size(_shape(header, dimensions, kind, source), kind)
             if size > LARGEST:
@@ -38,6 +41,10 @@ def read_idx(path: Path, dimensions: int, kind: int = UBYTE) -> UInt8[Tensor, ".
             f"{source}: too long or altered: its header announces {size:,} bytes, found more; get it again"
         )
     return parse_idx(header + body, dimensions, source, kind)
+
+
+def _unpacked(file: BinaryIO, path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+    return gzip.open(file) if path.suffix == ".gz" else contextlib.nullcontext(file)
 
 
 def parse_idx(

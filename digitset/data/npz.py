@@ -11,6 +11,7 @@ from torch import Tensor
 from digitset.data.digits import Digits, checked
 from digitset.data.idx import LARGEST
 from digitset.errors import InputError
+from digitset.files import opened
 
 ARRAYS: tuple[tuple[str, ...], ...] = (  # their names: images and labels for training, and for testing if there are any
     ("x_train", "y_train", "x_test", "y_test"),
@@ -27,7 +28,7 @@ def read_npz(path: Path) -> tuple[list[Digits], list[str]]:
     for names that are not known, and for a file that is damaged or larger than a million images.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path, "an .npz") as file, zipfile.ZipFile(file) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
             chosen = _known_names(names, path)
             arrays = {name: _array(archive, name, path) for name in chosen}

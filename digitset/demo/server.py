@@ -71,7 +71,7 @@ def serve(
 
     Port 0 is any that is free, and None is 8000 or, if that is taken, the next one that is free.
 
-    A question is answered in one thread, two questions at a time: many callers wait in a row, not in each other's way.
+    A question is answered in one thread; `digitset.demo.app.Queues` says how many at once.
     Raises InputError where the address cannot be had.
     """
     app = create_app(predictors, host)

@@ -113,6 +113,7 @@ class Predictor:
         model = self.network.model
         if not isinstance(model, Attends):
             raise InputError(f"model '{self.run.model}' has no attention; take a transformer")
+        self._check(sequences, anchors)
         weights: list[np.ndarray] = [np.empty(0)] * len(sequences)
         for rows, batch in self._batches(sequences, anchors):
             vectors = self.network.embed_in_parts(batch.images)
@@ -131,8 +132,7 @@ class Predictor:
         check_inputs(sequences, anchors, self.run.task, self.task.anchored, self.run.model, self.network.longest)
 
     def _batches(self, sequences: Sequence[Images], anchors: Images | None) -> Iterator[tuple[list[int], Batch]]:
-        """Sequences of like length together, in batches of bounded size, each with the indices of its rows."""
-        self._check(sequences, anchors)
+        """Checked sequences of like length together, in batches of bounded size, each with the indices of its rows."""
         for rows in batches_by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
             yield rows, self._batch([sequences[row] for row in rows], None if anchors is None else anchors[rows])
 

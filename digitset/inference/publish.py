@@ -152,7 +152,7 @@ def _card(
     packaged = run_folder.data_checksum() == load_data().checksum
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in run_folder.weights().values()})
     return CARD.format(
-        title=_title(run),
+        title=name if command else _title(run),
         task=registry.file_name(run.task).removesuffix(registry.SUFFIX),
         model=registry.file_name(run.model),
         encoder=registry.file_name(run.encoder),

@@ -213,7 +213,7 @@ def _train(
     run: Run,
     out: str | Path | None,
     resume: bool,
-    listener: Callback,
+    callback: Callback,
     splits: Splits | None,
     stop: Callable[[], bool],
 ) -> RunFolder:
@@ -228,7 +228,7 @@ def _train(
     with _at_work(run_folder):
         # Another process may have been at work there since.
         if not distributed.from_first(lambda: is_finished(run_folder, experiment, splits.checksum, resume)):
-            _train_alone(experiment, device, splits, run_folder, listener, stop)
+            _train_alone(experiment, device, splits, run_folder, callback, stop)
     return run_folder
 
 
@@ -249,7 +249,7 @@ def _train_alone(
     device: torch.device,
     splits: Splits,
     run_folder: RunFolder,
-    listener: Callback,
+    callback: Callback,
     stop: Callable[[], bool],
 ) -> None:
     """Trains a run that is not finished, in a folder that no other process writes."""
@@ -266,9 +266,9 @@ def _train_alone(
     if distributed.rank().first:
         begin = "\n".join(filter(None, [*splits.notes, data.note()]))
         note = _changes(run_folder.machine(), here) if state.step else begin
-        listener({"step": state.step} | _noted(run_folder, state.step, note))
+        callback({"step": state.step} | _noted(run_folder, state.step, note))
     with Interrupt(stop) as interrupt:
-        _loop(experiment, state, data, splits.to(device).val, run_folder, listener, interrupt)
+        _loop(experiment, state, data, splits.to(device).val, run_folder, callback, interrupt)
         distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
     interrupt.end(interrupt.signal)
 
@@ -376,7 +376,7 @@ def _loop(
     data: TrainingSet,
     val: Digits,
     run_folder: RunFolder,
-    listener: Callback,
+    callback: Callback,
     interrupt: "Interrupt",
 ) -> None:
     """Steps until the end, with log lines, validations and checkpoints where they are due."""
@@ -395,7 +395,7 @@ def _loop(
         state.seconds += time.perf_counter() - start
         event: Event = {"step": state.step} | (_log_line(run, state) if logs else {})
         if distributed.rank().first:
-            _report(experiment, state, validation if validates else None, event, run_folder, listener)
+            _report(experiment, state, validation if validates else None, event, run_folder, callback)
         asked = distributed.greatest(interrupt.asked())
         if asked or (state.step % run.checkpoint_every == 0 and not end):
             start = time.perf_counter()
@@ -433,18 +433,18 @@ def _report(
     validation: Batch | None,
     event: Event,
     run_folder: RunFolder,
-    listener: Callback,
+    callback: Callback,
 ) -> None:
     """Reports a step, and validates where there is a set to validate on."""
     task = experiment.task
     if "split" in event:
         run_folder.add_metrics(event)
-    listener(event)
+    callback(event)
     if validation is not None:
         (predictions,) = predict_sets(state.evaluated(), task, [validation])
         event = {"step": state.step, "split": "val", **mean_scores(task, predictions)}
         run_folder.add_metrics(event)
-        listener(event)
+        callback(event)
 
 
 def _images(state: State) -> int:

@@ -2,7 +2,7 @@
 
 import { doubt } from "./words.js";
 
-const BUSY = [429, 503];
+const BUSY = [503];
 
 async function call(path, options) {
   let response;

@@ -316,6 +316,12 @@ class RunFolder:
         for folder, own in untrusted.items():
             registry.give(folder, own)
 
+    def expect_own_files(self) -> None:
+        """Raises InputError if a file that defines a part is missing or not the one that the run began with."""
+        for folder, name in self.run().parts.items():
+            if registry.is_own_file(name):
+                self._own_file(folder, name)
+
     def knows_code(self) -> bool:
         """Whether this process was given all files that define parts of the run."""
         return all(self._given(folder, name) for folder, name in self.run().parts.items())
@@ -497,12 +503,12 @@ class RunFolder:
         copy = RunFolder(out)
         for name in copy.own_files():  # of an earlier publication
             (out / name).unlink(missing_ok=True)
-        for name in self.own_files():
-            write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))
         there = self._run_file()
         facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
         facts |= {"data": there.data} | ({"code": self._code()} if there.code else {})
         copy._write_json("run.json", facts)
+        for name in self.own_files():
+            write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))
         write_whole(out / "README.md", card.encode())
         kept = read_json(self.path / "scores.json", _ScoresFile)
         sets = {name: SetScores.from_file(of_set, name).to_json() for name, of_set in kept.sets.items()}

@@ -94,6 +94,14 @@ def test_the_page_on_using_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (tmp_path / "explanation.png").stat().st_size > 5_000
 
 
+def test_a_callback_that_is_no_list_of_functions_is_told_before_anything_is_written(tmp_path: Path) -> None:
+    wrong: Any = print
+    for callbacks in (wrong, [wrong, None]):
+        with pytest.raises(InputError, match="callbacks: expected a list of functions"):
+            digitset.train(SHORT, tmp_path / "run", callbacks=callbacks)
+    assert not (tmp_path / "run").exists()
+
+
 def test_callbacks_are_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     steps: list[int] = []
     losses: list[float] = []

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from conftest import Outcome
+from PIL import Image
 from test_structure import ROOT, example_model
 
 import digitset
 from digitset import InputError, Run, registry
 from digitset.data.mnist import load_data
+from digitset.inference.publish import publish
 from digitset.models import load_model
 from digitset.run import digest
 from digitset.run_folder import RunFolder
@@ -102,7 +104,8 @@ def test_commands_need_trust_in_a_process_that_does_not_know_the_file(
     mine: Path, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "_own_files", {})
-    picture = ROOT / "docs/tutorial_sum.png"
+    picture = mine / "digit.png"
+    Image.fromarray(255 - load_data().test.images[0].numpy()).resize((280, 280)).save(picture)
     for arguments in (
         ("predict", mine / "run", picture),
         ("explain", mine / "run", picture, "--out", mine / "why.png"),
@@ -155,6 +158,27 @@ def test_another_version_is_another_part(mine: Path, tmp_path: Path) -> None:
     assert load_model(other.model) is not load_model(same.model)
     assert same.command() == "digitset train sum --model mean_pool.py"
     assert Run.from_json(same.to_json()) == same
+
+
+def test_a_run_does_not_go_on_with_a_changed_file(mine: Path, tmp_path: Path) -> None:
+    """Else it would be trained to its end, and could never be loaded."""
+    run = Run("sum", str(mine / "mean_pool.py"), "lenet", steps=4, images_per_step=32, sequences_per_step=16)
+    with pytest.raises(KeyboardInterrupt):
+        digitset.train(run, tmp_path / "run", stop=lambda: True)
+    kept = tmp_path / "run/mean_pool.py"
+    before = kept.read_bytes()
+    kept.write_bytes(before + b"# changed")
+    with pytest.raises(InputError, match=r"mean_pool\.py: changed or missing"):
+        digitset.train(run, tmp_path / "run", resume=True)
+    kept.write_bytes(before)
+    assert digitset.train(run, tmp_path / "run", resume=True).finished
+
+
+def test_what_a_kill_left_of_a_publication_is_written_again(mine: Path, tmp_path: Path) -> None:
+    publish(mine / "run", tmp_path / "shared", trust=True)
+    for name in ("README.md", "scores.json", "model.json", "model.safetensors", "eye.py"):  # run.json is written first
+        (tmp_path / "shared" / name).unlink()
+    assert publish(mine / "run", tmp_path / "shared", trust=True).task.name == "sum"
 
 
 def test_a_file_of_settings_cannot_choose_a_file(tmp_path: Path) -> None:

@@ -124,6 +124,26 @@ def test_folders_by_label(tmp_path: Path, few: tuple[Arrays, Arrays]) -> None:
     assert [note for note in again.notes if "3/notes.txt" in note and "left out 1 " in note]
 
 
+@pytest.mark.parametrize("kind", ["pictures", "npz"])
+def test_validation_of_sorted_images_has_every_label(tmp_path: Path, few: tuple[Arrays, Arrays], kind: str) -> None:
+    """The last images of a file that is sorted by label are all of one."""
+    (images, labels), (test_images, test_labels) = few
+    order = labels.argsort(kind="stable")
+    if kind == "pictures":
+        path = tmp_path / "pictures"
+        write_pictures(path / "train", images, labels)
+        write_pictures(path / "test", test_images, test_labels)
+    else:
+        path = tmp_path / "digits.npz"
+        arrays = {"x_train": images[order], "y_train": labels[order], "x_test": test_images, "y_test": test_labels}
+        write_npz(path, arrays)
+    splits = load_data(path)
+    assert len(splits.val.labels.unique()) > 5
+    assert any("sorted by label" in note for note in splits.notes)
+    together = torch.cat([splits.train.labels, splits.val.labels]).bincount().tolist()
+    assert together == np.bincount(labels).tolist()
+
+
 def test_colours_transparency_and_palettes_become_grey(tmp_path: Path, few: tuple[Arrays, Arrays]) -> None:
     (images, labels), _ = few
     folder = write_pictures(tmp_path, images, labels)

@@ -377,6 +377,7 @@ def _draw_pages_read(path: Path, pages: "list[tuple[Page, Numbers]]") -> None:
     from digitset.pictures.number import READER
     from digitset.report.page_figure import draw_pages
 
+    pages = [(page, dataclasses.replace(numbers, name=_drawable(numbers.name))) for page, numbers in pages]
     draw_pages(path, f"what was found, as the packaged '{READER}' reads it", pages)
     print(f"digitset: what was found on each picture: {path}", file=sys.stderr)
 

@@ -78,6 +78,9 @@ def load_data(folder: str | Path | None = None, transpose: bool = False) -> Spli
     elif re.search("emnist", root.name, re.IGNORECASE):
         notes += ["called EMNIST, whose own files hold rows as columns: if these do (digitset data), add --transpose"]
     train, test = _divided(source, root)
+    if len(train) > 1 and bool((train.labels.diff() >= 0).all()):  # then the last images would be of one label
+        train = by_content(train)
+        notes += ["training images are sorted by label: they are taken in the order of content, for the validation"]
     if source.test is None:
         notes.append(f"no images are set apart for the test: {count(len(test))} are taken, in the order of content")
     digests = [idx_digest(values) for part in (train, test) for values in (part.images, part.labels.to(torch.uint8))]

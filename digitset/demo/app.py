@@ -321,6 +321,8 @@ async def _refused(request: Request, error: Any) -> JSONResponse:
 async def _unexpected(request: Request, error: Any) -> JSONResponse:
     """The first thing that is wrong, and where."""
     first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return _problem(400, "the body cannot be read: it is no JSON")
     field = ".".join(str(part) for part in first["loc"][1:] if part not in ("base64", "rows"))
     if first["type"].startswith("string_") and "base64" in first["loc"]:
         first["msg"] = f"expected base64 of 28x28 bytes, 1048 characters; got {len(first['input'])} characters"

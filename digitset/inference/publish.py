@@ -110,7 +110,7 @@ def _expect_place(out: Path, run_folder: RunFolder, predictor: Predictor) -> Non
             return
         there = RunFolder(out)
         same = there.exists and _title(there.run()) == _title(predictor.run)
-        files = {*PUBLISHED, *(there.own_files() if there.exists else ())}
+        files = {*PUBLISHED, *run_folder.own_files(), *(there.own_files() if there.exists else ())}
         if same and names <= files and run_folder.path.resolve() != out.resolve():  # a run has its history too
             return
     raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")

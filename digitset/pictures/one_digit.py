@@ -23,7 +23,7 @@ from digitset.pictures.segment import LOOKS_LIKE
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 KINDS = ("one digit", "letters", "a sign", "several digits", "a part of a digit", "lines", "a blot")
 CUT = "cut the picture to one digit"
-LEAST = 0.2  # what is less probably one digit is refused; chosen on validation images
+LEAST = 0.1  # what is less probably one digit is refused; chosen on validation images
 
 
 class OneDigit(nn.Module):

@@ -191,6 +191,8 @@ def train(
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
     the loss is not finite.
     """
+    if callable(callbacks) or not all(map(callable, callbacks)):
+        raise InputError(f"callbacks: expected a list of functions, got {callbacks!r}")
     if not (_is_watched() if progress is None else progress):
         return _train(run, out, resume, lambda event: _call(callbacks, event), splits, stop)
     from digitset.training.progress import Watch  # here, since a run that nobody watches needs no terminal
@@ -260,7 +262,7 @@ def _train_alone(
     state = initial_state(experiment, device, precision)
     data = TrainingSet.of(experiment, splits.to(device).train)
     start = (run, here, precision, experiment.task.version, splits.checksum)
-    distributed.from_first(lambda: None if run_folder.exists else run_folder.start(*start))
+    distributed.from_first(lambda: run_folder.expect_own_files() if run_folder.exists else run_folder.start(*start))
     check = restore(state, run_folder)
     distributed.from_first(lambda: run_folder.drop_metrics_after(state.step, check))
     if distributed.rank().first:

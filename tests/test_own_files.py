@@ -174,7 +174,10 @@ def test_a_run_does_not_go_on_with_a_changed_file(mine: Path, tmp_path: Path) ->
     assert digitset.train(run, tmp_path / "run", resume=True).finished
 
 
-def test_what_a_kill_left_of_a_publication_is_written_again(mine: Path, tmp_path: Path) -> None:
+def test_what_a_kill_left_of_a_publication_is_written_again(
+    mine: Path, tmp_path: Path, command: Callable[..., Outcome]
+) -> None:
+    assert command("evaluate", mine / "run", "--trust").code == 0
     publish(mine / "run", tmp_path / "shared", trust=True)
     for name in ("README.md", "scores.json", "model.json", "model.safetensors", "eye.py"):  # run.json is written first
         (tmp_path / "shared" / name).unlink()

@@ -1,13 +1,12 @@
 """IDX, the format of MNIST's files: reading within bounds, and the checksum of what was read."""
 
-import contextlib
 import gzip
 import hashlib
 import math
 import struct
 import zlib
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -43,8 +42,8 @@ def read_idx(path: Path, dimensions: int, kind: int = UBYTE) -> UInt8[Tensor, ".
     return parse_idx(header + body, dimensions, source, kind)
 
 
-def _unpacked(file: BinaryIO, path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
-    return gzip.open(file) if path.suffix == ".gz" else contextlib.nullcontext(file)
+def _unpacked(file: BinaryIO, path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(file)) if path.suffix == ".gz" else file
 
 
 def parse_idx(

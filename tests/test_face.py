@@ -1,6 +1,7 @@
 """What `import digitset` offers a person in a notebook or a terminal: names, words for things, progress, figures."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Outcome
+from PIL import Image
 from test_structure import ROOT
 
 import digitset
@@ -86,7 +88,13 @@ def test_packaged_models_in_python_and_in_json(command: Callable[..., Outcome]) 
 
 def test_the_page_on_using_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/using.md").read_text(), re.DOTALL)
+    row = np.pad(np.hstack([np.pad(image, 6) for image in TEST[:3].numpy()]), 20)
+    Image.fromarray(255 - row).save("page.png")
+    number, block = re.findall(r"```python\n(.*?)```", (ROOT / "docs/using.md").read_text(), re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(number, {})
+    assert "".join(re.findall(r"\d", printed.getvalue())) == "".join(map(str, load_data().test.labels[:3].tolist()))
     assert block.count("steps=200") == 1
     names: dict[str, Any] = {}
     exec(block.replace("steps=200", "steps=2, encoder='lenet', images_per_step=32, sequences_per_step=16"), names)

@@ -17,9 +17,13 @@ class TrainingError(RuntimeError):
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The beginning of a message about a name that there is not, with the known one that is most like it."""
+    known = list(known)
+    return f"unknown {kind} '{name}': {meant(name, known)}expected one of {', '.join(known) or 'none'}"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A question after the known name that is most like one that is not known; empty if none is like it."""
     from difflib import get_close_matches  # here, since it is for mistakes alone
 
-    known = list(known)
-    close = get_close_matches(name, known, 1)
-    meant = f"did you mean '{close[0]}'? " if close else ""
-    return f"unknown {kind} '{name}': {meant}expected one of {', '.join(known) or 'none'}"
+    close = get_close_matches(name, list(known), 1)
+    return f"did you mean '{close[0]}'? " if close else ""

@@ -59,15 +59,11 @@ class Run:
     steps: int = 1_000
     """Optimiser steps."""
     images_per_step: int = 256
-    """Distinct images in a step; each is encoded once."""
+    """Distinct images in a step; each is encoded once. Without effect where training_sequences is given."""
     sequences_per_step: int = 256
     """About how many sequences there are in a step; they share its images. With training_sequences, at most so many."""
     training_sequences: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """How many labelled sequences there are: drawn once, all that is trained on, again and again in new orders.
-
-    No two share an image while there are enough images. A step encodes all images of its sequences, so that
-    images_per_step has no effect. None draws new sequences at every step.
-    """
+    """How many labelled sequences there are: drawn once, all that is trained on; by default new ones at each step."""
     lengths: Annotated[tuple[int, int] | None, tyro.conf.arg(metavar="SHORTEST LONGEST")] = None
     """Shortest and longest sequence; None is the task's own (1 to 10)."""
     curriculum: float = 0.9

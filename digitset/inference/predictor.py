@@ -10,7 +10,7 @@ from torch import Tensor
 
 from digitset.data.sequences import Batch
 from digitset.device import choose_device, plain_torch
-from digitset.errors import InputError
+from digitset.errors import InputError, meant
 from digitset.inference import hub, pretrained
 from digitset.inference.inputs import batches_by_length, check_inputs, warn_of_scale
 from digitset.models import Attends
@@ -181,8 +181,8 @@ def locate(name: str | Path) -> Path:
     packaged = None if RunFolder(folder).exists else pretrained.find(str(name))
     if packaged is None and not folder.exists():
         raise InputError(
-            f"{name}: expected the folder of a run, hub:USER/NAME, or a packaged model, one of "
-            f"{', '.join(pretrained.names())}"
+            f"{name}: {meant(str(name), pretrained.names())}expected the folder of a run, hub:USER/NAME, or a packaged "
+            f"model, one of {', '.join(pretrained.names())}"
         )
     return packaged or folder
 

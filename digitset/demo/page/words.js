@@ -14,8 +14,8 @@ export const named = (one, models) => {
 };
 
 export const percent = (chance) => {
-  if (chance > 0.9995 && chance < 1) return "over 99.9 %";
-  if (chance < 0.0005 && chance > 0) return "under 0.1 %";
+  if (chance > 0.9995) return "over 99.9 %"; // 1 too: it is rounded
+  if (chance < 0.0005) return "under 0.1 %";
   return `${(100 * chance).toFixed(chance > 0.99 || chance < 0.01 ? 1 : 0)} %`;
 };
 
@@ -46,7 +46,7 @@ export function detail(model, answer) {
     return `${plain(answer.answer)} before rounding; this model gives one number and does not say how sure it is`;
   if (!answer.interval) return certain(answer.certainty);
   const [low, high] = answer.interval;
-  return `${certain(answer.certainty)}; 90 % interval ${low === high ? `${low} alone` : `${low} to ${high}`}`;
+  return `${certain(answer.certainty)}; 90 % interval ${low === high ? `only ${low}` : `${low} to ${high}`}`;
 }
 
 export const refusal = (model, count) =>

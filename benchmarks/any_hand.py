@@ -32,7 +32,7 @@ from digitset.rng import generator
 from digitset.run import Run
 from digitset.run_folder import RunFolder, Summary
 from digitset.tasks import load_task
-from digitset.training.loop import learning_rate
+from digitset.training.loop import descend
 from digitset.training.optimizer import optimizers
 
 NAME, BEGIN = "classify/any_hand", "classify/mlp"
@@ -95,13 +95,7 @@ def training_step(run: Run, network: Network, optimizer: torch.optim.Optimizer, 
     chosen = torch.randint(len(train), (run.images_per_step,), generator=draw)
     labels = train.labels[chosen]
     images = handwriting.any_hand(train.images[chosen], labels, draw)
-    loss = F.cross_entropy(network(alone(images)), labels)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(run, step)
-    optimizer.zero_grad()
-    loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    torch.nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
-    optimizer.step()
+    descend(run, network, [optimizer], F.cross_entropy(network(alone(images)), labels), step)
 
 
 def alone(images: UInt8[Tensor, "N 28 28"]) -> Batch:

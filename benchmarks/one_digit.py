@@ -9,6 +9,7 @@ drawings are above.
 """
 
 import functools
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,11 +25,12 @@ from torch.nn import functional as F
 
 from digitset.data.mnist import Digits, load_data
 from digitset.device import choose_device
+from digitset.files import write_whole
 from digitset.pictures.one_digit import KINDS, WEIGHTS, OneDigit
-from digitset.rng import derive, generator
+from digitset.rng import derive, generator, torch_seeded
 from digitset.run import Run
-from digitset.run_folder import halved, to_bytes, write_whole
-from digitset.training.loop import learning_rate
+from digitset.run_folder import halved, to_bytes
+from digitset.training.loop import descend
 from digitset.training.optimizer import optimizers
 
 RUNS = Path("runs/one_digit")
@@ -72,7 +74,9 @@ def _kept(name: str, make: Callable[[], Drawings]) -> Drawings:
     if not path.exists():
         images, kinds = make()
         RUNS.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, images=images, kinds=kinds)
+        content = io.BytesIO()
+        np.savez_compressed(content, images=images, kinds=kinds)
+        write_whole(path, content.getvalue())
     with np.load(path) as saved:
         return torch.from_numpy(saved["images"]), torch.from_numpy(saved["kinds"])
 
@@ -103,8 +107,7 @@ def train(
 ) -> OneDigit:
     """Steps until the end, from the last checkpoint of the same length and seed where there is one."""
     run = Run("classify", seed=seed, steps=steps, learning_rate=3e-3, weight_decay=0.1)
-    with torch.random.fork_rng():  # pyright: ignore[reportUnknownMemberType]
-        torch.manual_seed(derive(seed, "initial weights"))  # pyright: ignore[reportUnknownMemberType]
+    with torch_seeded(derive(seed, "initial weights"), torch.device("cpu")):
         network = OneDigit().to(memory_format=torch.channels_last)
     (optimizer,) = optimizers(run, network, choose_device("cpu"))
     checkpoint, first = RUNS / f"checkpoint{seed}-{steps}.pt", 0
@@ -117,15 +120,12 @@ def train(
         images, kinds = batch(digits, drawings, generator(seed, "one digit", step))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = F.cross_entropy(network(images), kinds)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(run, step)
-        optimizer.zero_grad()
-        loss.backward()  # pyright: ignore[reportUnknownMemberType]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
-        optimizer.step()
+        descend(run, network, [optimizer], loss, step)
         if (step + 1) % 100 == 0 or step + 1 == steps:
             state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-            torch.save(state, checkpoint)
+            content = io.BytesIO()
+            torch.save(state, content)
+            write_whole(checkpoint, content.getvalue())
             report(step + 1, network)
     return network.eval()
 

@@ -1,6 +1,6 @@
 """Errors that one line can explain."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class InputError(ValueError):
@@ -19,6 +19,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """The beginning of a message about a name that there is not, with the known one that is most like it."""
     known = list(known)
     return f"unknown {kind} '{name}': {meant(name, known)}expected one of {', '.join(known) or 'none'}"
+
+
+def some_of(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are: `a, b and 3 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def meant(name: str, known: Iterable[str]) -> str:

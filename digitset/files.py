@@ -179,6 +179,33 @@ def _holder(path: Path) -> str:
         return "another process"
 
 
+def expect_folder(path: Path) -> None:
+    """Raises InputError if something that is no folder has this path, which may also be free."""
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: expected a folder or nothing, found a file; choose another --out")
+
+
+@contextlib.contextmanager
+def writing(folder: Path) -> Generator[None, None, None]:
+    """A context for the one process that writes a folder, which is made; nothing stays of it if it stays empty.
+
+    Raises InputError if another process is in it, or a file has the name of the folder or of one around it.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    expect_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except NotADirectoryError:
+        raise InputError(f"{folder}: expected folders around it, found a file; choose another --out") from None
+    try:
+        with locked(folder):
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # one that holds files ends it
+            for each in made:
+                each.rmdir()
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Generator[None, None, None]:
     """A context that one process at a time is in, for a folder, which is there. Others may read in it meanwhile.

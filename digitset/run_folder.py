@@ -41,12 +41,12 @@ from digitset.files import (
     MOST_INTEGER,
     flushed,
     has_checksum,
-    locked,
     read_json,
     read_whole,
     remove_left_over,
     to_json,
     write_whole,
+    writing,
 )
 from digitset.network import Experiment, Network
 from digitset.run import Run
@@ -242,19 +242,9 @@ class RunFolder:
 
         Raises InputError if another process is in it, or a file has the folder's name.
         """
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            raise InputError(f"{self.path}: expected a folder or nothing, found a file; choose another --out") from None
-        try:
-            with locked(self.path):
-                remove_left_over(self.path, TRAINED)
-                yield
-        finally:
-            with contextlib.suppress(OSError):  # one that holds files ends it
-                for folder in made:
-                    folder.rmdir()
+        with writing(self.path):
+            remove_left_over(self.path, TRAINED)
+            yield
 
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
         """Writes what there is to know of a run before it is trained, and the files of the user's own that it needs.

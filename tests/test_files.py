@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome, without_checksums
+from faults import changed
 
 from digitset import files
 from digitset.bench.grid import read_grids
@@ -70,18 +71,6 @@ def same_values(one: bytes, other: bytes) -> bool:
         return False
 
 
-def with_faults(raw: bytes, draw: random.Random) -> bytes:
-    """A file with a byte changed, cut off at some place, or with a part of it twice."""
-    place = draw.randrange(len(raw))
-    kind = draw.choice(("flip", "byte", "cut", "twice"))
-    if kind == "cut":
-        return raw[:place]
-    if kind == "twice":
-        return raw[:place] + raw[max(0, place - draw.randrange(1, 200)) :]
-    byte = raw[place] ^ (1 << draw.randrange(8)) if kind == "flip" else draw.randrange(256)
-    return raw[:place] + bytes([byte]) + raw[place + 1 :]
-
-
 def test_a_folder_is_whole_as_it_was_written(finished: Path, tmp_path: Path) -> None:
     assert {check.name: check.words for check in RunFolder(finished).check_files()} == dict.fromkeys(HERE, "whole")
     checks = unfinished(tmp_path / "run").check_files()
@@ -96,10 +85,9 @@ def test_no_damage_of_a_finished_run_is_silent(finished: Path, tmp_path: Path, n
     copy = shutil.copytree(finished, tmp_path / "run")
     raw = (finished / name).read_bytes()
     for _ in range(40):
-        faulty = with_faults(raw, draw)
+        faulty = changed(raw, draw)
         (copy / name).write_bytes(faulty)
-        if faulty != raw:
-            assert damaged(copy) or (name in ("model.json", "scores.json") and same_values(faulty, raw))
+        assert damaged(copy) or (name in ("model.json", "scores.json") and same_values(faulty, raw))
 
 
 @pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "checkpoint"])
@@ -109,11 +97,11 @@ def test_no_damage_of_an_unfinished_run_is_silent(tmp_path: Path, name: str) -> 
     path = unfinished(tmp_path / "run").path / name
     raw = path.read_bytes()
     for _ in range(40):
-        path.write_bytes(with_faults(raw, draw))
+        path.write_bytes(changed(raw, draw))
         if not damaged(path.parent):
             lines = [line for line in raw.splitlines() if json.loads(line)["step"] <= 20] if "metrics" in name else []
             kept = path.read_bytes().splitlines()[: len(lines)]
-            assert path.read_bytes() == raw or same_values(path.read_bytes(), raw) or (lines and kept == lines)
+            assert same_values(path.read_bytes(), raw) or (lines and kept == lines)
 
 
 MALFORMED: dict[str, bytes] = {

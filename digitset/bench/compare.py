@@ -12,7 +12,7 @@ from digitset.data.mnist import Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_classifier_rule, evaluate_run_folder
-from digitset.files import locked
+from digitset.files import expect_folder, writing
 from digitset.models import load_model
 from digitset.network import Experiment
 from digitset.run import Run
@@ -69,14 +69,12 @@ def compare(
     Writes `out/results.csv` and the run folders. A folder that holds a run of other settings is refused before anything
     is trained. `watch` is given each run, and its index among them, as it starts.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
+    expect_folder(out)
     splits = load_data(runs[0].data, runs[0].transpose)
     experiments = [Experiment.of(run) for run in runs]
     for experiment in experiments:
         is_finished(_run_folder(experiment, out), experiment, splits.checksum, resume=True)
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
+    with writing(out):
         return _compare(experiments, splits, out, watch)
 
 

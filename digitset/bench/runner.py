@@ -40,7 +40,7 @@ from digitset.data.mnist import PACKAGED_CHECKSUM, Splits, load_data
 from digitset.device import choose_device
 from digitset.errors import InputError, TrainingError
 from digitset.evaluation.evaluate import evaluate_run_folder
-from digitset.files import locked
+from digitset.files import expect_folder, writing
 from digitset.inference.length_generalization import curve
 from digitset.inference.predictor import load
 from digitset.network import Experiment
@@ -84,8 +84,7 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
     """
     if longest < 1:
         raise InputError(f"--longest: expected at least 1, got {longest}")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: expected a folder or nothing, found a file; choose another --out")
+    expect_folder(out)
     cells = [run for grid in grids for run in grid.cells()]
     check_cells(cells)
     missing = _missing_rows(grids, ResultTables(out))
@@ -97,8 +96,7 @@ def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longes
         expect_trainable(experiment, data[run.data])
         experiment.build()
     checksums = {None: PACKAGED_CHECKSUM} | {path: splits.checksum for path, splits in data.items()}
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
+    with writing(out):
         return _bench(grids, out, executor, watch, longest, checksums)
 
 

@@ -9,9 +9,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
-from digitset.errors import InputError
-
-SHOWN = 5  # labels in a message
+from digitset.errors import InputError, some_of
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,8 @@ def checked(images: Tensor, images_name: str, labels: Tensor, labels_name: str) 
     others = labels[(labels < 0) | (labels > 9)]
     if len(others):
         counts = Counter(others.tolist())
-        found = ", ".join(f"{label} ({count(counts[label])})" for label in sorted(counts)[:SHOWN])
-        more = f" and {len(counts) - SHOWN} other labels" if len(counts) > SHOWN else ""
-        raise InputError(f"{labels_name}: expected labels 0..9, found {found}{more}; leave those images out")
+        found = some_of([f"{label} ({count(counts[label])})" for label in sorted(counts)])
+        raise InputError(f"{labels_name}: expected labels 0..9, found {found}; leave those images out")
     return Digits(images, labels.long())
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import torch
 
 from digitset.data.digits import Digits, checked, count
-from digitset.errors import InputError
+from digitset.errors import InputError, some_of
 
-SHOWN = 5  # names in a message
 LABELS = tuple(map(str, range(10)))
 SPLITS = (("train", "test"), ("training", "testing"))  # folders of folders by label
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm")
@@ -40,7 +39,7 @@ def read_pictures(path: Path, roots: tuple[Path, ...]) -> tuple[list[Digits], li
     beside = sorted(each.name for each in path.iterdir() if each not in roots and not each.name.startswith("."))
     if len(roots) > 1 and beside:
         names = " and ".join(root.name for root in roots)
-        notes.append(f"{path}: only {names} are read; left out {', '.join(beside[:SHOWN])}")
+        notes.append(f"{path}: only {names} are read; left out {some_of(beside)}")
     return [digits for digits, _ in read], notes
 
 
@@ -50,7 +49,7 @@ def _read(root: Path) -> tuple[Digits, list[str]]:
     folders = [each for each in inside if each.is_dir()]
     others = [folder for folder in folders if folder.name not in LABELS]
     if others or not folders:
-        found = ", ".join(f"{folder.name} ({count(len(_files(folder)[0]))})" for folder in others[:SHOWN])
+        found = some_of([f"{folder.name} ({count(len(_files(folder)[0]))})" for folder in others])
         raise InputError(f"{root}: expected folders 0 to 9, found {found or 'none'}; move what is no digit away")
     kept, labels = list[np.ndarray](), list[int]()
     sizes, damaged, left = dict[str, list[Path]](), list[Path](), list[str]()
@@ -75,8 +74,8 @@ def _read(root: Path) -> tuple[Digits, list[str]]:
 
 def _expect_readable(root: Path, sizes: dict[str, list[Path]], damaged: list[Path]) -> None:
     if sizes:
-        most = sorted(sizes, key=lambda size: -len(sizes[size]))[:SHOWN]
-        found = ", ".join(f"{count(len(sizes[size]))} of {size}" for size in most)
+        most = sorted(sizes, key=lambda size: -len(sizes[size]))
+        found = some_of([f"{count(len(sizes[size]))} of {size}" for size in most])
         raise InputError(f"{root}: expected images of 28x28, found {found}, such as {sizes[most[0]][0]}; scale them")
     if damaged:
         raise InputError(

@@ -10,7 +10,7 @@ from digitset.data.digits import Digits, checked
 from digitset.data.idx import INT, read_idx
 from digitset.data.labelled_pictures import picture_roots, read_pictures
 from digitset.data.npz import read_npz
-from digitset.errors import InputError
+from digitset.errors import InputError, some_of
 
 FAMILIES = {  # sets of IDX files: where in a folder, what their names begin with, what ends those of labels
     "MNIST": (("", "MNIST/raw", "raw"), ("train-", "t10k-"), "labels-idx1-ubyte"),
@@ -26,7 +26,6 @@ FAMILIES = {  # sets of IDX files: where in a folder, what their names begin wit
     ),
     "QMNIST": (("", "QMNIST/raw", "raw"), ("qmnist-train-", "qmnist-test-"), "labels-idx2-int"),
 }
-SHOWN = 5  # names in a message
 EXPECTED = (
     "expected digits: four IDX files (train-images-idx3-ubyte ..., or those of EMNIST or QMNIST), folders 0 to 9 of "
     "pictures (or train/0 ... and test/0 ...), or one .npz"
@@ -71,8 +70,7 @@ def find_source(path: Path) -> Source:
     if pictures:
         return _source("pictures in folders by label", *read_pictures(path, pictures[0]))
     names = sorted(each.name + "/" * each.is_dir() for each in path.iterdir())
-    found = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-    raise InputError(f"{path}: {EXPECTED}; found {found or 'an empty folder'}")
+    raise InputError(f"{path}: {EXPECTED}; found {some_of(names) or 'an empty folder'}")
 
 
 def _source(kind: str, parts: list[Digits], notes: list[str]) -> Source:

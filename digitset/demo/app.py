@@ -22,7 +22,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from digitset.data.mnist import load_data
 from digitset.demo.answers import ask, describe
-from digitset.demo.gate import ALWAYS, BODY_SECONDS, COME_BACK, FULL, LARGEST, Gate
+from digitset.demo.gate import ALWAYS, BODY_SECONDS, COME_BACK, FULL, LARGEST, Gate, problem
 from digitset.demo.schema import (
     LONGEST,
     Answer,
@@ -310,29 +310,25 @@ def _shown(value: str) -> str:
     return ascii(value if len(value) <= 40 else value[:40] + "...")
 
 
-def _problem(status: int, message: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": message}, status, headers)
-
-
 async def _refused(request: Request, error: Any) -> JSONResponse:
-    return _problem(error.status_code, str(error.detail), error.headers)
+    return problem(error.status_code, str(error.detail), error.headers)
 
 
 async def _unexpected(request: Request, error: Any) -> JSONResponse:
     """The first thing that is wrong, and where."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return _problem(400, "the body cannot be read: it is no JSON")
+        return problem(400, "the body cannot be read: it is no JSON")
     field = ".".join(str(part) for part in first["loc"][1:] if part not in ("base64", "rows"))
     if first["type"].startswith("string_") and "base64" in first["loc"]:
         first["msg"] = f"expected base64 of 28x28 bytes, 1048 characters; got {len(first['input'])} characters"
-    return _problem(422, f"{_shown(field)[1:-1] or 'body'}: {first['msg']}")
+    return problem(422, f"{_shown(field)[1:-1] or 'body'}: {first['msg']}")
 
 
 async def _unanswered(request: Request, error: Any) -> JSONResponse:
-    return _problem(422, str(error))
+    return problem(422, str(error))
 
 
 async def _broken(request: Request, error: Any) -> JSONResponse:
     """A fault of ours. Its traceback goes to the terminal, not to the caller."""
-    return _problem(500, "something broke here; the terminal of `digitset demo` says what")
+    return problem(500, "something broke here; the terminal of `digitset demo` says what")

@@ -47,8 +47,8 @@ class Gate:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if not _from_here(scope["headers"]):
-            problem = _problem(403, "expected a request of this page or of a program, got another site's")
-            return await problem(scope, receive, send_more)
+            response = problem(403, "expected a request of this page or of a program, got another site's")
+            return await response(scope, receive, send_more)
         if self.requests >= REQUESTS and scope["path"] != ALWAYS:
             return await full()(scope, receive, send_more)
         self.requests += 1
@@ -70,7 +70,7 @@ class _Body:
 
     async def refused(self, receive: Receive) -> JSONResponse | None:
         """Receives the body; the response to one that is refused, which is forgotten at once."""
-        size, more, problem = 0, True, None
+        size, more, response = 0, True, None
         with anyio.move_on_after(BODY_SECONDS) as time:
             while more and size <= PATIENCE:
                 message = await receive()
@@ -79,15 +79,15 @@ class _Body:
                 size, self.held, self.gate.held = size + count, self.held + count, self.gate.held + count
                 self.messages.append(message)
                 if size > LARGEST:
-                    problem = _problem(413, f"expected a body of at most {LARGEST:,} bytes, got more")
+                    response = problem(413, f"expected a body of at most {LARGEST:,} bytes, got more")
                 elif self.held > SMALL_BODY and self.gate.held > HELD:
-                    problem = full()
-                if problem is not None:
+                    response = full()
+                if response is not None:
                     self._forget()
         if time.cancelled_caught:
-            problem = _problem(408, f"expected the whole body within {BODY_SECONDS} seconds", CLOSE)
+            response = problem(408, f"expected the whole body within {BODY_SECONDS} seconds", CLOSE)
             self._forget()
-        return problem
+        return response
 
     def again(self, receive: Receive) -> Receive:
         """What gives the messages to whoever asks next, and then what is received after them."""
@@ -103,13 +103,13 @@ class _Body:
         self.messages.clear()
 
 
-def _problem(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
+def problem(status: int, error: str, headers: dict[str, str] | None = None) -> JSONResponse:
     return JSONResponse({"error": error}, status, headers)
 
 
 def full() -> JSONResponse:
     """The response to a request for which there is no room now."""
-    return _problem(503, FULL, COME_BACK | CLOSE)
+    return problem(503, FULL, COME_BACK | CLOSE)
 
 
 def _from_here(headers: list[tuple[bytes, bytes]]) -> bool:

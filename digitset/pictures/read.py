@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from digitset.errors import InputError
+from digitset.errors import InputError, some_of
 from digitset.files import expect_regular
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
@@ -34,7 +34,6 @@ TURNS = {  # how EXIF's orientations become upright
     8: Image.Transpose.ROTATE_90,
 }
 WIDE_GREY = {"I;16": 65535, "I;16L": 65535, "I;16B": 65535, "I;16N": 65535}
-SHOWN = 3  # names in a note
 Pixels = Float32[np.ndarray, "H W"] | Float32[np.ndarray, "H W 2"] | Float64[np.ndarray, "H W"]
 CONTRAST = 0.25  # what is visible of a picture with transparency is ink alone if its greys differ by less
 
@@ -83,9 +82,8 @@ def left_out(paths: Iterable[str | Path]) -> list[str]:
         names = [each.name for each in inside if each.is_file() and each.suffix.lower() not in SUFFIXES]
         names += [f"{each.name}/" for each in inside if not each.is_file()]
         if names:
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             kinds = "files of the folder itself are read, if they end in one of"
-            notes.append(f"{path}: left out {', '.join(names[:SHOWN])}{more}: {kinds} {' '.join(SUFFIXES)}")
+            notes.append(f"{path}: left out {some_of(names, 3)}: {kinds} {' '.join(SUFFIXES)}")
     return notes
 
 

@@ -145,14 +145,7 @@ def training_step(experiment: Experiment, state: State, data: TrainingSet) -> No
         output = state.replica(replace(batch, images=images))
     loss = task.training_loss(output, kind, target).mean()
 
-    for optimizer in state.optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(run, state.step)
-        optimizer.zero_grad()
-    loss.backward()  # pyright: ignore[reportUnknownMemberType]
-    nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
-    for optimizer in state.optimizers:
-        optimizer.step()
+    descend(run, network, state.optimizers, loss, state.step)
     if state.average is not None:
         state.average.update_parameters(network)
 
@@ -161,6 +154,18 @@ def training_step(experiment: Experiment, state: State, data: TrainingSet) -> No
     state.window.append(distributed.mean(torch.stack([loss.detach(), accuracy])))
     state.images += len(images)
     state.step += 1
+
+
+def descend(run: Run, network: nn.Module, optimizers: Sequence[torch.optim.Optimizer], loss: Tensor, step: int) -> None:
+    """Moves the parameters of a network against the gradient of a loss, a scalar, at the learning rate of a step."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(run, step)
+        optimizer.zero_grad()
+    loss.backward()  # pyright: ignore[reportUnknownMemberType]
+    nn.utils.clip_grad_norm_(network.parameters(), run.max_grad_norm)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 @plain_torch(learns=True)

@@ -43,7 +43,7 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "Pictures of your own": [
         ("pictures/read", ("find_pictures", "read_picture")),
         ("pictures/normalize", ("digit", "normalize", "Picture")),
-        ("pictures/segment", ("find_digits", "split_picture", "Page", "Found")),
+        ("pictures/segment", ("find_digits", "split_picture", "Page", "PageDigit")),
         ("pictures/one_digit", ("look", "Looks")),
         ("pictures/number", ("read_numbers", "reader", "Numbers", "Number", "ReadDigit", "LeftOut")),
         ("report/page_figure", ("draw_pages",)),

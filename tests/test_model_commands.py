@@ -126,12 +126,29 @@ def test_several_digits_without_split_are_told_of(
     said = capsys.readouterr()
     assert "there may be 4 on it" in said.err
     assert "row[old].png: " in said.out
+    model_commands.predict("classify", (str(odd),), as_json=True)
+    (answer,) = json.loads(capsys.readouterr().out)["answers"]
+    assert answer["certainty"] <= answer["pictures"][0]["one_digit"] <= 1 / 4
     model_commands.predict("sum", (str(odd),), split=True)
     said = capsys.readouterr()
     assert said.err == ""
     model_commands.predict("contains", (str(folder / "a1.png"),), anchor=str(odd))
     assert "there may be 4 on it; an anchor is one" in capsys.readouterr().err
     assert "row[old].png 4" in "".join(said.out.split("\n")).replace("│", "")
+
+
+@pytest.mark.parametrize("what", ["classify", "number"])
+def test_reasons_and_notes_are_in_json_also_if_nothing_was_read(
+    what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png", "notes.txt"):
+        (tmp_path / name).write_text("no picture")
+    with pytest.raises(InputError):
+        model_commands.predict(what, (str(tmp_path),), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert [Path(line.partition(":")[0]).name for line in told["refused"]] == ["a.png", "b.png"]
+    assert len(told["notes"]) == 1
+    assert "notes.txt" in told["notes"][0]
 
 
 def test_mistakes_are_one_line(folder: Path) -> None:

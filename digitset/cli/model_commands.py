@@ -216,8 +216,7 @@ def _predict_numbers(
     try:
         found = number.read_pages(pictures, number.reader(load(number.READER, device)))
     except InputError as error:
-        if as_json:
-            print(json.dumps({"pictures": [], "notes": [], "refused": [str(error)]}, indent=2))
+        _tell_failure(error, "pictures", as_json)
         raise
     _tell(found.notes + found.refused)
     if show is not None:
@@ -263,11 +262,20 @@ def _read(
     try:
         asked = ask.read_all(pictures, anchor, split, of_digits)
     except InputError as error:
-        if as_json:
-            print(json.dumps({"answers": [], "notes": [], "refused": [str(error)]}, indent=2))
+        _tell_failure(error, "answers", as_json)
         raise
     _tell(asked.notes + asked.refused)
     return asked
+
+
+def _tell_failure(error: InputError, nothing: str, as_json: bool) -> None:
+    """Notes where no picture was read, and in JSON the reasons, for a program that reads only what is printed."""
+    from digitset.pictures.read import NothingReadError
+
+    refused, notes = (error.refused, error.notes) if isinstance(error, NothingReadError) else ([str(error)], [])
+    _tell(notes)
+    if as_json:
+        print(json.dumps({nothing: [], "notes": notes, "refused": refused}, indent=2))
 
 
 def _expect_all(refused: list[str]) -> None:

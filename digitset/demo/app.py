@@ -39,6 +39,7 @@ from digitset.demo.schema import (
 )
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
+from digitset.pictures.ask import digits_on
 from digitset.pictures.normalize import digit
 from digitset.pictures.one_digit import Looks, expect_one_digit, look, look_at_marks
 from digitset.pictures.read import decode, pixel_count
@@ -270,12 +271,14 @@ def _add_pictures(app: FastAPI, queues: Queues) -> None:
 
 
 def _normalised(body: bytes) -> Picture:
-    return _one(_grey(body))
+    grey = _grey(body)
+    return _one(grey, digits_on(grey))
 
 
-def _one(grey: Float32[np.ndarray, "_ _"]) -> Picture:
+def _one(grey: Float32[np.ndarray, "_ _"], among: int = 1) -> Picture:
+    """The digit on a picture on which so many are found."""
     image = digit(grey)
-    (looks,) = look([image])
+    looks = look([image])[0].among(among)
     expect_one_digit(looks, "picture")
     return _picture(image, looks)
 

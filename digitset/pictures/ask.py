@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from digitset.errors import InputError
 from digitset.inference.onnx_runtime import OnnxPredictor
 from digitset.pictures.normalize import Picture, normalize
-from digitset.pictures.read import find_pictures, left_out, read_picture
+from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture
 from digitset.pictures.segment import Page, find_digits, split_picture
 
 if TYPE_CHECKING:
@@ -110,21 +110,24 @@ def read_all(
     Raises InputError if all pictures are refused, or the anchor is.
     """
     paths, of_digits = tuple(paths), functools.cache(of_digits)
-    found, notes, refused = list[tuple[str, list[Picture], Page | None]](), left_out(paths), list[str]()
+    found, notes, refused = list[tuple[str, list[Picture], Page | None, int]](), left_out(paths), list[str]()
     files = find_pictures(paths)
     if len(files) > MOST:
         raise InputError(f"expected at most {MOST:,} pictures, found {len(files):,}")
     for path in files:
         try:
-            digits, page = _page(str(path), notes, of_digits) if split else _one(str(path), notes)
-            found.append((str(path), digits, page))
+            if split:
+                found.append((str(path), *_page(str(path), notes, of_digits), 1))
+            else:
+                digit, among = _one(str(path))
+                found.append((str(path), [digit], None, among))
         except InputError as error:
             refused.append(str(error))
-    anchors = [] if anchor is None or not found else _one(anchor, notes, "an anchor is one")[0]
+    anchored = None if anchor is None or not found else _one(anchor)
     one_digit, marks, pages = bool(found) and of_digits(), list[Mark](), dict[str, Page]()
-    for name, digits, page in found:
+    for name, digits, page, among in found:
         try:
-            seen = _marks(name, digits, notes, one_digit, "" if split else "--split reads each")
+            seen = _marks(name, digits, notes, one_digit, "" if split else "--split reads each", among)
         except InputError as error:
             refused.append(str(error))
             continue
@@ -132,14 +135,14 @@ def read_all(
             pages[name] = page.without([each.instead for each in seen])
         marks += [each for each in seen if each.instead is None]
     if not marks:
-        raise InputError("; ".join(refused))
+        raise NothingReadError(refused, notes)
     if len(marks) > MOST:
         raise InputError(f"expected at most {MOST} digits, found {len(marks)}")
     names, pictures = [mark.name for mark in marks], [mark.digit for mark in marks]
     looks = [mark.looks for mark in marks]
-    if anchor is None:
+    if anchor is None or anchored is None:
         return Asked(names, pictures, looks, None, None, notes, refused, pages)
-    (mark,) = _marks(anchor, anchors, notes, one_digit)
+    (mark,) = _marks(anchor, [anchored[0]], notes, one_digit, "an anchor is one", anchored[1])
     return Asked(names, pictures, looks, mark.digit, mark.looks, notes, refused, pages)
 
 
@@ -161,15 +164,13 @@ def _reader() -> "Reader":
     return reader(load(READER))
 
 
-def _one(name: str, notes: list[str], advice: str = "--split reads each") -> tuple[list[Picture], None]:
-    """The digit on a picture, with a note if there may be several."""
+def _one(name: str) -> tuple[Picture, int]:
+    """The digit on a picture, and how many there may be."""
     grey = read_picture(name)
-    if (count := _digits_on(grey)) > 1:
-        notes.append(f"{name}: read as one digit, but there may be {count} on it; {advice}")
-    return [normalize(grey, name)], None
+    return normalize(grey, name), digits_on(grey)
 
 
-def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
+def digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
     """How many digits splitting would find; 1 where it, which looks more closely, finds no ink."""
     try:
         return len(split_picture(grey))
@@ -177,17 +178,22 @@ def _digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
         return 1
 
 
-def _marks(name: str, digits: list[Picture], notes: list[str], one_digit: bool, of_several: str = "") -> list[Mark]:
+def _marks(
+    name: str, digits: list[Picture], notes: list[str], one_digit: bool, of_several: str, among: int = 1
+) -> list[Mark]:
     """A picture's marks; if each should be `one_digit`, with what they look like; notes tell what is none.
 
-    Raises InputError if none is; `of_several` is the advice if it looks like several digits.
+    `among` is how many digits are found where one mark is asked about. Raises InputError if none is one digit;
+    `of_several` is the advice if it looks like several.
     """
     looks: list[Looks | None] = [None] * len(digits)
     if one_digit:
         from digitset.pictures.one_digit import CUT, look_at_marks
 
-        looks[:], doubts = look_at_marks([digit.digit for digit in digits], name, of_several or CUT)
+        looks[:], doubts = look_at_marks([digit.digit for digit in digits], name, of_several or CUT, among)
         notes += doubts
+    elif among > 1:
+        notes.append(f"{name}: read as one thing, but there may be {among} on it; {of_several}")
     names = [f"{name} {place}" for place in range(1, len(digits) + 1)] if len(digits) > 1 else [name]
     return [Mark(*each) for each in zip(names, digits, looks, strict=True)]
 

@@ -11,8 +11,8 @@ from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
 from digitset.pictures.ink import Box
 from digitset.pictures.one_digit import look, look_at_marks, may_be_several
-from digitset.pictures.read import find_pictures, left_out, read_picture
-from digitset.pictures.segment import LOOKS_LIKE, SIGN, Found, Page, find_digits
+from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture
+from digitset.pictures.segment import LOOKS_LIKE, SIGN, Page, PageDigit, find_digits
 from digitset.pictures.touching import Reader
 
 READER = "classify"  # the packaged model that reads digits on pages
@@ -88,7 +88,7 @@ def read_pages(paths: Iterable[str], read: Reader) -> Pages:
         found.pages.append(page)
         found.notes.extend(notes)
     if not found.pages:
-        raise InputError("; ".join(found.refused))
+        raise NothingReadError(found.refused, found.notes)
     return found
 
 
@@ -154,7 +154,7 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
     return columns.start, rows.start, columns.stop, rows.stop
 
 
-def _apart(rows: list[list[Found]], signs: list[Box]) -> list[list[list[Found]]]:
+def _apart(rows: list[list[PageDigit]], signs: list[Box]) -> list[list[list[PageDigit]]]:
     """The numbers of each row: its digits, divided where the gap is clear or a sign stands in it."""
     gaps = [_gaps(row) for row in rows]
     least = _least_gap([gap for row in gaps for gap in row])
@@ -176,7 +176,7 @@ def _is_between(sign: Box, left: Box, right: Box) -> bool:
     return top <= row <= bottom and left[1].stop <= column <= right[1].start
 
 
-def _gaps(row: list[Found]) -> list[float]:
+def _gaps(row: list[PageDigit]) -> list[float]:
     """The paper between digits of a row, in heights of its digits; beside a narrow digit, a part of it is its own."""
     high = float(np.median([digit.box[0].stop - digit.box[0].start for digit in row]))
     ends = [(digit.box[1].start / high, digit.box[1].stop / high) for digit in row]

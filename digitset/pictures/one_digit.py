@@ -49,6 +49,13 @@ class Looks:
     one_digit: float
     like: str
 
+    def among(self, count: int) -> "Looks":
+        """The same of a picture on which so many digits are found: this is the one that is meant with 1 / count."""
+        if count < 2:
+            return self
+        one_digit = self.one_digit / count
+        return Looks(one_digit, self.like if self.like != KINDS[0] or one_digit >= 0.5 else "several digits")
+
     @property
     def refused(self) -> bool:
         return self.one_digit < LEAST
@@ -83,19 +90,21 @@ def may_be_several(images: UInt8[np.ndarray, "n 28 28"]) -> list[bool]:
 
 
 def look_at_marks(
-    images: Sequence[UInt8[np.ndarray, "28 28"]], name: str = "picture", of_several: str = CUT
+    images: Sequence[UInt8[np.ndarray, "28 28"]], name: str = "picture", of_several: str = CUT, among: int = 1
 ) -> tuple[list[Looks], list[str]]:
     """What each of the marks of a picture looks like, and notes on those that are more probably no digit.
 
-    Raises InputError if all are refused, as `expect_one_digit` does for the first; `of_several` is its advice for
-    several digits.
+    `among` is how many digits are found where one is looked at. Raises InputError if all are refused, as
+    `expect_one_digit` does for the first; `of_several` is its advice for several digits.
     """
-    looks = look(images)
+    looks = [each.among(among) for each in look(images)]
     if looks and all(each.refused for each in looks):
         expect_one_digit(looks[0], name, of_several if looks[0].like == "several digits" else CUT)
     notes = list[str]()
     for place, each in enumerate(looks, 1):
-        if each.one_digit < 0.5:
+        if among > 1 and each.like == "several digits":
+            notes.append(f"{name}: read as one digit, but there may be {among} on it; {of_several}")
+        elif each.one_digit < 0.5:
             which = "" if len(looks) == 1 else f"of {len(looks)} marks, number {place} "
             fate = "is left out: it" if each.refused else "is read as a digit, but"
             chance = f"probability of one digit {each.one_digit:.3f}"

@@ -72,6 +72,14 @@ def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
     return files
 
 
+class NothingReadError(InputError):
+    """None of some pictures was read; `refused` says why each, and `notes` what was left out or doubted."""
+
+    def __init__(self, refused: list[str], notes: list[str]) -> None:
+        super().__init__("; ".join(refused))
+        self.refused, self.notes = refused, notes
+
+
 def left_out(paths: Iterable[str | Path]) -> list[str]:
     """For each folder among the paths, a sentence on what is in it that `find_pictures` takes for no picture."""
     notes: list[str] = []

@@ -40,7 +40,7 @@ Left = tuple[Box, str]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class PageDigit:
     """A digit on a page: the box of its ink, rows and columns of the picture's own pixels, and the digit itself."""
 
     box: Box
@@ -53,18 +53,18 @@ class Page:
 
     `grey`: the picture on which was looked, reduced if it was large; `shape`: rows and columns of the picture before
     that, in whose pixels all boxes are; `rows`: the digits, from top to bottom and from
-    left to right; `left_out`: boxes of ink that is no digit, as `Found` has them, each with what it is; `lines`: which
-    pixels of `grey` are frames and lines of the paper.
+    left to right; `left_out`: boxes of ink that is no digit, as `PageDigit` has them, each with what it is; `lines`:
+    which pixels of `grey` are frames and lines of the paper.
     """
 
     grey: Float32[np.ndarray, "H W"]
     shape: tuple[int, ...]
-    rows: list[list[Found]]
+    rows: list[list[PageDigit]]
     left_out: list[tuple[Box, str]]
     lines: Bool[np.ndarray, "H W"]
 
     @property
-    def digits(self) -> list[Found]:
+    def digits(self) -> list[PageDigit]:
         """All digits in reading order."""
         return [digit for row in self.rows for digit in row]
 
@@ -107,7 +107,7 @@ def find_digits(
     Raises InputError, which begins with `name`, if no ink is found.
     """
     small = reduced(grey, WIDEST)
-    papers, found, left_out = panels(small), list[Found](), list[tuple[Box, str]]()
+    papers, found, left_out = panels(small), list[PageDigit](), list[tuple[Box, str]]()
     lines = np.zeros(small.shape, bool)
     for place in papers:
         part = small[place]
@@ -118,16 +118,16 @@ def find_digits(
                 raise
             continue
         digits, others = _joined(pieces, *_inside(pieces))
-        made = [Found(box, _cut(part, flat, box, np.isin(pieces[box], members))) for box, members in digits]
+        made = [PageDigit(box, _cut(part, flat, box, np.isin(pieces[box], members))) for box, members in digits]
         if read is not None:
             inks = [np.isin(pieces[box], members) for box, members in digits]
             made = _cut_apart(part, flat, made, inks, read, may_cut)
-        found += [Found(_on_page(digit.box, place), digit.picture) for digit in made]
+        found += [PageDigit(_on_page(digit.box, place), digit.picture) for digit in made]
         left_out += [(_on_page(box, place), kind) for box, kind in others]
     if not found:
         raise no_ink(name)
     scale = grey.shape[0] / small.shape[0], grey.shape[1] / small.shape[1]
-    rows = [[Found(_enlarged(digit.box, scale), digit.picture) for digit in row] for row in _in_rows(found)]
+    rows = [[PageDigit(_enlarged(digit.box, scale), digit.picture) for digit in row] for row in _in_rows(found)]
     return Page(small, grey.shape, rows, [(_enlarged(box, scale), kind) for box, kind in left_out], lines)
 
 
@@ -252,13 +252,13 @@ def _belongs(part: Box, digit: Box, high: float) -> bool:
     return overlap >= 0.25 * narrower - 0.05 * high and _height(whole) <= limit and longest_side(whole) <= 1.2 * limit
 
 
-def _in_rows(digits: list[Found]) -> list[list[Found]]:
+def _in_rows(digits: list[PageDigit]) -> list[list[PageDigit]]:
     """A digit is in the row whose last digit, to its left, it is level with."""
 
-    def middle(digit: Found, axis: int) -> float:
+    def middle(digit: PageDigit, axis: int) -> float:
         return (digit.box[axis].start + digit.box[axis].stop) / 2
 
-    rows: list[list[Found]] = []
+    rows: list[list[PageDigit]] = []
     for digit in sorted(digits, key=lambda digit: middle(digit, 1)):
         level = [
             (abs(middle(row[-1], 0) - middle(digit, 0)), index)
@@ -276,17 +276,17 @@ def _in_rows(digits: list[Found]) -> list[list[Found]]:
 def _cut_apart(
     grey: Float32[np.ndarray, "H W"],
     flat: Float32[np.ndarray, "H W"],
-    digits: list[Found],
+    digits: list[PageDigit],
     inks: list[Bool[np.ndarray, "h w"]],
     read: Reader,
     may_cut: MayCut | None,
-) -> list[Found]:
+) -> list[PageDigit]:
     """The digits, whose ink within their boxes is `inks`; those that look like several are replaced by these."""
     high = float(np.median([_height(digit.box) for digit in digits]))
     images = np.stack([digit.picture.digit for digit in digits])
     certainties = read(images).max(axis=1).tolist()
     several = [True] * len(digits) if may_cut is None else may_cut(images)
-    apart = list[Found]()
+    apart = list[PageDigit]()
     for digit, ink, certainty, may in zip(digits, inks, certainties, several, strict=True):
         inside = [ink]
         if may and suspected(ink.shape[1] / high, certainty):
@@ -297,7 +297,7 @@ def _cut_apart(
         for each in inside:
             place = box_of(each)
             box = _on_page(place, digit.box)
-            apart.append(Found(box, _cut(grey, flat, box, each[place])))
+            apart.append(PageDigit(box, _cut(grey, flat, box, each[place])))
     return apart
 
 

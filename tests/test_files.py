@@ -383,6 +383,20 @@ def test_onnx_bytes_that_changed_are_told(tmp_path: Path) -> None:
         OnnxPredictor(tmp_path / "model.onnx")
 
 
+def test_verify_passes_over_no_run_of_a_folder(finished: Path, tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    """Also of one that lost the file by which runs are known."""
+    told = command("verify", tmp_path)
+    assert (told.code, told.output) == (2, "")
+    assert "expected the folder of a run or of several" in told.errors
+    for name in ("one", "other"):
+        shutil.copytree(finished, tmp_path / name)
+    assert command("verify", tmp_path).code == 0
+    (tmp_path / "other/run.json").unlink()
+    told = command("verify", tmp_path)
+    assert told.code == 2
+    assert f"{tmp_path / 'other'}" in told.errors
+
+
 def test_names_are_never_markup(
     finished: Path, tmp_path: Path, command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -400,7 +414,7 @@ def test_names_are_never_markup(
     (folder / "model.json").write_bytes(raw.replace(b"40", b"41"))
     told = command("verify", "[/b] :smile:")
     assert told.code == 2
-    assert "of 4 files are damaged" in told.errors
+    assert "damaged files: 3 of 4:" in told.errors
     assert told.errors.count("\n") == 1
 
 

@@ -64,10 +64,12 @@ def verify(folder: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="F
     """
     from digitset.cli.terminal import print_table
     from digitset.inference.predictor import locate
-    from digitset.run_folder import RunFolder
+    from digitset.run_folder import TRAINED, RunFolder
 
     path = locate(folder)
-    found = sorted(each.parent for each in path.rglob("run.json")) or [path]
+    found = sorted({each.parent for each in path.rglob("*") if each.name in TRAINED})  # also where run.json is missing
+    if not found:
+        raise InputError(f"{folder}: expected the folder of a run or of several, found no file of one")
     checks = [(run_folder, check) for run_folder in found for check in RunFolder(run_folder).check_files()]
     rows = [
         (str(run_folder / check.name), check.words if check.whole is not False else "damaged")
@@ -76,7 +78,7 @@ def verify(folder: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="F
     print_table(f"files of {folder}", ("file", "state"), rows)
     damaged = [check.words for _, check in checks if check.whole is False]
     if damaged:
-        raise InputError(f"{len(damaged)} of {len(checks)} files are damaged: {'; '.join(dict.fromkeys(damaged))}")
+        raise InputError(f"damaged files: {len(damaged)} of {len(checks)}: {'; '.join(dict.fromkeys(damaged))}")
 
 
 def publish(

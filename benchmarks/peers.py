@@ -230,13 +230,14 @@ def trained(experiment: Experiment, splits: Splits) -> tuple[Network, int]:
 
 def scored(network: Network, experiment: Experiment, splits: Splits) -> dict[str, float]:
     """Scores on ten random partitions of the test images; the accuracy of the digits for a model that reads them."""
-    test = partitions(splits.test, experiment.lengths, experiment.task.anchored, ROUNDS, EVALUATION_SEED)
+    images = splits.test.to(network.device)
+    test = partitions(images, experiment.lengths, experiment.task.anchored, ROUNDS, EVALUATION_SEED)
     (predictions,) = predict_sets(network, experiment.task, [test])
     scores = mean_scores(experiment.task, predictions)
     if isinstance(network.model, ReadsDigits) and experiment.run.task == "sum":  # a bag's label tells nines only
         with torch.inference_mode():
-            digits = predict_digits(network, network.embed_in_parts(splits.test.images))
-        scores["digits"] = float((digits == splits.test.labels.cpu()).double().mean())
+            digits = predict_digits(network, network.embed_in_parts(images.images))
+        scores["digits"] = float((digits == images.labels.cpu()).double().mean())
     return scores
 
 

@@ -39,6 +39,11 @@ class Network(nn.Module):
         self.longest = None if model.any_length else longest  # the longest sequence it can take; None is any
         self.precision = "float32"
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.parameters()).device
+
     def embed(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
         """The vectors of images, all at once; zeros for a model that does not use them."""
         if not self.model.uses_images:

@@ -42,6 +42,7 @@ RUN = Run(
     model_options={"dropout": 0.1},
     ema_decay=0.9,
     precision="float32",
+    device="cpu",  # several processes need as many GPUs
 )
 # Every image is a sequence, as it is: then the parts of a pool have the mean gradient of the whole, but for rounding.
 CURVE = Run(
@@ -52,8 +53,11 @@ CURVE = Run(
     augmentation_strength=0.0,
     validate_every=60,
     precision="float32",
+    device="cpu",  # several processes need as many GPUs
 )
-LONG = Run("sum", "exact", "lenet", steps=40, images_per_step=60, sequences_per_step=20, precision="float32")
+LONG = Run(
+    "sum", "exact", "lenet", steps=40, images_per_step=60, sequences_per_step=20, precision="float32", device="cpu"
+)
 
 
 def torchrun(*arguments: str | Path) -> subprocess.Popen[str]:

@@ -42,6 +42,7 @@ RUN = Run(
     model_options={"dropout": 0.1},
     ema_decay=0.9,
     precision="float32",
+    device="cpu",  # a GPU promises no equal bits
 )
 
 

@@ -129,8 +129,9 @@ def evaluate(network: Network, experiment: Experiment, splits: Splits) -> Scores
 
     A model that reads digits also has the set `digits`: how often its most probable digit is the true one, though no
     label ever told it a digit. For a label-invariant task, digits get the names that fit the validation images best.
-    Where the task cannot tell all digits apart, there is no such set.
+    Where the task cannot tell all digits apart, there is no such set. The images may be on another device.
     """
+    splits = splits.to(network.device)
     task, vectors = experiment.task, embed(network, splits.test)
     sets = evaluation_sets(splits.test, task, experiment.lengths, network.longest)
     scores: Scores = {}
@@ -210,8 +211,9 @@ def evaluate_classifier_rule(classifier: Network, task: Task, lengths: tuple[int
     """The scores of the baseline "classifier + rule": the task's exact rule on the digits that a classifier predicts.
 
     `classifier` is a trained network of the task `classify`. An answer by rule is certain, so a loss in nats is
-    infinite where one is wrong.
+    infinite where one is wrong. The images may be on another device.
     """
+    digits = digits.to(classifier.device)
     classify = load_task("classify")
     (single,) = predict_sets(classifier, classify, [published(digits, (1, 1), False)])
     predicted = classify.answer(single.prediction).long().to(digits.labels.device)

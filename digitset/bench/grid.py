@@ -5,6 +5,7 @@ import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,21 @@ class Grid:
 
     def cells(self) -> list[Run]:
         """All runs, the seeds going round: every row has its first seed before any has its second."""
-        rows = [self._run(row) for row in self._rows()]
-        return [replace(run, seed=seed) for seed in range(self.seeds) for run in rows]
+        return list(self._cells)
 
     def trials(self) -> list[Run]:
         """The short runs that a learning rate is chosen by; none where there is one rate only."""
-        runs = []
+        return list(self._trials)
+
+    # Made once: a benchmark asks for them several times, and each run is checked as it is made.
+    @cached_property
+    def _cells(self) -> list[Run]:
+        rows = [self._run(row) for row in self._rows()]
+        return [replace(run, seed=seed) for seed in range(self.seeds) for run in rows]
+
+    @cached_property
+    def _trials(self) -> list[Run]:
+        runs: list[Run] = []
         for run in map(self._run, self._rows()):
             steps = max(1, run.steps // 4) if self.search_steps is None else self.search_steps
             changes = {"seed": TRIAL_SEED, "steps": steps, "validate_every": steps}

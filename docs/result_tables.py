@@ -29,6 +29,7 @@ PROTOCOLS = {  # the settings of peers.csv, in words
     "bags-50": "Is there a 9? From 50 bags",
     "bags-200": "Is there a 9? From 200 bags",
 }
+TOLD_THE_RULE = ("exact", "transformer_exact")  # how an answer follows from digits
 Cells = list[tuple[str, ...]]
 Records = list[dict[str, str]]  # the rows of a CSV file
 Curves = dict[str, dict[int, float]]  # by row, then length
@@ -154,6 +155,22 @@ def section(board: Leaderboard, by_length: list[LengthRow]) -> dict[str, Any]:
         "remarks": board.remarks(),
         "lengths": by_length_table(curves) if curves else "",
     }
+
+
+def simpler(folder: Path, trained: dict[str, str]) -> dict[str, str]:
+    """The Transformer beside the models that are told as little: with one budget, and those of the package."""
+    rows = {(row.task, row.model): row for board in leaderboards(folder) for row in board.rows if row.learned}
+    models = [model for task, model in rows if task == "sum" and model not in TOLD_THE_RULE]
+    cells: Cells = []
+    for model in models:
+        means = [number(row.accuracy.mean) for row in (rows["sum", model], rows["contains", model])]
+        alone = rows["sum", model].mean("accuracy", "single")
+        packaged = [trained.get(f"{task}/{model}", "") for task in ("sum", "contains")]
+        cells.append((model, *means, "" if alone is None else number(alone.mean), *packaged))
+    headings = ("sum", "contains", "one image", "sum, trained long", "contains, trained long")
+    images = [rows[task, "transformer"].results["published"][0].train_images for task in ("sum", "contains")]
+    texts = {"sum_images": f"{images[0]:,}", "contains_images": f"{images[1]:,}"}
+    return texts | {"table": table(("model", *headings), cells)}
 
 
 # Other measurements

@@ -25,11 +25,13 @@ from result_tables import (
     number,
     protocols,
     published,
+    simpler,
     table,
 )
 
 from digitset.bench.leaderboard import HEADLINE
 from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, LabelRow, ResultRow, read_csv
+from digitset.inference.pretrained import packaged_models
 from digitset.report.comparison import PUBLISHED
 from digitset.tasks import load_task
 
@@ -43,6 +45,7 @@ def page(results: Path = RESULTS) -> str:
     files = jinja2.FileSystemLoader(HERE)
     environment = jinja2.Environment(loader=files, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
     tasks = compared(results)
+    trained = {each.name: number(each.accuracy) for each in packaged_models()}
     values = {
         "task_of": load_task,
         "measured": lambda name, part="": measured(records(results, name), part),
@@ -52,6 +55,9 @@ def page(results: Path = RESULTS) -> str:
         "made_by_compare": made_by(results, tasks),
         "best": best(read_csv(results / "accuracy.csv", ResultRow)),
         "boards": boards(results / "bench"),
+        "simpler": simpler(results / "bench", trained),
+        "trained": trained,
+        "long_sum": {int(row["length"]): row for row in records(results, "lengths") if "transformer" in row["run"]},
         "labels": labels(read_csv(results / "bench/labels.csv", LabelRow)),
         "lengths": lengths(records(results, "lengths")),
         "published": published(records(results, "published")),

@@ -12,6 +12,8 @@ import tutorial
 from matplotlib.image import imread
 from test_structure import ROOT, copied, python
 
+from digitset.bench.leaderboard import leaderboards
+
 DOCS = ROOT / "docs"
 SHORTER = {"steps=120": "steps=3"}  # training in the test; what it gives stands in blocks marked (about)
 FILE = re.compile(r"`(digitset/\S+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
@@ -127,3 +129,16 @@ def test_sizes_of_sets_are_those_of_the_tables() -> None:
     for name, count in found:
         (line,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         assert count in line.split("|")[-2], name
+
+
+def test_what_the_results_say_of_the_transformer_is_what_the_tests_say() -> None:
+    """docs/results.md: its words on which models are separated from it."""
+    boards = {board.task: board for board in leaderboards(ROOT / "results/bench")}
+
+    def separated(task: str) -> set[str]:
+        groups = boards[task].groups
+        return {name for name in groups if not set(groups[name]) & set(groups["transformer"])}
+
+    simpler = {"set_transformer", "deepsets", "attention_pool", "gru", "mlp"}
+    assert separated("sum") >= simpler
+    assert separated("contains") & simpler == {"gru", "mlp"}

@@ -83,15 +83,15 @@ def make_all(runs: list[Run], jobs: int) -> Iterable[list[ResultRow]]:
 
 def show(rows: list[ResultRow]) -> None:
     """Mean over seeds with Student's 95 % interval, for each row and evaluation set."""
-    groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for row in rows:
-        groups[row.task, row.model, row.evaluation].append(row.accuracy)
-    table = Table("task", "model", "evaluation", "seeds", "accuracy", "95 % interval")
-    for (task, model, evaluation), values in sorted(groups.items()):
+        groups[*row.row_name, row.evaluation].append(row.accuracy)
+    table = Table("task", "model", "encoder", "evaluation", "seeds", "accuracy", "95 % interval")
+    for names, values in sorted(groups.items()):
         over = mean(values)
         low, high = over.mean - over.half, over.mean + over.half
         interval = f"{low:.4f} to {high:.4f}" if over.n > 1 else ""
-        table.add_row(task, model, evaluation, str(over.n), f"{over.mean:.4f}", interval)
+        table.add_row(*names, str(over.n), f"{over.mean:.4f}", interval)
     console.print(table)
 
 

@@ -59,6 +59,19 @@ BEST = {
         *("contains", "transformer", 8_000), sequences_per_step=256, learning_rate=3e-3, model_options={"hidden": 192}
     ),
     "classify/mlp": _long("classify", "mlp", 9_500, sequences_per_step=256, augmentation_strength=1.5),
+    # Transformers all the way: places of an image to its vector, vectors to the answer.
+    "sum/transformer-vit": _long(
+        "sum", "transformer", 8_000, encoder="vit", optimizer="muon", model_options={"readout": "mode"}
+    ),
+    "contains/transformer-vit": _long(
+        *("contains", "transformer", 8_000),
+        **{"encoder": "vit", "optimizer": "muon", "learning_rate": 3e-3, "sequences_per_step": 256},
+        model_options={"hidden": 192},
+    ),
+    "classify/mlp-vit": _long(
+        *("classify", "mlp", 9_500),
+        **{"encoder": "vit", "optimizer": "muon", "sequences_per_step": 256, "augmentation_strength": 1.5},
+    ),
 }
 
 # What comes with the package, trained with seed 0 (benchmarks/trained.py); the best of a task first.

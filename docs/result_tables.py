@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from digitset.bench.leaderboard import HEADLINE, Leaderboard, leaderboards
 from digitset.bench.statistics import mean
-from digitset.bench.tables import LabelRow, LengthRow, ResultRow, read_csv
+from digitset.bench.tables import LabelRow, LengthRow, ResultRow, RowName, read_csv
 from digitset.inference.length_generalization import LITERATURE
 from digitset.report import verdicts
 from digitset.report.comparison import PUBLISHED, markdown
@@ -61,10 +61,10 @@ def over_seeds(values: Sequence[float | None]) -> str:
 def best(rows: list[ResultRow]) -> str:
     """A row for each best recipe."""
     cells: Cells = []
-    by_name: dict[str, dict[str, list[ResultRow]]] = {}
+    by_name: dict[RowName, dict[str, list[ResultRow]]] = {}
     for row in rows:
-        by_name.setdefault(f"{row.task}/{row.model}", {}).setdefault(row.evaluation, []).append(row)
-    for name in sorted(by_name, key=lambda name: (ORDER.index(name.split("/")[0]), name)):
+        by_name.setdefault(row.row_name, {}).setdefault(row.evaluation, []).append(row)
+    for name in sorted(by_name, key=lambda name: (ORDER.index(name[0]), name)):
         sets = by_name[name]
         main = next(sets[evaluation] for evaluation in HEADLINE if evaluation in sets)
         accuracies = {key: over_seeds([row.accuracy for row in of_set]) for key, of_set in sets.items()}
@@ -72,8 +72,8 @@ def best(rows: list[ResultRow]) -> str:
         scores = (over_seeds([row.accuracy for row in main]), over_seeds([row.loss for row in main]))
         scores += tuple(accuracies.get(key, "") for key in ("random", "single", "digits"))
         cost = (f"{main[0].parameters:,}", f"{main[0].train_steps:,}", f"{min(seconds):,.0f} to {max(seconds):,.0f}")
-        cells.append((name, str(len(main)), *scores, *cost))
-    headings = ("row", "seeds", "accuracy", "loss", "random sequences", "single images", "digits")
+        cells.append((*name, str(len(main)), *scores, *cost))
+    headings = ("task", "model", "encoder", "seeds", "accuracy", "loss", "random sequences", "single images", "digits")
     return table((*headings, "parameters", "steps", "seconds"), cells)
 
 

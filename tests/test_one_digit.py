@@ -153,6 +153,7 @@ def test_the_model_for_pictures_is_that_of_the_task_alone() -> None:
     names = pretrained.names_for_pictures()
     assert "classify/any_hand" in names
     assert "classify/mlp" not in names
+    assert next(name for name in names if name.startswith("classify/")) == "classify/any_hand"
     assert {"sum/exact", "contains/exact"} <= set(names)
     assert digitset.load("classify").path == pretrained.find("classify/mlp")
 

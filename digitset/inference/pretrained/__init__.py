@@ -10,6 +10,7 @@ from pathlib import Path
 from digitset import recipes
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
+from digitset.run import Run
 from digitset.run_folder import PUBLISHED, RunFolder
 from digitset.tasks import load_task
 
@@ -58,8 +59,10 @@ def for_pictures(name: str) -> str:
 
 
 def names_for_pictures() -> list[str]:
-    """`names`, of a task that has a model for people's own pictures that one alone."""
-    return [name for name in names() if for_pictures(name.split("/")[0]) in (name, name.split("/")[0])]
+    """`names`; where a model was trained on for people's own pictures, that one alone, in the place of the first."""
+    known = names()
+    trained_on = {_parts(recipes.FOR_PICTURES[name]): name for name in known if name in recipes.FOR_PICTURES}
+    return [trained_on.get(_parts(recipes.PACKAGED[name]), name) for name in known if name in recipes.PACKAGED]
 
 
 def find(name: str) -> Path | None:
@@ -75,3 +78,7 @@ def find(name: str) -> Path | None:
         if not (folder / file).is_file():
             raise InputError(f"{folder}: {file} of a packaged model is missing; install the package again")
     return folder
+
+
+def _parts(run: Run) -> tuple[str, str, str]:
+    return run.task, run.model, run.encoder

@@ -1,15 +1,17 @@
 """What happens to damage and to wrong input, thousands of times: `results/faults.csv`.
 
-    uv run benchmarks/faults.py [--groups damage malformed inputs kills writers] [--count 2000] [--seed 0]
+    uv run benchmarks/faults.py [--groups damage malformed inputs kills signals storage writers] [--count 2000]
 
 `damage`: a run, an unfinished run and a published model, with one file changed each time (a bit, a byte, cut off, a
 part twice), are read as they are used. `malformed`: their JSON files are replaced by what is no such file. `inputs`:
 commands get wrong options, files and names. `kills`: a run is killed again and again at random moments; its weights
-and metrics are compared with those of a run that was not. `writers`: two processes start to train into one folder.
+and metrics are compared with those of a run that was not. `signals`: the same with SIGTERM, SIGHUP and SIGINT, which
+have to end it with a checkpoint and exit code 128 + n. `storage`: a run cannot write more bytes than a limit, as on a
+full disk, or its folder is removed under it. `writers`: two processes start to train into one folder.
 
 Each case ends in one of these: it was told in one line (and exit code 2), it was harmless (the same values were read),
 it was silent (other values were read), a traceback, a hang (more than LIMIT seconds of the processor, or WAIT of the
-clock, since others may need the machine too). For `kills` and `writers`, seconds are of the clock.
+clock, since others may need the machine too). For groups that start processes, seconds are of the clock.
 """
 
 import contextlib
@@ -18,6 +20,7 @@ import io
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -49,7 +52,8 @@ WAIT = 120  # seconds of the clock
 COLUMNS = ("group", "case", "n", "told", "harmless", "silent", "traceback", "hang", "slowest_seconds")
 RUN = Run("sum", "exact", encoder="lenet", steps=40, images_per_step=40, sequences_per_step=20, precision="float32",
           validate_every=20, checkpoint_every=5)  # fmt: skip
-GROUPS = ("damage", "malformed", "inputs", "kills", "writers")
+GROUPS = ("damage", "malformed", "inputs", "kills", "signals", "storage", "writers")
+SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class Hang(BaseException):
@@ -88,9 +92,9 @@ def main(
     """Makes faults and counts what came of them.
 
     Args:
-        groups: Some of damage, malformed, inputs, kills, writers.
+        groups: Some of damage, malformed, inputs, kills, signals, storage, writers.
         count: Cases of damage; a fifth as many wrong values in each kind of JSON file.
-        kills: How often runs are killed.
+        kills: How often runs are killed; as often they get a signal, and half as often they have no room.
         writers: How often two processes start on one folder.
         seed: Of the draws.
         out: The CSV to write, in place of the rows of these groups.
@@ -106,6 +110,8 @@ def main(
             "malformed": lambda outcomes: malformed(outcomes, work, draw, count // 5),
             "inputs": lambda outcomes: inputs(outcomes, work),
             "kills": lambda outcomes: killed(outcomes, work, draw, kills),
+            "signals": lambda outcomes: signalled(outcomes, work, draw, kills),
+            "storage": lambda outcomes: without_room(outcomes, work, draw, kills // 2),
             "writers": lambda outcomes: two_writers(outcomes, work, writers),
         }
         for group in groups:
@@ -308,25 +314,91 @@ def command(words: list[str]) -> int:
 
 def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> None:
     """A run that is killed at random moments, and goes on each time, until it is finished; then from the start."""
-    straight = train(RUN, work / "straight")
-    words = [sys.executable, "-m", "digitset", *RUN.command().split()[1:], "--resume", "--out"]
-    done = 0
+    straight, done = train(RUN, work / "straight", progress=False), 0
     while done < kills:
         folder, began = work / f"killed{done}", time.perf_counter()
         while not RunFolder(folder).finished:
-            process = subprocess.Popen([*words, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            while process.poll() is None and not RunFolder(folder).exists:
-                time.sleep(0.01)
-            try:
-                process.wait(draw.uniform(0.0, 2.0) if done < kills else None)
-            except subprocess.TimeoutExpired:
+            with begun(folder) as process:
+                if done >= kills or ended_within(process, draw.uniform(0.0, 2.0)):
+                    process.wait()
+                    continue
                 process.kill()
-                process.wait()
                 done += 1
-        run_folder = RunFolder(folder)
-        same = all(torch.equal(a, b) for a, b in zip(weights(run_folder), weights(straight), strict=True))
-        same = same and without_times(run_folder) == without_times(straight)
-        outcomes.add("kills", "harmless" if same else "silent", time.perf_counter() - began)
+        outcome = "harmless" if alike(RunFolder(folder), straight) else "silent"
+        outcomes.add("kills", outcome, time.perf_counter() - began)
+
+
+def signalled(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
+    """A run that gets a signal at a random moment, ends at a checkpoint, and goes on to the same end."""
+    straight = train(RUN, work / "unsignalled", progress=False)
+    for index in range(count):
+        number, folder, began = SIGNALS[index % len(SIGNALS)], work / f"signal{index}", time.perf_counter()
+        with begun(folder) as process:
+            early = ended_within(process, draw.uniform(0.0, 1.0))
+            process.send_signal(number)
+            code, told = process.wait(), read_all(process)
+        expected = code == 128 + number and told.count("\n") <= 1 and RunFolder(folder).has_checkpoint
+        if not RunFolder(folder).finished:
+            with begun(folder) as process:
+                process.wait()
+        right = (early or expected) and alike(RunFolder(folder), straight)
+        what = f"code {code}: {told}"
+        outcomes.add(number.name, "told" if right else "silent", time.perf_counter() - began, what)
+
+
+def without_room(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
+    """A run that may write files of so many bytes only, or loses its folder: told in one line; it goes on with room."""
+    straight = train(RUN, work / "roomy", progress=False)
+    largest = max(path.stat().st_size for path in straight.path.iterdir())
+    for index in range(count):
+        folder, began = work / f"storage{index}", time.perf_counter()
+        case, limit = ("no room", draw.randrange(largest)) if index % 2 else ("removed folder", None)
+        with begun(folder, limit) as process:
+            if limit is None and not ended_within(process, draw.uniform(0.0, 1.0)):
+                shutil.rmtree(folder, ignore_errors=True)
+            code, told = process.wait(), read_all(process)
+        in_one_line = code == 2 and told.count("\n") == 1
+        if limit is not None and not RunFolder(folder).finished:
+            with begun(folder) as process:
+                process.wait()
+        right = alike(RunFolder(folder), straight) if RunFolder(folder).finished else in_one_line
+        outcome = "traceback" if "Traceback" in told else ("told" if in_one_line else "harmless") if right else "silent"
+        outcomes.add(case, outcome, time.perf_counter() - began, f"code {code}: {told[-300:]}")
+
+
+@contextlib.contextmanager
+def begun(folder: Path, most_bytes: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that trains RUN into a folder, or goes on with it, from when it has begun; what it tells is kept."""
+
+    def bounded() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes or 0, most_bytes or 0))
+
+    words = [sys.executable, "-m", "digitset", *RUN.command().split()[1:], "--resume", "--out", str(folder)]
+    started = None if most_bytes is None else bounded
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=started)
+    while process.poll() is None and not RunFolder(folder).exists:
+        time.sleep(0.01)
+    try:
+        yield process
+    finally:
+        process.communicate()
+
+
+def ended_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    return process.poll() is not None
+
+
+def read_all(process: subprocess.Popen[bytes]) -> str:
+    return "" if process.stderr is None else process.stderr.read().decode()
+
+
+def alike(run_folder: RunFolder, straight: RunFolder) -> bool:
+    """Whether weights and metrics of two finished runs are the same, bit for bit."""
+    same = all(torch.equal(a, b) for a, b in zip(weights(run_folder), weights(straight), strict=True))
+    return same and without_times(run_folder) == without_times(straight)
 
 
 def weights(run_folder: RunFolder) -> list[torch.Tensor]:

@@ -1,5 +1,6 @@
 """What docs/ says is so: the tutorial prints what stands in it, examples keep the contract, commands exist."""
 
+import codeop
 import csv
 import json
 import re
@@ -40,6 +41,17 @@ def test_the_tutorial_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Mo
     assert sorted(figures) == sorted(path.name for path in tmp_path.glob("*.png"))
     for name in figures:
         assert imread(name).shape == imread(DOCS / name).shape
+
+
+def test_pieces_of_the_tutorial_can_be_pasted_into_python() -> None:
+    """Line by line, as a terminal gives them to Python: a block ends at an empty line."""
+    for piece in tutorial.snippets(text("tutorial.md")):
+        compiler, lines = codeop.CommandCompiler(), list[str]()
+        for line in piece.code.split("\n")[:-1]:
+            lines.append(line)
+            if compiler("\n".join(lines), "pasted", "single") is not None:
+                lines = []
+        assert lines == [], piece.code
 
 
 def test_the_notebook_is_the_tutorial() -> None:

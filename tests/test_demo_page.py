@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, ElementHandle, Locator, Page, Route, sync_playwright
 
@@ -579,6 +580,26 @@ def test_fits_a_phone_in_the_dark(phone: Page) -> None:
         size = button.bounding_box()
         assert size
         assert size["height"] >= 36
+
+
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_accessible_by_the_rules_of_axe(size: str, request: pytest.FixtureRequest) -> None:
+    """Wide and light, narrow and dark: before anything is dealt, and with an answer of each task and its details."""
+    page: Page = request.getfixturevalue(size)
+    assert violations(page) == []
+    do(page, "Deal 5")
+    for task in ("sum", "contains", "classify"):
+        switch(page, task)
+        assert violations(page) == [], task
+    tiles(page).first.click()
+    settled(page)
+    assert violations(page) == []
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """What axe finds against WCAG and its best practices: the rule and the element."""
+    found = Axe().run(page).response["violations"]
+    return [(rule["id"], node["html"]) for rule in found for node in rule["nodes"]]
 
 
 NUMBER, DECIMAL, CHANCE = r"\u2212?\d+", r"\u2212?\d+(\.\d\d)?", r"(over |under )?[\d.]+ %"

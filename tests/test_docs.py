@@ -44,10 +44,10 @@ def test_the_tutorial_prints_what_it_says(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_pieces_of_the_tutorial_can_be_pasted_into_python() -> None:
-    """Line by line, as a terminal gives them to Python: a block ends at an empty line."""
+    """Line by line, as a terminal gives them to Python, and Enter: a block ends at an empty line."""
     for piece in tutorial.snippets(text("tutorial.md")):
         compiler, lines = codeop.CommandCompiler(), list[str]()
-        for line in piece.code.split("\n")[:-1]:
+        for line in piece.code.split("\n"):
             lines.append(line)
             if compiler("\n".join(lines), "pasted", "single") is not None:
                 lines = []

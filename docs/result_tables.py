@@ -50,12 +50,12 @@ def number(value: float | None, form: str = ".4f") -> str:
 
 
 def over_seeds(values: Sequence[float | None]) -> str:
-    """The mean with its 95 % t-interval; empty without values."""
+    """The mean with its 95 % t-interval, for which one value is not enough; empty without values."""
     known = [value for value in values if value is not None]
     if not known:
         return ""
     over = mean(known)
-    return f"{over.mean:.4f} ± {over.half:.4f}"
+    return f"{over.mean:.4f}" + (f" ± {over.half:.4f}" if over.n > 1 else "")
 
 
 def best(rows: list[ResultRow]) -> str:
@@ -71,7 +71,11 @@ def best(rows: list[ResultRow]) -> str:
         seconds = [row.train_seconds for row in main]
         scores = (over_seeds([row.accuracy for row in main]), over_seeds([row.loss for row in main]))
         scores += tuple(accuracies.get(key, "") for key in ("random", "single", "digits"))
-        cost = (f"{main[0].parameters:,}", f"{main[0].train_steps:,}", f"{min(seconds):,.0f} to {max(seconds):,.0f}")
+        cost = (
+            f"{main[0].parameters:,}",
+            f"{main[0].train_steps:,}",
+            " to ".join(f"{each:,.0f}" for each in sorted({min(seconds), max(seconds)})),
+        )
         cells.append((*name, str(len(main)), *scores, *cost))
     headings = ("task", "model", "encoder", "seeds", "accuracy", "loss", "random sequences", "single images", "digits")
     return table((*headings, "parameters", "steps", "seconds"), cells)

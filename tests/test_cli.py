@@ -230,7 +230,7 @@ COMPLETIONS = {
     ("train", "s"): {"sum"},
     ("train", "sum", "--model", "transf"): {"transformer", "transformer_exact"},
     ("bench", "--models", "exact", "set"): {"set_transformer"},
-    ("predict", "contains/t"): {"contains/transformer"},
+    ("predict", "contains/t"): {"contains/transformer", "contains/transformer-vit"},
     ("eva",): {"evaluate"},
 }
 

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "digitset"
 ORDER = (
     *("errors", "files", "rng", "registry"),
     *("tasks", "data", "layers", "models", "encoders"),
-    *("run", "recipes", "device", "network", "run_folder"),
+    *("run", "recipes", "device", "network", "metrics", "run_folder"),
     *("evaluation", "training", "inference", "pictures", "bench", "report", "demo", "cli"),
 )
 IMPORT_TRAINING = {"bench", "cli"}

@@ -27,6 +27,7 @@ EXTRAS: dict[str, set[str]] = {  # the files that may import the libraries of an
     "onnxruntime": {"inference/onnx_runtime.py"},
     "onnxscript": {"inference/onnx_ops.py"},
     "onnx": set(),
+    "tensorboard": set(),
     "fastapi": {"demo/app.py"},
     "pydantic": {"demo/schema.py"},
     "pydantic_core": {"demo/schema.py"},

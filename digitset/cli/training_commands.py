@@ -32,6 +32,7 @@ def train(
     run: Annotated[Run, tyro.conf.arg(name="")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
     resume: Flag = False,
+    tensorboard: Flag = False,
 ) -> None:
     """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
 
@@ -39,6 +40,7 @@ def train(
         run: The configuration.
         out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
         resume: Go on with an unfinished run, bit for bit as if it had not stopped.
+        tensorboard: Write the metrics for TensorBoard as well, into the run's folder. Needs digitset[tensorboard].
     """
     from digitset.device import keep_freed_memory
     from digitset.training import distributed
@@ -48,7 +50,7 @@ def train(
     folder = out or Path("runs") / run.name
     with distributed.joined() as rank:
         if rank.first:
-            _train_and_tell(run, folder, resume)
+            _train_and_tell(run, folder, resume, tensorboard)
         else:
             train(run, folder, resume, progress=False)
 
@@ -69,14 +71,19 @@ def options_of_parts() -> str:
     return "\n".join(lines)
 
 
-def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
+def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> None:
     from digitset.cli.terminal import console
     from digitset.training.loop import train
     from digitset.training.progress import Watch
 
     try:
-        with Watch(run) as watch:
-            run_folder = train(run, folder, resume, [watch.listen], progress=False)
+        with contextlib.ExitStack() as listeners:
+            callbacks = [listeners.enter_context(Watch(run)).listen]
+            if tensorboard:
+                from digitset.training.tensorboard import EventFile
+
+                callbacks.append(listeners.enter_context(EventFile(folder)).listen)
+            run_folder = train(run, folder, resume, callbacks, progress=False)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
         raise

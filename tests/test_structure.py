@@ -29,6 +29,7 @@ EXTRAS: dict[str, set[str]] = {  # the files that may import the libraries of an
     "onnx": set(),
     "tensorboard": set(),
     "fastapi": {"demo/app.py"},
+    "python_multipart": {"demo/app.py"},
     "pydantic": {"demo/schema.py"},
     "pydantic_core": {"demo/schema.py"},
     "starlette": {"demo/app.py", "demo/gate.py"},

@@ -18,14 +18,11 @@ import dataclasses
 import functools
 import hashlib
 import io
-import json
 import math
-import re
-import zlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import torch
@@ -48,15 +45,13 @@ from digitset.files import (
     write_whole,
     writing,
 )
+from digitset.metrics import MetricsLine, Values, last_check, read_lines
 from digitset.network import Experiment, Network
 from digitset.run import Run
 
-Values = dict[str, Any]
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_INTEGER)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 MOST_BYTES = 1 << 30  # of weights, a checkpoint or metrics
-CHECKED_LINE = re.compile(rb'(.*), "check": "([0-9a-f]{8})"\}')
-REQUIRED = {"": set[str](), "train": {"loss", "accuracy"}, "val": {"accuracy"}}  # by "split"
 TRAINED = ("run.json", "metrics.jsonl", "checkpoint", "model.safetensors", "model.json")  # the files of training
 PUBLISHED = ("README.md", "run.json", "scores.json", "model.safetensors", "model.json")  # the files of a shared model
 
@@ -156,49 +151,6 @@ class _SetInFile(msgspec.Struct, forbid_unknown_fields=True):
 class _ScoresFile(msgspec.Struct, forbid_unknown_fields=True):
     version: dict[str, int | str]
     sets: dict[str, _SetInFile]
-
-
-@dataclass(frozen=True)
-class MetricsLine:
-    """A line of metrics. Its check is the CRC-32 of it and of all checked lines before; older versions wrote none."""
-
-    raw: bytes
-    values: Values
-    check: int | None
-
-    @classmethod
-    def new(cls, values: Values, last: int | None) -> "MetricsLine":
-        """The line that follows one with the check `last`."""
-        body = json.dumps(values).encode()
-        check = zlib.crc32(body, last or 0)
-        return cls(b'%b, "check": "%08x"}' % (body[:-1], check), values, check)
-
-    @classmethod
-    def of(cls, raw: bytes, last: int | None, where: str) -> "MetricsLine":
-        """The line that was written after one with the check `last`. Raises InputError that begins with `where`."""
-        match, check = CHECKED_LINE.fullmatch(raw), None
-        body = raw if match is None else match[1] + b"}"
-        if match is not None:
-            check = int(match[2], 16)
-        if (check is None and last is not None) or (check is not None and check != zlib.crc32(body, last or 0)):
-            raise InputError(f"{where}: damaged: it does not have the check of this line and those before it")
-        try:
-            loaded = json.loads(body)
-        except (ValueError, RecursionError):
-            raise InputError(f"{where}: damaged: not readable as JSON") from None
-        values: Values = loaded if isinstance(loaded, dict) else {}
-        texts = {name for name, value in values.items() if type(value) not in (int, float)}
-        split = values.get("split", "")
-        required = REQUIRED.get(split) if isinstance(split, str) else None
-        if type(values.get("step")) is not int or required is None or not required <= values.keys() - texts:
-            raise InputError(f"{where}: expected a step, and scores of 'train' or 'val'")
-        if others := {name for name in texts if name not in ("split", "note") or not isinstance(values[name], str)}:
-            raise InputError(f"{where}: expected numbers, got something else as {', '.join(sorted(others))}")
-        return cls(raw, values, check)
-
-
-def _last_check(lines: list[MetricsLine]) -> int:
-    return (lines[-1].check or 0) if lines else 0
 
 
 @dataclass(frozen=True)
@@ -361,7 +313,7 @@ class RunFolder:
     def add_metrics(self, values: Values) -> None:
         """Adds a line to the metrics."""
         if self._check is None:
-            self._check = _last_check(self._lines())
+            self._check = last_check(self._lines())
         line = MetricsLine.new(values, self._check)
         self._check = line.check
         with (self.path / "metrics.jsonl").open("ab") as file:
@@ -387,12 +339,12 @@ class RunFolder:
         """
         kept = self._metrics_until(step, check)
         write_whole(self.path / "metrics.jsonl", b"".join(line.raw + b"\n" for line in kept))
-        self._check = _last_check(kept)
+        self._check = last_check(kept)
 
     def _metrics_until(self, step: int, check: int | None = None) -> list[MetricsLine]:
         """The lines until a step. Raises InputError if the last has not this check, and as `metrics` does."""
         kept = [line for line in self._lines() if line.values["step"] <= step]
-        if check is not None and check != _last_check(kept):
+        if check is not None and check != last_check(kept):
             path = self.path / "metrics.jsonl"
             raise InputError(f"{path}: not the lines of the checkpoint, at step {step}; remove the folder, train again")
         return kept
@@ -581,14 +533,7 @@ class RunFolder:
         self._expect_as_listed("metrics.jsonl")
         if not path.exists():
             return []
-        # Behind the end of the last line is what a kill left.
-        *raw, _ = read_whole(path, MOST_BYTES, "lines of metrics").split(b"\n")
-        lines: list[MetricsLine] = []
-        last = None
-        for number, line in enumerate(raw, start=1):
-            lines.append(MetricsLine.of(line, last, f"{path}: line {number}"))
-            last = lines[-1].check
-        return lines
+        return read_lines(read_whole(path, MOST_BYTES, "lines of metrics"), str(path))
 
     def _sha256(self, name: str) -> str:
         return hashlib.sha256(read_whole(self.path / name, MOST_BYTES, "a file")).hexdigest()

@@ -16,6 +16,7 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "Train": [
         ("run", ("Run",)),
         ("training/loop", ("train",)),
+        ("training/tensorboard", ("EventFile",)),
         ("run_folder", ("RunFolder", "Summary")),
         ("network", ("Experiment", "Network")),
         ("registry", ("names",)),

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,18 @@ def test_help_names_every_part_and_does_not_wait_for_torch() -> None:
     script += "print('torch' in sys.modules)"
     lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout.split()
     assert lines[-1] == "False"
+
+
+def test_what_help_says_of_an_argument_is_written_once() -> None:
+    """What several commands take has its words in cli/arguments.py."""
+    files = [Path(module.__file__ or "") for module in (training_commands, model_commands)]
+    said = Counter(re.findall(r"^        (\w+: \w.*)$", "\n".join(map(Path.read_text, files)), re.MULTILINE))
+    assert [line for line, times in said.items() if times > 1] == []
+    for command in ("evaluate", "predict", "explain", "publish", "export"):
+        (trust,) = re.findall(r"--trust +(.*?)\(default", re.sub(r"[│\s]+", " ", digitset(command, "--help").stdout))
+        assert (
+            trust == "Execute the code that the folder has, if its parts are files of somebody's own: read them first. "
+        )
 
 
 def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) -> None:

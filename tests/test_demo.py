@@ -223,6 +223,65 @@ def ask(service: httpx.Client, **changes: object) -> dict:
     return service.post("/v1/predict", json=question(**changes)).raise_for_status().json()
 
 
+def paper(image: np.ndarray) -> bytes:
+    """An image as a PNG: dark ink on light paper, five times as large."""
+    stream = io.BytesIO()
+    Image.fromarray(255 - image).resize((140, 140)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_answers_for_files_of_a_form(service: httpx.Client, predictors: dict[str, Predictor], mnist: Splits) -> None:
+    """As `curl -F image=@7.png` sends them; read as /v1/normalise reads them."""
+    files = [paper(mnist.test.images[place].numpy()) for place in (3, 5, 12)]
+    images = [service.post("/v1/normalise", content=file).json()["image"] for file in files]
+    forms: list[Any] = [("image", (f"{place}.png", file)) for place, file in enumerate(files)]
+    for name, anchored in (("sum/exact", False), ("sum/transformer", False), ("contains/exact", True)):
+        anchor = [("anchor", ("anchor.png", files[0]))] if anchored else []
+        found = service.post("/v1/predict/pictures", files=forms + anchor, data={"model": name})
+        assert found.status_code == 200, found.text
+        asked = question(model=name, images=images) | ({"anchor": images[0]} if anchored else {})
+        assert found.json() | {"seconds": 0} == service.post("/v1/predict", json=asked).json() | {"seconds": 0}
+    by_default = service.post("/v1/predict/pictures", files=forms[:1]).json()
+    assert by_default["model"] == next(iter(predictors))
+
+
+def test_a_bad_form_is_one_clear_error(service: httpx.Client, mnist: Splits) -> None:
+    good = ("7.png", paper(mnist.test.images[3].numpy()))
+    page = io.BytesIO()
+    Image.new("L", (3_000, 3_000), 255).save(page, "png")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({}, "image: Field required"),
+        ({"json": {"image": "7.png"}}, "image: Field required"),
+        ({"files": [("anchor", good)]}, "image: Field required"),
+        ({"files": [("image", good), ("anchr", good)]}, "anchr: Extra inputs are not permitted"),
+        ({"files": [("anchor", good)], "data": {"image": "7.png"}}, "image.0: expected a file; with curl, write @"),
+        ({"files": [("image", ("7.png", b""))]}, "'7.png': expected a PNG or JPEG, got an empty body"),
+        ({"files": [("image", good), ("image", ("b.txt", b"7"))]}, "'b.txt': expected a picture"),
+        ({"files": [("image", good)], "data": {"model": "sum/none"}}, "unknown model 'sum/none': expected one of"),
+        ({"files": [("image", good)], "data": {"model": "contains/exact"}}, "expects anchors"),
+        ({"files": [("image", good)] * 2, "data": {"model": "classify/mlp"}}, "about one image, got 2"),
+        ({"files": [("image", ("7.png", page.getvalue()))] * 2}, "at most 16,000,000 pixels in all, got 18,000,000"),
+        ({"content": b"7", "headers": {"content-type": "multipart/form-data"}}, "boundary"),
+    ]
+    for sent, message in cases:
+        response = service.post("/v1/predict/pictures", **sent)
+        assert response.status_code in (400, 422), response.text
+        assert list(response.json()) == ["error"]
+        assert message in response.json()["error"]
+        assert len(response.content) < 500
+
+
+def test_what_is_no_json_is_told_where_it_belongs(service: httpx.Client) -> None:
+    """As `curl -d` and `curl -F` send it."""
+    forms: list[dict[str, Any]] = [{"data": {"model": "sum/exact"}}, {"files": [("image", ("7.png", b"7"))]}]
+    for sent in [*forms, {"content": b"{}"}]:
+        response = service.post("/v1/predict", **sent)
+        assert response.status_code == 422
+        assert response.json()["error"] == (
+            "body: expected JSON with the header content-type: application/json; files go to /v1/predict/pictures"
+        )
+
+
 def test_answers_several_questions_in_one_call(service: httpx.Client, mnist: Splits) -> None:
     asked = [
         question(model=name, images=[written(image) for image in mnist.test.images[:count].numpy()])
@@ -542,7 +601,7 @@ CHECKED = [
     *(checks.response_schema_conformance, checks.negative_data_rejection, checks.unsupported_method),
 ]
 # To the eyes of a schema: no input, and any bytes.
-ALWAYS_RIGHT = ("/health", "/v1/models", "/v1/normalise", "/v1/split")
+ALWAYS_RIGHT = ("/health", "/v1/models", "/v1/normalise", "/v1/predict/pictures", "/v1/split")
 
 
 @pytest.mark.parametrize("examples", [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
@@ -569,6 +628,7 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
         "/v1/normalise",
         "/v1/predict",
         "/v1/predict/many",
+        "/v1/predict/pictures",
         "/v1/split",
     ]
 

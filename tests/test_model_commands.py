@@ -101,17 +101,24 @@ def test_an_anchor(folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert (tmp_path / "why.svg").read_text().startswith("<?xml")
 
 
-def test_an_onnx_file_says_the_same(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    model_commands.predict("contains/transformer", (str(folder),), anchor=str(folder / "a1.png"), as_json=True)
+@pytest.mark.parametrize("model", ["contains/transformer", "sum/exact"])
+def test_an_onnx_file_says_the_same(
+    model: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    anchor = str(folder / "a1.png") if model.startswith("contains") else None
+    model_commands.predict(model, (str(folder),), anchor=anchor, as_json=True)
     ours = json.loads(capsys.readouterr().out)["answers"][0]
     path = tmp_path / "model.onnx"
-    command = [sys.executable, "-m", "digitset", "export", "contains/transformer", str(path)]
+    command = [sys.executable, "-m", "digitset", "export", model, str(path)]
     said = subprocess.run(command, capture_output=True, text=True, check=True)
     assert re.search(r"differs from torch by at most \d\S* on sequences of 1, 3, 10, 40 test images", said.stdout)
     assert said.stderr == ""
-    model_commands.predict(str(path), (str(folder),), anchor=str(folder / "a1.png"), onnx=True, as_json=True)
+    model_commands.predict(str(path), (str(folder),), anchor=anchor, onnx=True, as_json=True)
     theirs = json.loads(capsys.readouterr().out)["answers"][0]
-    assert theirs["answer"] == pytest.approx(ours["answer"], abs=1e-4)
+    for name in ("answer", "certainty"):
+        assert theirs[name] == pytest.approx(ours[name], abs=1e-4)
+    assert theirs["interval"] == ours["interval"]
+    assert (theirs["interval"] is None) == model.startswith("contains")
     for ours_part, theirs_part in zip(ours["pictures"], theirs["pictures"], strict=True):
         assert theirs_part["alone"] == pytest.approx(ours_part["alone"], abs=1e-4)
         assert theirs_part["adds"] == pytest.approx(ours_part["adds"], abs=1e-4)

@@ -169,6 +169,46 @@ def test_metadata_say_what_the_file_is(exported: tuple[Predictor, Path], tmp_pat
     assert about["weights_sha256"] == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
 
 
+def test_inputs_and_outputs_have_named_dimensions_and_say_what_they_are(exported: tuple[Predictor, Path]) -> None:
+    import onnx as format
+
+    model = format.load(exported[1])
+    values = {value.name: value for value in [*model.graph.input, *model.graph.output]}
+    shapes = {
+        name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for name, value in values.items()
+    }
+    assert shapes == {
+        "images": ["batch", "length", 28, 28],
+        "lengths": ["batch"],
+        "anchors": ["batch", 28, 28],
+        "answer": ["batch"],
+        "output": ["batch", 1],
+        "attention": ["batch", 4, "length"],
+    }
+    about = OnnxPredictor(exported[1]).metadata
+    assert {name: value.doc_string for name, value in values.items()} == {name: about[name] for name in values}
+    assert all(part in model.doc_string for part in (about["question"], "'transformer'", "'lenet'", "digitset 0."))
+    format.checker.check_model(model, full_check=True)
+
+
+@pytest.mark.parametrize(("task", "model"), [("sum", "exact"), ("contains", "transformer"), ("sum", "mlp")], ids=str)
+def test_outputs_are_what_the_model_said(task: str, model: str, tmp_path: Path, mnist: Splits) -> None:
+    ours = predictor(task, model)
+    export.export(ours, tmp_path / "model.onnx")
+    theirs, images = OnnxPredictor(tmp_path / "model.onnx"), mnist.test.images
+    assert theirs.output_kind == ours.network.model.output_kind
+    sequences, anchors = [images[:3], images[3:10]], images[10:12] if ours.task.anchored else None
+    outputs = theirs.outputs(sequences, anchors)
+    for row, output in enumerate(outputs):
+        probabilities = ours.task.probabilities(torch.from_numpy(output)[None], ours.network.model.output_kind)
+        if probabilities is None:
+            np.testing.assert_allclose(output, ours.predict(sequences)[row : row + 1], rtol=1e-4)
+        else:
+            expected = ours.predict_proba(sequences, anchors)[row]
+            np.testing.assert_allclose(probabilities[0], expected[: len(probabilities[0])], atol=1e-5)
+
+
 def test_attention_is_that_of_the_predictor(exported: tuple[Predictor, Path], mnist: Splits) -> None:
     ours, path = exported
     images = mnist.test.images.numpy()

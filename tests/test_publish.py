@@ -1,15 +1,19 @@
 """A run becomes a folder that anybody can load, from the disk, the package or the Hub, with the same answers."""
 
 import json
+import math
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tyro
 from conftest import without_checksums
-from huggingface_hub import constants
+from huggingface_hub import ModelCard, ModelCardData, constants, metadata_eval_result
 
 import digitset
 from digitset import InputError, Run, recipes
@@ -71,6 +75,50 @@ def test_the_card_says_what_was_measured(trained: Path, published: Path) -> None
     assert str(published) not in card
 
 
+@pytest.mark.parametrize("name", ["classify/mlp", "contains/transformer", "sum"])
+def test_the_hub_reads_the_card(name: str, tmp_path: Path) -> None:
+    """By the Hub's own library, which refuses a model index that is not one."""
+    out = tmp_path / "published"
+    predictor = publish(name, out)
+    title = f"{predictor.run.task}/{predictor.run.model}"
+    data = ModelCard.load(out / "README.md").data
+    assert isinstance(data, ModelCardData)
+    assert data.model_name == title
+    assert data.pipeline_tag == ("image-classification" if predictor.task.single_image else "other")
+    assert data.datasets == ["ylecun/mnist"]
+    assert data.tags == ["mnist", "set-aggregation", predictor.run.task]
+    scores = RunFolder(out).scores(version(predictor.task))
+    assert scores is not None
+    assert data.eval_results is not None
+    found = {(result.dataset_config, result.metric_type): result.metric_value for result in data.eval_results}
+    expected = {
+        (of_set, metric): pytest.approx(value, abs=5.1e-5)
+        for of_set, scored in scores.items()
+        for metric, value in scored.scores.items()
+        if math.isfinite(value)
+    }
+    assert found == expected
+    first = next(iter(scores))
+    made = metadata_eval_result(
+        model_pretty_name=title,
+        task_pretty_name=predictor.task.question,
+        task_id=str(data.pipeline_tag),
+        metrics_pretty_name="accuracy",
+        metrics_id="accuracy",
+        metrics_value=found[first, "accuracy"],
+        dataset_pretty_name="MNIST",
+        dataset_id="ylecun/mnist",
+        dataset_config=first,
+        dataset_split="test",
+    )["model-index"][0]
+    there = data.to_dict()["model-index"][0]
+    assert there["name"] == made["name"]
+    assert {name: there["results"][0][name] for name in ("task", "dataset")} == {
+        name: made["results"][0][name] for name in ("task", "dataset")
+    }
+    assert {**there["results"][0]["metrics"][0], "verified": False} == made["results"][0]["metrics"][0]
+
+
 @pytest.mark.parametrize(
     "run", [*recipes.PACKAGED.values(), Run("sum", lengths=(2, 5), device="cpu", data=Path("x y"))]
 )
@@ -116,6 +164,10 @@ def test_other_images_are_not_called_mnist(trained: Path, tmp_path: Path) -> Non
     publish(other, tmp_path / "out", "hub:somebody/clothes")
     card = (tmp_path / "out" / "README.md").read_text()
     assert "trained on MNIST" not in card
+    data = ModelCard(card).data.to_dict()
+    assert "datasets" not in data
+    assert data["tags"] == ["set-aggregation", "sum"]
+    assert {result["dataset"]["name"] for result in data["model-index"][0]["results"]} == {"images of its own"}
     assert "--data clothes" in card
     assert not [path for path in (tmp_path / "out").iterdir() if b"/home/somebody" in path.read_bytes()]
     assert digitset.load(tmp_path / "out").run.data == Path("clothes")
@@ -161,6 +213,25 @@ def test_from_the_hub(published: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(constants, "ENDPOINT", "https://127.0.0.1:1")
     with pytest.raises(InputError, match="not put on the Hub"):
         hub.push(published, "somebody/sums")
+
+
+@pytest.mark.parametrize("network", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:1"}], ids=str)
+def test_a_model_in_the_cache_needs_no_network(published: Path, tmp_path: Path, network: dict[str, str]) -> None:
+    """In a process of its own, as a person sets it: offline, or where nobody answers."""
+    cache = tmp_path / "hub" / "models--somebody--sums"
+    shutil.copytree(published, cache / "snapshots" / ("a" * 40))
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("a" * 40)
+    ask = "import digitset, sys; print(repr(digitset.load(sys.argv[1])))"
+    environment = os.environ | network | {"HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", ask, "hub:somebody/sums"]
+    said = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (said.returncode, said.stdout) == (0, f"{digitset.load(published)!r}\n"), said.stderr
+    command = [sys.executable, "-m", "digitset", "evaluate", "hub:somebody/else"]
+    said = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert said.returncode == 2
+    assert said.stderr.startswith("digitset: hub:somebody/else: not to be had from the Hub: ")
+    assert said.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", pretrained.names())

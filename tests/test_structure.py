@@ -17,7 +17,7 @@ PACKAGE = ROOT / "digitset"
 ORDER = (
     *("errors", "files", "rng", "registry"),
     *("tasks", "data", "layers", "models", "encoders"),
-    *("run", "recipes", "device", "network", "run_folder"),
+    *("run", "recipes", "device", "network", "metrics", "run_folder"),
     *("evaluation", "training", "inference", "pictures", "bench", "report", "demo", "cli"),
 )
 IMPORT_TRAINING = {"bench", "cli"}
@@ -27,7 +27,9 @@ EXTRAS: dict[str, set[str]] = {  # the files that may import the libraries of an
     "onnxruntime": {"inference/onnx_runtime.py"},
     "onnxscript": {"inference/onnx_ops.py"},
     "onnx": set(),
+    "tensorboard": set(),
     "fastapi": {"demo/app.py"},
+    "python_multipart": {"demo/app.py"},
     "pydantic": {"demo/schema.py"},
     "pydantic_core": {"demo/schema.py"},
     "starlette": {"demo/app.py", "demo/gate.py"},

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from digitset.cli.arguments import Anchor, Device, File, Flag, Folder, Json, Model, Pictures, Split, Trust, TrustAll
 from digitset.errors import InputError
 from digitset.files import expect_regular
 
@@ -18,22 +19,10 @@ if TYPE_CHECKING:
     from digitset.pictures.segment import Page
 
 NUMBER = "number"  # in place of a model: the digits of each picture, as numbers in rows
-Flag = tyro.conf.FlagCreatePairsOff[bool]
-# What help shows for a value.
-Model = Annotated[str, tyro.conf.arg(metavar="MODEL")]
-Pictures = Annotated[tuple[str, ...], tyro.conf.arg(metavar="PICTURE ...")]
-Anchor = Annotated[str | None, tyro.conf.arg(metavar="PICTURE")]
-File = Annotated[Path, tyro.conf.arg(metavar="FILE")]
-Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
-Json = Annotated[Flag, tyro.conf.arg(name="json")]
 
 
 def models(as_json: Json = False) -> None:
-    """List the trained models that come with the package, with scores and sizes.
-
-    Args:
-        as_json: Write JSON for programs instead of a table.
-    """
+    """List the trained models that come with the package, with scores and sizes."""
     from digitset.cli.terminal import print_table
     from digitset.inference.pretrained import packaged_models
 
@@ -82,11 +71,11 @@ def verify(folder: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="F
 
 
 def publish(
-    run: tyro.conf.Positional[Model],
-    folder: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]],
+    run: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]],
+    folder: tyro.conf.Positional[Folder],
     push: Annotated[str | None, tyro.conf.arg(metavar="USER/NAME")] = None,
     half: Flag = False,
-    trust: Flag = False,
+    trust: Trust = False,
 ) -> None:
     """Write a run's weights, settings, scores and a card into a folder that anybody can load.
 
@@ -95,7 +84,6 @@ def publish(
         folder: The folder to write; `digitset.load` reads it.
         push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
         half: Round matrices and kernels to float16, for half the size, and score what that makes.
-        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference import hub
@@ -115,15 +103,13 @@ def publish(
 
 
 def export(
-    model: tyro.conf.Positional[Model], path: tyro.conf.Positional[File], attention: Flag = False, trust: Flag = False
+    model: tyro.conf.Positional[Model], path: tyro.conf.Positional[File], attention: Flag = False, trust: Trust = False
 ) -> None:
     """Write a trained model as an ONNX file that was compared with torch. Needs digitset[onnx].
 
     Args:
-        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
         path: The file to write.
         attention: Its weights are an output too.
-        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference.onnx_export import export
@@ -139,29 +125,23 @@ def export(
 
 
 def predict(
-    model: tyro.conf.Positional[Model],
+    model: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="MODEL")]],
     pictures: tyro.conf.Positional[Pictures],
     anchor: Anchor = None,
-    split: Flag = False,
+    split: Split = False,
     show: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     onnx: Flag = False,
     as_json: Json = False,
     device: Device = "auto",
-    trust: Flag = False,
+    trust: Trust = False,
 ) -> None:
     """Read your own pictures of digits: digitset predict sum a.png b.jpg.
 
     Args:
         model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME; or `number`: the numbers on each
             picture, row by row.
-        pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
-        anchor: The picture of the anchor, for a task with one.
-        split: A picture may hold several digits: in rows, in boxes, in a grid.
         show: Draw into this file how each picture became a digit; of several digits, what is read where.
         onnx: MODEL is a file of `digitset export`, as it is if its name ends in .onnx. Needs digitset[onnx].
-        as_json: Write JSON for programs instead of a table.
-        device: auto, cpu, cuda, cuda:1, mps ...
-        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.pictures import ask
 
@@ -291,21 +271,15 @@ def explain(
     model: tyro.conf.Positional[Model],
     pictures: tyro.conf.Positional[Pictures],
     anchor: Anchor = None,
-    split: Flag = False,
+    split: Split = False,
     out: File = Path("explanation.png"),
     device: Device = "auto",
-    trust: Flag = False,
+    trust: Trust = False,
 ) -> None:
     """Draw why a model answers as it does: what each picture adds, where attention looks, how sure it is.
 
     Args:
-        model: A packaged model (`digitset models`), a run's folder, or hub:USER/NAME.
-        pictures: Files, folders or patterns, in the order of the sequence; files of a folder by name.
-        anchor: The picture of the anchor, for a task with one.
-        split: A picture may hold several digits: in rows, in boxes, in a grid.
         out: The figure: PNG, SVG or PDF.
-        device: auto, cpu, cuda, cuda:1, mps ...
-        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.inference import pretrained
@@ -333,7 +307,7 @@ def demo(
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1",
     port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None,
     browser: bool = True,
-    trust: Flag = False,
+    trust: TrustAll = False,
 ) -> None:
     """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
 
@@ -342,7 +316,6 @@ def demo(
         host: Where to listen; by default callers on this machine alone are answered.
         port: The port; 0 is any that is free. By default 8000 or, if that is taken, the next one that is free.
         browser: Open the page.
-        trust: Execute the code that folders have, if their parts are files of somebody's own: read them first.
     """
     from digitset.demo import serve
     from digitset.inference import pretrained

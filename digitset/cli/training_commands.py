@@ -7,6 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from digitset import registry
+from digitset.cli.arguments import (
+    ENCODERS,
+    Device,
+    Encoders,
+    Flag,
+    Folder,
+    Models,
+    Precision,
+    Tasks,
+    Trained,
+    Trust,
+    TrustAll,
+)
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
 
@@ -14,23 +27,12 @@ if TYPE_CHECKING:
     from digitset.bench.executors import Executor
     from digitset.bench.grid import Grid
 
-Flag = tyro.conf.FlagCreatePairsOff[bool]
-# What help shows for a value.
-Folder = Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
-Trained = Annotated[str, tyro.conf.arg(metavar="RUN")]
-Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
-Precision = Annotated[str, tyro.conf.arg(metavar="{auto,float32,bfloat16}")]
-Data = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
-Tasks = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("tasks"), "FILE.py"]))]
-Models = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("models"), "FILE.py"]))]
-ENCODERS = " ".join([*registry.names("encoders"), "FILE.py"])
-Encoders = Annotated[tuple[str, ...], tyro.conf.arg(metavar=ENCODERS)]
-
 
 def train(
     run: Annotated[Run, tyro.conf.arg(name="")],
     out: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
     resume: Flag = False,
+    tensorboard: Flag = False,
 ) -> None:
     """Train a model: digitset train TASK --model MODEL --encoder ENCODER.
 
@@ -38,6 +40,7 @@ def train(
         run: The configuration.
         out: The run's folder; by default runs/TASK/MODEL-ENCODER/seedN.
         resume: Go on with an unfinished run, bit for bit as if it had not stopped.
+        tensorboard: Write the metrics for TensorBoard as well, into the run's folder. Needs digitset[tensorboard].
     """
     from digitset.device import keep_freed_memory
     from digitset.training import distributed
@@ -47,7 +50,7 @@ def train(
     folder = out or Path("runs") / run.name
     with distributed.joined() as rank:
         if rank.first:
-            _train_and_tell(run, folder, resume)
+            _train_and_tell(run, folder, resume, tensorboard)
         else:
             train(run, folder, resume, progress=False)
 
@@ -68,14 +71,19 @@ def options_of_parts() -> str:
     return "\n".join(lines)
 
 
-def _train_and_tell(run: Run, folder: Path, resume: bool) -> None:
+def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> None:
     from digitset.cli.terminal import console
     from digitset.training.loop import train
     from digitset.training.progress import Watch
 
     try:
-        with Watch(run) as watch:
-            run_folder = train(run, folder, resume, [watch.listen], progress=False)
+        with contextlib.ExitStack() as listeners:
+            callbacks = [listeners.enter_context(Watch(run)).listen]
+            if tensorboard:
+                from digitset.training.tensorboard import EventFile
+
+                callbacks.append(listeners.enter_context(EventFile(folder)).listen)
+            run_folder = train(run, folder, resume, callbacks, progress=False)
     except KeyboardInterrupt:
         console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
         raise
@@ -118,14 +126,8 @@ def data(
     console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
-def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Flag = False) -> None:
-    """Score a finished run on the test images and keep the scores in its folder.
-
-    Args:
-        run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
-        device: auto, cpu, cuda, cuda:1, mps ...
-        trust: Execute the code that the folder has, if its parts are files of somebody's own: read them first.
-    """
+def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Trust = False) -> None:
+    """Score a finished run on the test images and keep the scores in its folder."""
     from digitset.cli.terminal import print_scores
     from digitset.data.mnist import load_data
     from digitset.evaluation.evaluate import evaluate_run_folder
@@ -145,7 +147,6 @@ def show(run: tyro.conf.Positional[Trained], trust: Flag = False) -> None:
     """Show what a run is, its scores and its curves.
 
     Args:
-        run: The run's folder, a packaged model (`digitset models`), or hub:USER/NAME.
         trust: Execute the code of the task that the folder has, if it is a file of somebody's own: read it first.
     """
     from digitset.cli.terminal import print_run
@@ -166,7 +167,7 @@ def compare(
     seed: int = 0,
     device: Device = "auto",
     precision: Precision = "auto",
-    data: Data = None,
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
     transpose: Flag = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
@@ -178,8 +179,6 @@ def compare(
         encoders: Encoders to compare on single images; the first is the one under every model on sequences.
         quick: The same in about a minute, with training too short to mean anything.
         seed: The seed of every run.
-        device: auto, cpu, cuda, cuda:1, mps ...
-        precision: auto, float32 or bfloat16.
         data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
         transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
@@ -279,12 +278,11 @@ def _make_cells(
         raise
 
 
-def report(folder: tyro.conf.Positional[Folder], trust: Flag = False) -> None:
+def report(folder: tyro.conf.Positional[Folder], trust: TrustAll = False) -> None:
     """Write the page of a benchmark again, from its tables and runs.
 
     Args:
         folder: The folder that `bench` wrote.
-        trust: Execute the code that the runs have, if their parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console
     from digitset.report.benchmark import write_benchmark
@@ -297,7 +295,7 @@ def lengths(
     out: Folder = Path("lengths"),
     longest: int = 1_000,
     device: Device = "auto",
-    trust: Flag = False,
+    trust: TrustAll = False,
 ) -> None:
     """Measure accuracy on sequences of 1 to 1,000 images, however long those in training were.
 
@@ -305,8 +303,6 @@ def lengths(
         runs: Finished runs of one task: folders, packaged models (`digitset models`), or hub:USER/NAME.
         out: The folder of lengths.csv and lengths.png.
         longest: The longest sequences to try.
-        device: auto, cpu, cuda, cuda:1, mps ...
-        trust: Execute the code that the folders have, if their parts are files of somebody's own: read them first.
     """
     from digitset.cli.terminal import console, print_table
     from digitset.data.mnist import load_data

@@ -9,9 +9,10 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 import numpy as np
+import python_multipart  # noqa: F401  # FastAPI reads forms by it; where it is missing, `serve` says what to install
 import torch
 from anyio import to_thread
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, FastAPI, File, Form, Query, Request, Response, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.routing import APIRoute
@@ -35,6 +36,7 @@ from digitset.demo.schema import (
     Problem,
     Question,
     Questions,
+    Strict,
     base64_of,
 )
 from digitset.errors import InputError
@@ -70,6 +72,14 @@ PICTURE: dict[str, Any] = {
 }
 
 Result = TypeVar("Result")
+
+
+class Files(Strict):
+    """A form with pictures of one digit each, of any size, in the order of the sequence."""
+
+    image: Annotated[list[UploadFile], File(min_length=1, max_length=LONGEST)]
+    anchor: Annotated[UploadFile | None, File(description="for a task with an anchor, and for no other")] = None
+    model: Annotated[str | None, Form(description="a name from /v1/models; by default the first")] = None
 
 
 class Queue:
@@ -182,10 +192,10 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor], queues: Queue
     models = [describe(name, predictor, index == 0) for index, (name, predictor) in enumerate(predictors.items())]
     router = APIRouter(route_class=OnlyUtf8)
 
-    def named(question: Question) -> Predictor:
+    def answer(question: Question) -> Answer:
         if question.model not in predictors:
             raise InputError(f"unknown model {_shown(question.model)}: expected one of {', '.join(predictors)}")
-        return predictors[question.model]
+        return ask(predictors[question.model], question)
 
     @app.get("/v1/models")
     async def list_models() -> list[Model]:
@@ -195,7 +205,7 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor], queues: Queue
     @router.post("/v1/predict", responses=PROBLEMS | TOO_MUCH)
     async def predict(question: Question) -> Answer:
         """What a model says of a sequence of images."""
-        return await queues.of([question]).do(ask, named(question), question)
+        return await queues.of([question]).do(answer, question)
 
     @router.post("/v1/predict/many", responses=PROBLEMS | TOO_MUCH)
     async def predict_many(several: Questions) -> list[Answer]:
@@ -211,13 +221,37 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor], queues: Queue
         answers = []
         for index, question in enumerate(questions):
             try:
-                answers.append(ask(named(question), question))
+                answers.append(answer(question))
             except InputError as error:
                 raise InputError(f"questions.{index}: {error}") from None
         return answers
 
     app.include_router(router)
+    _add_files(app, queues, answer, next(iter(predictors)))
     _name_models(app, predictors)
+
+
+def _add_files(app: FastAPI, queues: Queues, answer: Callable[[Question], Answer], default: str) -> None:
+    @app.post("/v1/predict/pictures", responses=PROBLEMS | TOO_MUCH)
+    async def predict_pictures(files: Annotated[Files, Form(media_type="multipart/form-data")]) -> Answer:
+        """What a model says of a sequence of pictures, each read as /v1/normalise reads it."""
+        bodies = [(_shown(each.filename or "picture"), await each.read()) for each in files.image]
+        anchor = (
+            None if files.anchor is None else (_shown(files.anchor.filename or "anchor"), await files.anchor.read())
+        )
+        everything = [*bodies, anchor] if anchor else bodies
+        pixels = await queues.small.do(lambda: sum(pixel_count(io.BytesIO(body)) for _, body in everything))
+        if pixels > LARGEST_PICTURE:
+            raise InputError(
+                f"expected at most {LARGEST_PICTURE:,} pixels in all, got {pixels:,}; send smaller pictures"
+            )
+        queue = queues.small if pixels <= SMALL_PICTURE and len(bodies) <= FEW else queues.large
+        return await queue.do(answer_files, files.model or default, bodies, anchor)
+
+    def answer_files(model: str, bodies: list[tuple[str, bytes]], anchor: tuple[str, bytes] | None) -> Answer:
+        images = [_normalised(body, name).image for name, body in bodies]
+        anchored = None if anchor is None else _normalised(anchor[1], anchor[0]).image
+        return answer(Question(model=model, images=images, anchor=anchored, anchor_label=None))
 
 
 def _name_models(app: FastAPI, predictors: dict[str, Predictor]) -> None:
@@ -270,16 +304,16 @@ def _add_pictures(app: FastAPI, queues: Queues) -> None:
         return await queue.do(work, body)
 
 
-def _normalised(body: bytes) -> Picture:
-    grey = _grey(body)
-    return _one(grey, digits_on(grey))
+def _normalised(body: bytes, name: str = "picture") -> Picture:
+    grey = _grey(body, name)
+    return _one(grey, digits_on(grey), name)
 
 
-def _one(grey: Float32[np.ndarray, "_ _"], among: int = 1) -> Picture:
+def _one(grey: Float32[np.ndarray, "_ _"], among: int = 1, name: str = "picture") -> Picture:
     """The digit on a picture on which so many are found."""
-    image = digit(grey)
+    image = digit(grey, name)
     looks = look([image])[0].among(among)
-    expect_one_digit(looks, "picture")
+    expect_one_digit(looks, name)
     return _picture(image, looks)
 
 
@@ -302,10 +336,10 @@ def _split(body: bytes) -> Pictures:
     return Pictures(pictures=kept, notes=notes)
 
 
-def _grey(body: bytes) -> Float32[np.ndarray, "_ _"]:
+def _grey(body: bytes, name: str = "picture") -> Float32[np.ndarray, "_ _"]:
     if not body:
-        raise InputError("picture: expected a PNG or JPEG, got an empty body")
-    return decode(io.BytesIO(body), "picture", LARGEST_PICTURE)
+        raise InputError(f"{name}: expected a PNG or JPEG, got an empty body")
+    return decode(io.BytesIO(body), name, LARGEST_PICTURE)
 
 
 def _shown(value: str) -> str:
@@ -323,6 +357,10 @@ async def _unexpected(request: Request, error: Any) -> JSONResponse:
     if first["type"] == "json_invalid":
         return problem(400, "the body cannot be read: it is no JSON")
     field = ".".join(str(part) for part in first["loc"][1:] if part not in ("base64", "rows"))
+    if "UploadFile" in first["msg"]:
+        first["msg"] = "expected a file; with curl, write @ before its name"
+    if first["type"] == "model_attributes_type" and not isinstance(first["input"], list):
+        first["msg"] = "expected JSON with the header content-type: application/json; files go to /v1/predict/pictures"
     if first["type"].startswith("string_") and "base64" in first["loc"]:
         first["msg"] = f"expected base64 of 28x28 bytes, 1048 characters; got {len(first['input'])} characters"
     return problem(422, f"{_shown(field)[1:-1] or 'body'}: {first['msg']}")

@@ -12,7 +12,7 @@ from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.places import Places, look
 from digitset.inference.predictor import Images, Predictor
 from digitset.models import Attends, ReadsDigits, SelfAttends
-from digitset.tasks import Task
+from digitset.tasks import OutputKind, Task
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,7 @@ def explain(predictor: Predictor, images: Images, anchor: Images | None = None) 
     vectors = network.embed_in_parts(whole.images)
     output = torch.cat(list(network.apply_model_in_parts(vectors, _questions(whole)))).cpu()
     answers, n = task.answer(task.decode(output, network.model.output_kind)).float(), len(images)
-    distribution = task.probabilities(output[:1], network.model.output_kind)
-    interval = None
-    if distribution is not None and task.kind == "quantity":
-        low, high = central_interval(distribution, LEVEL)
-        interval = (int(low), int(high))
+    distribution, certainty, interval = certainty_of(task, output[0], network.model.output_kind)
 
     model = network.model
     tokens, mask, anchors = whole.gather(vectors)
@@ -78,8 +74,8 @@ def explain(predictor: Predictor, images: Images, anchor: Images | None = None) 
         digits = model.digit_log_prob(tokens[0]).exp().cpu()
     return Explanation(
         answer=float(answers[0]),
-        certainty=None if distribution is None else float(distribution.max()),
-        distribution=None if distribution is None else distribution[0],
+        certainty=certainty,
+        distribution=distribution,
         interval=interval,
         single_answers=answers[1 : n + 1],
         contributions=answers[0] - answers[n + 1 :] if n > 1 else torch.full((1,), float("nan")),
@@ -89,6 +85,20 @@ def explain(predictor: Predictor, images: Images, anchor: Images | None = None) 
         digit_probabilities=digits,
         places=look(predictor, images, anchor),
     )
+
+
+def certainty_of(
+    task: Task, output: Float[Tensor, " _"], output_kind: OutputKind
+) -> tuple[Float[Tensor, " A"] | None, float | None, tuple[int, int] | None]:
+    """The fields `distribution`, `certainty` and `interval` of an `Explanation`, from the output for one sequence."""
+    distribution = task.probabilities(output[None], output_kind)
+    if distribution is None:
+        return None, None, None
+    interval = None
+    if task.kind == "quantity":
+        low, high = central_interval(distribution, LEVEL)
+        interval = (int(low), int(high))
+    return distribution[0], float(distribution.max()), interval
 
 
 def _questions(whole: Batch) -> Batch:

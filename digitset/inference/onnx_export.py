@@ -62,7 +62,8 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     `lengths`, int64 [batch], how many images of each row count, at least 1; for a task with an anchor `anchors`, uint8
     [batch, 28, 28]. (Lengths, not a mask: they are easily counted, and cannot leave a hole.) Outputs: `answer`, float32
     [batch], as `Predictor.predict` gives it; `output`, what the model said; with `attention` the weights
-    [batch, heads, length] of `Predictor.attention`. Batch and length are free.
+    [batch, heads, length] of `Predictor.attention`. Batch and length are free, and are dimensions of these names; a
+    model of single images has the length 1. The file says in words what it is, and what each input and output is.
 
     The file is compared with torch on sequences of test images, and left unwritten if they differ by more than 1e-4.
     Raises InputError then, and where ONNX is not installed, the path cannot be written, the model has no attention, or
@@ -79,11 +80,7 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     network = predictor.experiment.build()  # another, on the CPU wherever the predictor's is
     network.load_state_dict(predictor.network.state_dict())
     graph = _Graph(plain(network), predictor.task, attention).eval()
-    program = _translated(graph, predictor)
-    program.model.metadata_props.update(_metadata(predictor, attention))
-    for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces, with paths of this machine
-    content = with_checksum(program.model_proto.SerializeToString())
+    content = _described(_translated(graph, predictor), predictor, attention)
     difference = _compared(content, graph, predictor)
     if not difference.largest <= TOLERANCE:
         raise InputError(
@@ -129,12 +126,13 @@ class _Graph(nn.Module):
 
 def _translated(graph: _Graph, predictor: Predictor) -> Any:
     """The ONNX program of a graph, whose examples must not have a length of 1 where any is to be possible."""
-    free = torch.export.Dim.DYNAMIC
     length = min(4, graph.network.longest or 4)
     inputs = {"images": torch.zeros(3, length, 28, 28, dtype=torch.uint8), "lengths": torch.full((3,), length)}
-    shapes: dict[str, Any] = {"images": {0: free} | ({1: free} if length > 1 else {}), "lengths": {0: free}}
+    images = {0: "batch"} | ({1: "length"} if length > 1 else {})
+    shapes: dict[str, Any] = {"images": images, "lengths": {0: "batch"}}
     if predictor.task.anchored:
-        inputs["anchors"], shapes["anchors"] = inputs["images"][:, 0].clone(), {0: free}
+        inputs["anchors"] = inputs["images"][:, 0].clone()
+        shapes["anchors"] = {0: torch.export.Dim.DYNAMIC}  # the same as that of the images, so it has its name
     names = ["answer", "output"] + ["attention"] * graph.attention
     try:
         with torch.no_grad(), quiet():
@@ -150,6 +148,23 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
         raise InputError(
             f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
         ) from error
+
+
+def _described(program: Any, predictor: Predictor, attention: bool) -> bytes:
+    """The bytes of an ONNX program with what it says of itself, and without what a runtime finds out by itself."""
+    model, about, run = program.model, _metadata(predictor, attention), predictor.run
+    model.metadata_props.update(about)
+    model.doc_string = (
+        f"{predictor.task.question} The model '{run.model}' over images encoded by '{run.encoder}', exported by "
+        f"digitset {importlib.metadata.version('digitset')}. The metadata say what it is and how it was trained."
+    )
+    for value in [*model.graph.inputs, *model.graph.outputs]:
+        value.doc_string = about[value.name]
+    for node in model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces, with paths of this machine
+    file = program.model_proto
+    del file.graph.value_info[:]  # shapes between the operations
+    return with_checksum(file.SerializeToString())
 
 
 def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:
@@ -175,6 +190,7 @@ def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:
         "centre of mass in the middle of the 28x28, as in MNIST; what is behind a sequence's end is not looked at",
         "lengths": "int64 [batch]: how many images of each row count, at least 1",
         "answer": f"float32 [batch]: {task.answer.__doc__}",
+        "output_kind": network.model.output_kind,
         "output": f"float32 [batch, _]: {output}",
         "versions": json.dumps(versions),
     }

@@ -11,16 +11,17 @@ The file says in its metadata all that there is to know of it; every value is a 
     longest             the most images that a sequence may have; empty where any number may
     anchored            "true" where there is an input `anchors`
     preprocessing, images, lengths, anchors, answer, output, attention
-                        what each input and output is, in words
+                        what each input and output is, in words; each of them says it too, as its description
+    output_kind         "distribution" or "numbers", as `digitset.tasks` says; older files do not have it
     versions            of digitset and of what wrote the file
 """
 
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -28,6 +29,9 @@ from jaxtyping import Float32, UInt8
 from digitset.errors import InputError
 from digitset.files import read_whole
 from digitset.inference.inputs import batches_by_length, check_inputs, warn_of_scale
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = "2"
 KNOWN = ("1", FORMAT)
@@ -41,7 +45,8 @@ class OnnxPredictor:
     """A network in an ONNX file, ready to answer as `digitset.Predictor` does.
 
     `metadata` is what the file says of itself, strings by name (see `digitset/inference/onnx_runtime.py`); `longest` is
-    the most images that a sequence may have, None where any number may.
+    the most images that a sequence may have, None where any number may; `output_kind` is the kind of `outputs`, None in
+    an older file, which does not say it.
 
     Raises InputError if ONNX Runtime is not installed, or the file is missing or was not written by `digitset export`.
     """
@@ -57,19 +62,46 @@ class OnnxPredictor:
         if self.metadata.get("digitset") not in KNOWN:
             raise InputError(f"{path}: an ONNX model, but expected one that this version of digitset exported")
         self.longest = int(self.metadata["longest"]) if self.metadata["longest"] else None
+        kind = self.metadata.get("output_kind")
+        self.output_kind: Literal["numbers", "distribution"] | None = None
+        if kind in ("numbers", "distribution"):
+            self.output_kind = kind
 
     def predict(self, sequences: Sequence[Any], anchors: Any = None) -> Float32[np.ndarray, " B"]:
         """The answer for each sequence; arguments, answers and errors are those of `digitset.Predictor.predict`."""
-        about = self.metadata
-        check_inputs(sequences, anchors, about["task"], about["anchored"] == "true", about["model"], self.longest)
+        self._check(sequences, anchors)
         warn_of_scale(sequences)
         answers = np.empty(len(sequences), np.float32)
+        for rows, found in self._run("answer", sequences, anchors):
+            answers[rows] = found
+        return answers
+
+    def outputs(
+        self, sequences: "Sequence[np.ndarray | Tensor]", anchors: "np.ndarray | Tensor | None" = None
+    ) -> list[Float32[np.ndarray, " _"]]:
+        """What the model itself said of each sequence, see `metadata["output"]`: of a distribution, all logarithms.
+
+        Arguments and errors are those of `predict`.
+        """
+        self._check(sequences, anchors)
+        warn_of_scale(sequences)
+        outputs: list[np.ndarray] = [np.empty(0)] * len(sequences)
+        for rows, found in self._run("output", sequences, anchors):
+            for row, output in zip(rows, found, strict=True):
+                outputs[row] = output
+        return outputs
+
+    def _check(self, sequences: Sequence[Any], anchors: Any) -> None:
+        about = self.metadata
+        check_inputs(sequences, anchors, about["task"], about["anchored"] == "true", about["model"], self.longest)
+
+    def _run(self, name: str, sequences: Sequence[Any], anchors: Any) -> Iterator[tuple[list[int], np.ndarray]]:
+        """One output of the file for all sequences, some at a time, with the indices of their rows."""
         for rows in batches_by_length([len(sequence) for sequence in sequences], IMAGES_AT_ONCE):
             inputs = padded([_array(sequences[row]) for row in rows])
             if anchors is not None:
                 inputs["anchors"] = _array(anchors)[rows]
-            answers[rows] = self.session.run(["answer"], inputs)[0]
-        return answers
+            yield rows, self.session.run([name], inputs)[0]
 
 
 def with_checksum(content: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """A finished run -> a folder that anybody can load, with a card that says what it is: `digitset.load` reads both."""
 
+import json
 import math
 import tempfile
 from pathlib import Path
@@ -15,10 +16,11 @@ from digitset.run import Run
 from digitset.run_folder import PUBLISHED, RunFolder, Scores, halved
 from digitset.tasks import Task
 
+MNIST_ON_HUB = "ylecun/mnist"
 CARD = """---
 license: mit
 library_name: digitset
-tags: [mnist, set-aggregation, {task}]
+{metadata}
 ---
 
 # {title}
@@ -151,9 +153,10 @@ def _card(
     code = ", ".join(f"`{file}` (SHA-256 {sha256})" for file, sha256 in files.items())
     packaged = run_folder.data_checksum() == load_data().checksum
     dtypes = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in run_folder.weights().values()})
+    title = name if command else _title(run)
     return CARD.format(
-        title=name if command else _title(run),
-        task=registry.file_name(run.task).removesuffix(registry.SUFFIX),
+        metadata=_metadata(title, run, task, scores, packaged),
+        title=title,
         model=registry.file_name(run.model),
         encoder=registry.file_name(run.encoder),
         question=task.question,
@@ -173,6 +176,32 @@ def _card(
         precision=run_folder.precision(),
         commit=machine.commit or "of an installed package",
     )
+
+
+def _metadata(title: str, run: Run, task: Task, scores: Scores, packaged: bool) -> str:
+    """What the Hub reads of a card, in YAML, of which JSON is a part: a result for each evaluation set.
+
+    Scores have four digits, as on the card: YAML takes 1e-05 for a text.
+    """
+    pipeline = "image-classification" if task.single_image else "other"  # the Hub has no name for what takes a sequence
+    dataset = {"name": "MNIST", "type": MNIST_ON_HUB} if packaged else {"name": "images of its own", "type": "other"}
+    results = [
+        {
+            "task": {"type": pipeline, "name": task.question},
+            "dataset": dataset | {"config": evaluation, "split": "test"},
+            "metrics": [
+                {"type": metric, "name": metric, "value": round(value, 4)}
+                for metric, value in of_set.scores.items()
+                if math.isfinite(value)
+            ],
+        }
+        for evaluation, of_set in scores.items()
+    ]
+    tags = ["mnist"] * packaged + ["set-aggregation", registry.file_name(run.task).removesuffix(registry.SUFFIX)]
+    lines = [f"pipeline_tag: {pipeline}", f"tags: {json.dumps(tags)}"]
+    lines += [f"datasets: {json.dumps([MNIST_ON_HUB])}"] * packaged
+    lines += ["model-index:", f"- name: {json.dumps(title)}", "  results:"]
+    return "\n".join(lines + [f"  - {json.dumps(result)}" for result in results])
 
 
 def _title(run: Run) -> str:

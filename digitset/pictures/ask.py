@@ -213,7 +213,10 @@ def by_torch(predictor: "Predictor", asked: Asked) -> list[Answer]:
 
 
 def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
-    """The same from an ONNX file, without how certain it is."""
+    """The same from an ONNX file; an older file does not say how certain it is."""
+    import torch
+
+    from digitset.inference.explain import certainty_of
     from digitset.tasks import load_task
 
     task, answers = load_task(predictor.metadata["task"]), []
@@ -226,9 +229,14 @@ def by_onnx(predictor: OnnxPredictor, asked: Asked) -> list[Answer]:
         anchor = asked.anchor_image
         anchors = None if anchor is None else np.stack([anchor] * len(everything))
         answer, *others = predictor.predict(everything, anchors).tolist()
+        certainty = interval = None
+        if (kind := predictor.output_kind) is not None:
+            (output,) = predictor.outputs(everything[:1], None if anchors is None else anchors[:1])
+            _, of_model, interval = certainty_of(task, torch.from_numpy(output), kind)
+            certainty = asked.certainty(of_model, rows)
         adds = [answer - other for other in others[len(rows) :]] or [math.nan]
         parts = _parts(asked, rows, others[: len(rows)], adds)
-        answers.append(Answer(task.name, task.question, answer, None, None, parts))
+        answers.append(Answer(task.name, task.question, answer, certainty, interval, parts))
     return answers
 
 

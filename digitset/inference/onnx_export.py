@@ -6,7 +6,6 @@ Padding is not encoded: the graph picks the images that count, as training does.
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.files import expect_regular, write_whole
-from digitset.inference.onnx_ops import plain, precise, quiet
-from digitset.inference.onnx_runtime import FORMAT, ZEROS, needs_onnx, padded, session, with_checksum
+from digitset.inference.onnx_ops import expect_onnx, plain, translated
+from digitset.inference.onnx_runtime import FORMAT, ZEROS, padded, session, with_checksum
 from digitset.inference.predictor import Predictor
 from digitset.layers import Packing
 from digitset.models import Attends
@@ -72,8 +71,7 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path}: expected the name of a file in a folder that exists")
     expect_regular(path, "the name of a file")
-    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
-        raise needs_onnx()
+    expect_onnx()
     if attention and not isinstance(predictor.network.model, Attends):
         raise InputError(f"model '{predictor.run.model}' has no attention; take a transformer")
     network = predictor.experiment.build()  # another, on the CPU wherever the predictor's is
@@ -81,8 +79,6 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     graph = _Graph(plain(network), predictor.task, attention).eval()
     program = _translated(graph, predictor)
     program.model.metadata_props.update(_metadata(predictor, attention))
-    for node in program.model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces, with paths of this machine
     content = with_checksum(program.model_proto.SerializeToString())
     difference = _compared(content, graph, predictor)
     if not difference.largest <= TOLERANCE:
@@ -136,20 +132,7 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
     if predictor.task.anchored:
         inputs["anchors"], shapes["anchors"] = inputs["images"][:, 0].clone(), {0: free}
     names = ["answer", "output"] + ["attention"] * graph.attention
-    try:
-        with torch.no_grad(), quiet():
-            return torch.onnx.export(
-                graph, kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=names, verbose=False,
-                custom_translation_table=precise(),
-            )  # fmt: skip
-    except torch.onnx.OnnxExporterError as error:
-        run, cause = predictor.run, error.__cause__ or error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        reason = str(cause).strip().splitlines()[0]
-        raise InputError(
-            f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
-        ) from error
+    return translated(graph, inputs, shapes, names, predictor.run)
 
 
 def _metadata(predictor: Predictor, attention: bool) -> dict[str, str]:

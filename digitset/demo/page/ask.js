@@ -1,6 +1,7 @@
 // Asks all models of the task about the digits as they are; while it waits, later changes are one more question.
 
-import { base64, predict } from "./api.js";
+import { predict } from "./api.js";
+import { base64 } from "./base64.js";
 import { anchored, filled, find, get, model, modelsOfTask, set } from "./state.js";
 
 export const MOST_EXPLAINED = 100;

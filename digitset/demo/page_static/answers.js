@@ -1,11 +1,11 @@
-// A question -> the inputs of a model's file; the outputs -> an answer, with the fields that the service's answers have.
+// A question -> the inputs of a model's file; its outputs -> an answer, with the fields of the service's answers.
 
 const PIXELS = 784;
 
 const one = (place) => [place];
 const others = (all, place) => all.filter((each) => each !== place);
 
-// Of which images each question is: all; then, to explain the answer, each alone, and all but each if there are several.
+// The images of each question: all; then, to explain the answer, each alone, and all but each if there are several.
 export function questionsOf(count, explain) {
   const all = Array.from({ length: count }, (_, place) => place);
   if (!explain) return [all];

@@ -24,4 +24,4 @@ addEventListener("fetch", (event) => {
 });
 
 // The page itself is kept under the name of the folder.
-const kept = (request) => (request.url.replace(/[?#].*/, "") === new URL("index.html", registration.scope).href ? "./" : request);
+const kept = ({ url }) => (url.replace(/[?#].*/, "") === new URL("index.html", registration.scope).href ? "./" : url);

@@ -1,4 +1,4 @@
-// Runs the models beside the page, which stays quick meanwhile: one question at a time, in the order in which they come.
+// Runs the models beside the page, which stays quick meanwhile: one question at a time, in the order they come in.
 // {number, file, inputs} -> {number, outputs}, or {number, error, lost}: whether the file did not come.
 
 import { InferenceSession, Tensor, env } from "../runtime/ort.wasm.bundle.min.mjs";

@@ -54,7 +54,7 @@ PAGE: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ("inference/onnx_export", ("export", "Difference")),
         ("inference/onnx_runtime", ("OnnxPredictor",)),
     ],
-    "The page for drawing": [("demo/__init__", ("serve",))],
+    "The page for drawing": [("demo/__init__", ("serve", "write_page"))],
     "Errors": [("errors", ("InputError", "TrainingError"))],
     "Contracts of a task, a model and an encoder": [
         ("tasks/__init__", ("Task",)),

@@ -307,6 +307,8 @@ def demo(
     host: Annotated[str, tyro.conf.arg(metavar="ADDRESS")] = "127.0.0.1",
     port: Annotated[int | None, tyro.conf.arg(metavar="PORT")] = None,
     browser: bool = True,
+    static: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    runtime: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
     trust: TrustAll = False,
 ) -> None:
     """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
@@ -316,12 +318,18 @@ def demo(
         host: Where to listen; by default callers on this machine alone are answered.
         port: The port; 0 is any that is free. By default 8000 or, if that is taken, the next one that is free.
         browser: Open the page.
+        static: Write the page into a folder for any static host, without a service. Needs digitset[onnx] too.
+        runtime: With --static, npm's package onnxruntime-web, by default where `npm pack` puts it.
     """
-    from digitset.demo import serve
+    from digitset.demo import serve, write_page
     from digitset.inference import pretrained
     from digitset.inference.predictor import load
     from digitset.models import Attends
 
+    if static is None and runtime is not None:
+        raise InputError("--runtime goes with --static")
+    if static is not None and (port is not None or host != "127.0.0.1" or not browser):
+        raise InputError("--static writes a folder: leave out --host, --port and --no-browser")
     loaded = {name: load(name, trust=trust) for name in models or pretrained.names_for_pictures()}
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
@@ -329,7 +337,10 @@ def demo(
     kinds = [f"{run.task}/{run.model}, {run.encoder}" for run in (each.run for each in predictors.values())]
     if len(set(kinds)) < len(kinds):
         raise InputError(f"expected one model of a task, a kind and an encoder, got {'; '.join(kinds)}")
-    serve(predictors, host, port, browser)
+    if static is not None:
+        write_page(predictors, static, runtime)
+    else:
+        serve(predictors, host, port, browser)
 
 
 def _draw_steps(path: Path, asked: "Asked") -> None:

@@ -251,7 +251,9 @@ def _add_files(app: FastAPI, queues: Queues, answer: Callable[[Question], Answer
     def answer_files(model: str, bodies: list[tuple[str, bytes]], anchor: tuple[str, bytes] | None) -> Answer:
         images = [_normalised(body, name).image for name, body in bodies]
         anchored = None if anchor is None else _normalised(anchor[1], anchor[0]).image
-        return answer(Question(model=model, images=images, anchor=anchored, anchor_label=None))
+        return answer(
+            Question(model=model, images=images, anchor=anchored, labels=None, anchor_label=None, explain=False)
+        )
 
 
 def _name_models(app: FastAPI, predictors: dict[str, Predictor]) -> None:

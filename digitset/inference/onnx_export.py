@@ -6,7 +6,6 @@ Padding is not encoded: the graph picks the images that count, as training does.
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from torch import Tensor, nn
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.files import expect_regular, write_whole
-from digitset.inference.onnx_ops import plain, precise, quiet
-from digitset.inference.onnx_runtime import FORMAT, ZEROS, needs_onnx, padded, session, with_checksum
+from digitset.inference.onnx_ops import expect_onnx, plain, translated
+from digitset.inference.onnx_runtime import FORMAT, ZEROS, padded, session, with_checksum
 from digitset.inference.predictor import Predictor
 from digitset.layers import Packing
 from digitset.models import Attends
@@ -73,8 +72,7 @@ def export(predictor: Predictor, path: str | Path, attention: bool = False) -> D
     if path.is_dir() or not path.parent.is_dir():
         raise InputError(f"{path}: expected the name of a file in a folder that exists")
     expect_regular(path, "the name of a file")
-    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
-        raise needs_onnx()
+    expect_onnx()
     if attention and not isinstance(predictor.network.model, Attends):
         raise InputError(f"model '{predictor.run.model}' has no attention; take a transformer")
     network = predictor.experiment.build()  # another, on the CPU wherever the predictor's is
@@ -134,24 +132,11 @@ def _translated(graph: _Graph, predictor: Predictor) -> Any:
         inputs["anchors"] = inputs["images"][:, 0].clone()
         shapes["anchors"] = {0: torch.export.Dim.DYNAMIC}  # the same as that of the images, so it has its name
     names = ["answer", "output"] + ["attention"] * graph.attention
-    try:
-        with torch.no_grad(), quiet():
-            return torch.onnx.export(
-                graph, kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=names, verbose=False,
-                custom_translation_table=precise(),
-            )  # fmt: skip
-    except torch.onnx.OnnxExporterError as error:
-        run, cause = predictor.run, error.__cause__ or error
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
-        reason = str(cause).strip().splitlines()[0]
-        raise InputError(
-            f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
-        ) from error
+    return translated(graph, inputs, shapes, names, predictor.run)
 
 
 def _described(program: Any, predictor: Predictor, attention: bool) -> bytes:
-    """The bytes of an ONNX program with what it says of itself, and without what a runtime finds out by itself."""
+    """The bytes of an ONNX program with what it says of itself, and without what a runtime finds out itself."""
     model, about, run = program.model, _metadata(predictor, attention), predictor.run
     model.metadata_props.update(about)
     model.doc_string = (
@@ -160,8 +145,6 @@ def _described(program: Any, predictor: Predictor, attention: bool) -> bytes:
     )
     for value in [*model.graph.inputs, *model.graph.outputs]:
         value.doc_string = about[value.name]
-    for node in model.graph.all_nodes():
-        node.metadata_props.clear()  # stack traces, with paths of this machine
     file = program.model_proto
     del file.graph.value_info[:]  # shapes between the operations
     return with_checksum(file.SerializeToString())

@@ -1,19 +1,87 @@
 """What torch's exporter to ONNX has to be told about the operations of a network."""
 
 import contextlib
+import importlib.util
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from digitset.errors import InputError
+from digitset.inference.onnx_runtime import needs_onnx
 from digitset.network import Network
+from digitset.run import Run
 
+SMALL = 1_000  # bytes that are not worth a node of their own
 _EXPORTING = threading.Lock()
+
+
+def expect_onnx() -> None:
+    """Raises InputError where what is needed to write a file and to try it is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")):
+        raise needs_onnx()
+
+
+def translated(
+    graph: nn.Module,
+    inputs: dict[str, Tensor],
+    shapes: dict[str, Any],
+    outputs: list[str],
+    run: Run,
+    half: bool = False,
+) -> Any:
+    """The ONNX program of a graph, without paths of this machine: examples of its inputs, and their free dimensions.
+
+    With `half`, weights stand in half precision where that loses nothing, as in a published model. They are made
+    float32 again when the file is loaded. Raises InputError for what ONNX cannot express; `run` names it.
+    """
+    try:
+        with torch.no_grad(), quiet():
+            program: Any = torch.onnx.export(
+                graph, kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=outputs, verbose=False,
+                custom_translation_table=precise(), optimize=not half,
+            )  # fmt: skip
+            if half:  # before layers are made one, whose weights are others
+                _halve(program)
+                program.optimize()
+    except torch.onnx.OnnxExporterError as error:
+        cause = error.__cause__ or error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        reason = str(cause).strip().splitlines()[0]
+        raise InputError(
+            f"model '{run.model}' with encoder '{run.encoder}' cannot be exported for '{run.task}': {reason}"
+        ) from error
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces
+    return program
+
+
+def _halve(program: Any) -> None:
+    from onnxscript import ir
+
+    graph = program.model.graph
+    for weights in list(graph.initializers.values()):
+        values = weights.const_value.numpy()
+        if values.dtype != np.float32 or values.nbytes < SMALL:
+            continue
+        with np.errstate(over="ignore"):  # what is too large for it is seen to differ
+            half = values.astype(np.float16)
+        if not np.array_equal(half, values):
+            continue
+        stored = ir.val(f"{weights.name}.half", const_value=ir.tensor(half, name=f"{weights.name}.half"))
+        cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT})
+        cast.outputs[0].type, cast.outputs[0].shape = weights.type, weights.shape
+        weights.replace_all_uses_with(cast.outputs[0])
+        graph.initializers.pop(weights.name)
+        graph.register_initializer(stored)
+        graph.insert_before(graph[0], cast)
 
 
 def precise() -> dict[Any, Any]:

@@ -1,5 +1,6 @@
 // The service, as functions. Each throws an Error with the service's own words; its `again` says whether to ask again.
 
+import { base64, bytes } from "./base64.js";
 import { doubt } from "./words.js";
 
 const BUSY = [503];
@@ -65,14 +66,3 @@ export function predict(model, tiles, anchor, explain) {
 }
 
 const known = (tile) => tile.label !== null;
-
-const written = new WeakMap();
-
-export function base64(pixels) {
-  if (!written.has(pixels)) written.set(pixels, btoa(String.fromCharCode(...pixels)));
-  return written.get(pixels);
-}
-
-export function bytes(image) {
-  return Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
-}

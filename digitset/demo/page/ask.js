@@ -1,6 +1,7 @@
 // Asks all models of the task about the digits as they are; while it waits, later changes are one more question.
 
-import { base64, predict } from "./api.js";
+import { predict } from "./api.js";
+import { base64 } from "./base64.js";
 import { anchored, filled, find, get, model, modelsOfTask, set } from "./state.js";
 
 export const MOST_EXPLAINED = 100;
@@ -44,11 +45,14 @@ async function askOnce() {
   const tiles = filled();
   const answers = { task, model: model().name, keys: tiles.map((one) => one.key), said: {}, problem: null };
   if (!tiles.length || (anchored() && !anchor?.pixels)) return answers;
+  const first = model();
   try {
     await Promise.all(
-      modelsOfTask().map(async (one) => {
-        const explain = one.name === answers.model && tiles.length <= MOST_EXPLAINED;
+      [first, ...modelsOfTask().filter((one) => one !== first)].map(async (one) => {
+        const explain = one === first && tiles.length <= MOST_EXPLAINED;
         answers.said[one.name] = await askModel(one, tiles, anchor, chosen, explain);
+        // Where nothing is shown yet, the answer does not wait for those of the other models.
+        if (one === first && get().answers?.task !== task) set({ answers: { ...answers, said: { ...answers.said } } });
       }),
     );
   } catch (error) {

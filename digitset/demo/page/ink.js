@@ -4,6 +4,7 @@ import { PEN } from "./state.js";
 
 const SIDE = 28;
 const BOX = 20; // the longest side of a digit of MNIST, in pixels
+const CENTRE = 14.5; // of mass of MNIST's digits on average, in pixels from the edge: the middle of the fifteenth
 const FINE = 4; // parts of a pixel, each way, over which ink is averaged
 const SMALLEST = 0.15; // of the pad; what is smaller than that stays small
 const SHOWN = 0.085; // of the pad: the width of a stroke of PEN
@@ -19,7 +20,7 @@ function surface(side) {
 const fine = surface(SIDE * FINE);
 const small = surface(SIDE);
 
-// As MNIST was made: the digit's box is scaled to 20 pixels, and its centre of mass put in the middle. Strokes are
+// As MNIST was made: the digit's box is scaled to 20 pixels, and its centre of mass put in its place. Strokes are
 // scaled by their middle line and drawn with a pen that is not, so that small writing is not thick.
 export function read(strokes) {
   const points = strokes.flatMap((stroke) => stroke.points);
@@ -31,7 +32,8 @@ export function read(strokes) {
   const middle = (SIDE * FINE) / 2;
   const at = { x: middle - ((left + right) / 2) * scale, y: middle - ((top + bottom) / 2) * scale };
   const centre = centreOfMass(trace(strokes, scale, at));
-  return average(trace(strokes, scale, { x: at.x + middle - centre.x, y: at.y + middle - centre.y }));
+  const to = CENTRE * FINE;
+  return average(trace(strokes, scale, { x: at.x + to - centre.x, y: at.y + to - centre.y }));
 }
 
 function trace(strokes, scale, at) {

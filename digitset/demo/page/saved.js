@@ -1,6 +1,6 @@
 // The digits and the question about them as one JSON value: in the page's address, and in a file.
 
-import { base64, bytes } from "./api.js";
+import { base64, bytes } from "./base64.js";
 import { MOST, PEN, get, model, set, tile } from "./state.js";
 
 const FORM = 1; // of the value, which it says of itself

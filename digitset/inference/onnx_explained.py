@@ -1,0 +1,179 @@
+"""A trained run -> an ONNX graph that answers and explains, for a program that has nothing but ONNX Runtime: a page.
+
+A file of `digitset export` answers for sequences. To explain one answer takes many of them, of the same images; here
+each image is encoded once, and everything of `Explanation` that is more than counting is computed in the graph, by the
+same functions as there.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor, nn
+
+from digitset.data.mnist import load_data
+from digitset.errors import InputError
+from digitset.evaluation.calibration import LEVEL, central_interval
+from digitset.inference.explain import Explanation, explain
+from digitset.inference.onnx_export import TOLERANCE
+from digitset.inference.onnx_ops import expect_onnx, plain, translated
+from digitset.inference.onnx_runtime import session
+from digitset.inference.predictor import Predictor
+from digitset.models import Attends, ReadsDigits, SelfAttends
+from digitset.network import Network
+from digitset.tasks import Task
+
+COMPARED = (1, 2, 7, 30)  # lengths at which a graph is compared with `explain`, as far as the model takes them
+IMAGES = 30  # of which the sequences of each length are
+
+
+def export_explained(predictor: Predictor) -> bytes:
+    """An ONNX file that answers several questions about n images at once, the first of which is about all of them.
+
+    Inputs: `images`, uint8 [n, 28, 28]; `index`, int64 [B, n], which of them each question is about, anything behind
+    its end; `lengths`, int64 [B], at how many an index ends; `labels`, int64 [n], the digits, zeros where nobody knows;
+    for a task with an anchor `anchor`, uint8 [1, 28, 28], and `anchor_label`, int64 [1].
+
+    Outputs: `answers`, float32 [B], and `truth`, int64 [1], of the labels. Of the first question, where the model has
+    them: `distribution` [1, A], `interval`, int64 [2], `attention` [H, n], `pairwise` [H, n, n] and
+    `digit_probabilities` [n, 10], as in `Explanation`.
+
+    Weights that lose nothing by it stand in half precision. Raises InputError where ONNX is not installed, the model
+    has a part that ONNX cannot express, or the file's answers differ from those of `explain` by more than 1e-4.
+    """
+    expect_onnx()
+    network = predictor.experiment.build()  # another, on the CPU wherever the predictor's is
+    network.load_state_dict(predictor.network.state_dict())
+    graph = _Explained(plain(network), predictor.task).eval()
+    program = translated(graph, *_examples(predictor), graph.names, predictor.run, half=True)
+    content = program.model_proto.SerializeToString()
+    _expect_equal(content, predictor)
+    return content
+
+
+class _Explained(nn.Module):
+    """What is exported."""
+
+    def __init__(self, network: Network, task: Task) -> None:
+        super().__init__()
+        self.network, self.task = network, task
+        model = network.model
+        distribution = model.output_kind == "distribution" or task.kind != "quantity"
+        has = {
+            "answers": True,
+            "truth": True,
+            "distribution": distribution,
+            "interval": distribution and task.kind == "quantity",
+            "attention": isinstance(model, Attends),
+            "pairwise": isinstance(model, SelfAttends) and not task.anchored,
+            "digit_probabilities": isinstance(model, ReadsDigits) and not task.label_invariant,
+        }
+        self.names = [name for name, there in has.items() if there]
+
+    def forward(
+        self,
+        images: UInt8[Tensor, "n 28 28"],
+        index: Int64[Tensor, "B n"],
+        lengths: Int64[Tensor, " B"],
+        labels: Int64[Tensor, " n"],
+        anchor: UInt8[Tensor, "1 28 28"] | None = None,
+        anchor_label: Int64[Tensor, " 1"] | None = None,
+    ) -> tuple[Tensor, ...]:
+        model, vectors = self.network.model, self.network.embed(images)
+        tokens, mask = vectors[index], torch.arange(index.shape[1]) < lengths[:, None]
+        asked = None if anchor is None else self.network.embed(anchor)
+        output = model(tokens, mask, None if asked is None else asked.expand(index.shape[0], -1))
+        whole, everywhere = vectors[None], torch.ones_like(labels, dtype=torch.bool)[None]
+        values = {
+            "answers": self.task.answer(self.task.decode(output, model.output_kind)).float(),
+            "truth": self.task.target(labels[None], everywhere, anchor_label),
+        }
+        distribution = self.task.probabilities(output[:1], model.output_kind)
+        if distribution is not None:
+            values["distribution"] = distribution
+            if "interval" in self.names:
+                values["interval"] = torch.cat(central_interval(distribution, LEVEL))
+        if isinstance(model, Attends):
+            values["attention"] = model.attention(whole, everywhere, asked)[0]
+        if isinstance(model, SelfAttends) and "pairwise" in self.names:
+            values["pairwise"] = model.self_attention(whole, everywhere)[-1][0]
+        if isinstance(model, ReadsDigits) and "digit_probabilities" in self.names:
+            values["digit_probabilities"] = model.digit_log_prob(vectors).exp()
+        return tuple(values[name] for name in self.names)
+
+
+def _examples(predictor: Predictor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Inputs to trace a graph with, and their free dimensions. Those of a model of one image are 1 and not free."""
+    most = 1 if predictor.task.single_image else predictor.network.longest
+    n, free = min(4, most or 4), torch.export.Dim.DYNAMIC
+    images = {0: free} if n > 1 else {}
+    inputs = {
+        "images": torch.zeros(n, 28, 28, dtype=torch.uint8),
+        "index": torch.zeros(3, n, dtype=torch.int64),
+        "lengths": torch.full((3,), n),
+        "labels": torch.zeros(n, dtype=torch.int64),
+    }
+    shapes: dict[str, Any] = {
+        "images": images,
+        "index": {0: free} | ({1: free} if n > 1 else {}),
+        "lengths": {0: free},
+        "labels": images,
+    }
+    if predictor.task.anchored:
+        inputs["anchor"] = torch.zeros(1, 28, 28, dtype=torch.uint8)
+        inputs["anchor_label"] = torch.zeros(1, dtype=torch.int64)
+        shapes |= {"anchor": {}, "anchor_label": {}}
+    return inputs, shapes
+
+
+def questions(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs `index` and `lengths` of an explained answer: all images; each alone; all but each, of several."""
+    rows = [list(range(n)), *([i] for i in range(n))]
+    rows += [[other for other in range(n) if other != i] for i in range(n)] if n > 1 else []
+    index = np.zeros((len(rows), n), np.int64)
+    for padded, row in zip(index, rows, strict=True):
+        padded[: len(row)] = row
+    return index, np.array([len(row) for row in rows], np.int64)
+
+
+def _expect_equal(content: bytes, predictor: Predictor) -> None:
+    """Raises InputError if what a file says of some test images differs from what `explain` says."""
+    runtime = session(content, 1, "the exported model")
+    test, task = load_data().test, predictor.task
+    names = [output.name for output in runtime.get_outputs()]
+    most = 1 if task.single_image else predictor.network.longest
+    for n in (n for n in COMPARED if most is None or n <= most):
+        index, lengths = questions(n)
+        for start in range(0, IMAGES + 1 - n, n):
+            images, labels = test.images[start : start + n], test.labels[start : start + n]
+            inputs = {"images": images.numpy(), "index": index, "lengths": lengths, "labels": labels.numpy()}
+            anchor = test.images[IMAGES + start] if task.anchored else None
+            if anchor is not None:
+                inputs |= {"anchor": anchor[None].numpy(), "anchor_label": labels[:1].numpy()}
+            found = dict(zip(names, runtime.run(None, inputs), strict=True))
+            difference = _difference(found, explain(predictor, images, anchor))
+            if not difference <= TOLERANCE:
+                raise InputError(
+                    f"model '{predictor.run.model}' for '{predictor.run.task}': answers of the exported model differ "
+                    f"from torch's by {difference:.1g}, expected at most {TOLERANCE:g}"
+                )
+
+
+def _difference(found: dict[str, np.ndarray], expected: Explanation) -> float:
+    """The largest; of answers above 1, as a part of the largest. NaN if any is."""
+    n = len(expected.single_answers)
+    answers = [np.array([expected.answer]), expected.single_answers.numpy()]
+    if n > 1:
+        answers.append(expected.answer - expected.contributions.numpy())
+    if expected.interval is not None and tuple(found["interval"].tolist()) != expected.interval:
+        return float("inf")
+    differences = [_apart(found["answers"], np.concatenate(answers))]
+    for name in ("distribution", "attention", "pairwise", "digit_probabilities"):
+        if name in found:
+            differences.append(_apart(found[name], getattr(expected, name).numpy()))
+    return float(np.max(differences))
+
+
+def _apart(found: np.ndarray, expected: np.ndarray) -> float:
+    return float(np.max(np.abs(found.reshape(expected.shape) - expected)) / max(1.0, float(np.max(np.abs(expected)))))

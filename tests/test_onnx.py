@@ -274,7 +274,8 @@ def test_a_file_that_is_no_model_of_digitset_is_one_clear_error(tmp_path: Path) 
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = {torch.ops.aten.log1p.default: lambda x: x}
-    monkeypatch.setattr(export, "precise", lambda: translation.precise() | broken)
+    table = translation.precise() | broken
+    monkeypatch.setattr(translation, "precise", lambda: table)
     with pytest.raises(InputError, match=r"not written: .* differ from torch's by"):
         export.export(predictor("contains", "exact"), tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from digitset import registry
-from digitset.device import keep_freed_memory
+from digitset.device import give_back_freed_memory, keep_freed_memory
 from digitset.errors import InputError, Stopped
 from digitset.files import write_whole
 from digitset.run import Run
@@ -103,6 +103,7 @@ def _run_here(own_files: registry.OwnFiles, function: Callable[..., Any], *argum
         raise
     finally:
         _busy.clear()
+        give_back_freed_memory()
 
 
 def _stop(number: int, frame: object) -> None:
@@ -201,6 +202,8 @@ def _run_away(
             result = function(run, folder, *arguments)
         except Stopped as stop:  # Ray makes a cell again if its process is gone, and takes this error for a cancelling
             os._exit(128 + stop.args[0])
+        finally:
+            give_back_freed_memory()
         return result, _files(folder)
 
 

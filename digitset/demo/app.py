@@ -235,25 +235,19 @@ def _add_files(app: FastAPI, queues: Queues, answer: Callable[[Question], Answer
     @app.post("/v1/predict/pictures", responses=PROBLEMS | TOO_MUCH)
     async def predict_pictures(files: Annotated[Files, Form(media_type="multipart/form-data")]) -> Answer:
         """What a model says of a sequence of pictures, each read as /v1/normalise reads it."""
-        bodies = [(_shown(each.filename or "picture"), await each.read()) for each in files.image]
-        anchor = (
-            None if files.anchor is None else (_shown(files.anchor.filename or "anchor"), await files.anchor.read())
-        )
-        everything = [*bodies, anchor] if anchor else bodies
-        pixels = await queues.small.do(lambda: sum(pixel_count(io.BytesIO(body)) for _, body in everything))
+        everything = [*files.image, *([files.anchor] if files.anchor else [])]
+        bodies = [(_shown(each.filename or "picture"), await each.read()) for each in everything]
+        pixels = await queues.small.do(lambda: sum(pixel_count(io.BytesIO(body)) for _, body in bodies))
         if pixels > LARGEST_PICTURE:
-            raise InputError(
-                f"expected at most {LARGEST_PICTURE:,} pixels in all, got {pixels:,}; send smaller pictures"
-            )
+            raise InputError(f"expected at most {LARGEST_PICTURE:,} pixels in all, got {pixels:,}")
         queue = queues.small if pixels <= SMALL_PICTURE and len(bodies) <= FEW else queues.large
-        return await queue.do(answer_files, files.model or default, bodies, anchor)
+        return await queue.do(answer_files, files.model or default, bodies, files.anchor is not None)
 
-    def answer_files(model: str, bodies: list[tuple[str, bytes]], anchor: tuple[str, bytes] | None) -> Answer:
+    def answer_files(model: str, bodies: list[tuple[str, bytes]], anchored: bool) -> Answer:
+        """The answer for the contents of files by name; in a question with an anchor, that is the last."""
         images = [_normalised(body, name).image for name, body in bodies]
-        anchored = None if anchor is None else _normalised(anchor[1], anchor[0]).image
-        return answer(
-            Question(model=model, images=images, anchor=anchored, labels=None, anchor_label=None, explain=False)
-        )
+        anchor = images.pop() if anchored else None
+        return answer(Question.model_validate({"model": model, "images": images, "anchor": anchor}))
 
 
 def _name_models(app: FastAPI, predictors: dict[str, Predictor]) -> None:

@@ -31,11 +31,11 @@ def expect_onnx() -> None:
 def translated(
     graph: nn.Module,
     inputs: dict[str, Tensor],
-    shapes: dict[str, Any],
+    shapes: dict[str, dict[int, object]],
     outputs: list[str],
     run: Run,
     half: bool = False,
-) -> Any:
+) -> torch.onnx.ONNXProgram:
     """The ONNX program of a graph, without paths of this machine: examples of its inputs, and their free dimensions.
 
     With `half`, weights stand in half precision where that loses nothing, as in a published model. They are made

@@ -80,7 +80,7 @@ def test_the_hub_reads_the_card(name: str, tmp_path: Path) -> None:
     """By the Hub's own library, which refuses a model index that is not one."""
     out = tmp_path / "published"
     predictor = publish(name, out)
-    title = f"{predictor.run.task}/{predictor.run.model}"
+    title = f"{predictor.run.task}/{predictor.run.model}-{predictor.run.encoder}"
     data = ModelCard.load(out / "README.md").data
     assert isinstance(data, ModelCardData)
     assert data.model_name == title

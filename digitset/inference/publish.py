@@ -80,7 +80,7 @@ def publish(
     it, if that was not `digitset train`, and `images` what it saw then.
 
     Raises InputError for a run that is not finished or not evaluated, and if `out` holds anything else than an earlier
-    version of this task and model.
+    version of this task, model and encoder.
     """
     predictor = load(folder, trust=trust)
     run_folder = RunFolder(predictor.path or folder)
@@ -205,8 +205,9 @@ def _metadata(title: str, run: Run, task: Task, scores: Scores, packaged: bool) 
 
 
 def _title(run: Run) -> str:
-    """TASK/MODEL, whatever the version of a file of one's own is."""
-    return "/".join(registry.file_name(name).removesuffix(registry.SUFFIX) for name in (run.task, run.model))
+    """TASK/MODEL-ENCODER, whatever the version of a file of one's own is."""
+    names = (registry.file_name(name).removesuffix(registry.SUFFIX) for name in (run.task, run.model, run.encoder))
+    return "{}/{}-{}".format(*names)
 
 
 def _usage(task: Task) -> str:

@@ -28,13 +28,15 @@ from digitset.inference.places import Places
 from digitset.inference.predictor import load
 
 console = Console()
+MODELS = ("sum/exact", "sum/transformer", "contains/transformer")
+MODELS += ("classify/mlp-vit", "sum/transformer-vit", "contains/transformer-vit")
 RAISED = 0.1  # of the loss
 COLUMNS: tuple[str, ...] = ("model", "measure", "n", "mean")
 Measured = dict[str, list[float]]  # values by measure
 
 
 def main(
-    models: tuple[str, ...] = ("sum/exact", "sum/transformer", "contains/transformer"),
+    models: tuple[str, ...] = MODELS,
     windows: int = 2_000,
     out: Path = Path("results/explanations.csv"),
 ) -> None:

@@ -1,5 +1,6 @@
 """The tables of docs/results.md that are over seeds or of other measurements; docs/results.py has the rest."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from digitset.bench.leaderboard import HEADLINE, Leaderboard, leaderboards
 from digitset.bench.statistics import mean
 from digitset.bench.tables import LabelRow, LengthRow, ResultRow, RowName, read_csv
+from digitset.data.mnist import load_data
 from digitset.inference.length_generalization import LITERATURE
 from digitset.report import verdicts
 from digitset.report.comparison import PUBLISHED, markdown
@@ -237,6 +239,43 @@ def measured(rows: Records, part: str) -> str:
             line.append(number(values.get((case, measure)), ",.4f" if bounds else ",.5g") + bounds)
         cells.append(tuple(line))
     return table(("measure", *cases), cells)
+
+
+# What is read wrongly: mistakes.csv
+
+
+def mistakes(rows: Records) -> dict[str, Any]:
+    """How many models there are, how many images all of them read wrongly, and how many are wrong for so many."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    wrong = Counter(row["image"] for row in rows)
+    by_model = Counter(row["model"] for row in rows)
+    return {
+        "models": len(models),
+        "few": min(by_model.values()),
+        "many": max(by_model.values()),
+        "all": sum(count == len(models) for count in wrong.values()),
+        "one": sum(count == 1 for count in wrong.values()),
+        "any": len(wrong),
+    }
+
+
+def draw_mistakes(path: Path, rows: Records) -> None:
+    """The test images that all models read wrongly: the label, and what they read, the most frequent first."""
+    models, answers = {row["model"] for row in rows}, dict[int, list[str]]()
+    for row in rows:
+        answers.setdefault(int(row["image"]), []).append(row["answer"])
+    labels = {int(row["image"]): row["label"] for row in rows}
+    shown = [image for image in sorted(answers) if len(answers[image]) == len(models)]
+    test = load_data().test
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(11, 1.9), layout="constrained")
+        for axes, image in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown, strict=True):
+            axes.imshow(255 - test.images[image].numpy(), cmap="gray", vmin=0, vmax=255)
+            read = ", ".join(answer for answer, _ in Counter(answers[image]).most_common())
+            axes.set_title(f"label {labels[image]}\nread as {read}", fontsize=10)
+            axes.set_xlabel(f"image {image:,}", fontsize=8)
+            axes.set(xticks=[], yticks=[])
+        save(figure, path)
 
 
 # Peers' protocols: peers.csv

@@ -18,10 +18,12 @@ from result_tables import (
     best,
     boards,
     draw_labels,
+    draw_mistakes,
     explanations,
     labels,
     lengths,
     measured,
+    mistakes,
     number,
     protocols,
     published,
@@ -62,6 +64,7 @@ def page(results: Path = RESULTS) -> str:
         "lengths": lengths(records(results, "lengths")),
         "published": published(records(results, "published")),
         "explanations": explanations(records(results, "explanations")),
+        "mistakes": mistakes(records(results, "mistakes")),
         "peers": protocols(records(results, "peers")),
     }
     return environment.get_template("results.md.jinja").render(values).rstrip("\n") + "\n"
@@ -168,6 +171,7 @@ def comparison(rows: list[dict[str, ResultRow]]) -> str:
 
 if __name__ == "__main__":
     (HERE / "results.md").write_text(page())
+    draw_mistakes(HERE / "mistakes.png", records(RESULTS, "mistakes"))
     draw_labels(HERE / "labels.png", read_csv(RESULTS / "bench/labels.csv", LabelRow))
     path = HERE.parent / "README.md"
     path.write_text(readme(path.read_text()))

@@ -34,6 +34,7 @@ IDLE = {
     "inference": ["none"],
     "labels": ["--models"],
     "load": ["--clients", "0"],
+    "mistakes": ["--models", "none"],
     "peers": ["--settings"],
     "pictures": ["none"],
     "published": ["--tasks"],

@@ -94,7 +94,7 @@ def main(
     Args:
         groups: Some of damage, malformed, inputs, kills, signals, storage, writers.
         count: Cases of damage; a fifth as many wrong values in each kind of JSON file.
-        kills: How often runs are killed; as often they get a signal, and half as often they have no room.
+        kills: How often runs are killed; a fifth as often they get a signal, and as often they have no room.
         writers: How often two processes start on one folder.
         seed: Of the draws.
         out: The CSV to write, in place of the rows of these groups.
@@ -102,7 +102,7 @@ def main(
     expect_committed(out)
     if wrong := set(groups) - set(GROUPS):
         raise InputError(f"--groups: expected some of {', '.join(GROUPS)}, got {', '.join(wrong)}")
-    draw, made = random.Random(seed), list[Outcomes]()
+    draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         makers: dict[str, Callable[[Outcomes], None]] = {
@@ -110,31 +110,29 @@ def main(
             "malformed": lambda outcomes: malformed(outcomes, work, draw, count // 5),
             "inputs": lambda outcomes: inputs(outcomes, work),
             "kills": lambda outcomes: killed(outcomes, work, draw, kills),
-            "signals": lambda outcomes: signalled(outcomes, work, draw, kills),
-            "storage": lambda outcomes: without_room(outcomes, work, draw, kills // 2),
+            "signals": lambda outcomes: signalled(outcomes, work, draw, kills // 5),
+            "storage": lambda outcomes: without_room(outcomes, work, draw, kills // 5),
             "writers": lambda outcomes: two_writers(outcomes, work, writers),
         }
         for group in groups:
-            made.append(Outcomes(group))
-            makers[group](made[-1])
-    if made:
-        write(out, made)
+            outcomes = Outcomes(group)
+            makers[group](outcomes)
+            write(out, outcomes)
 
 
-def write(out: Path, made: list[Outcomes]) -> None:
-    rows = [row for outcomes in made for row in outcomes.rows()]
-    groups = {outcomes.group for outcomes in made}
-    kept: list[list[str]] = []
+def write(out: Path, outcomes: Outcomes) -> None:
+    """The rows of one group, in the place of earlier ones."""
+    rows, kept = list(outcomes.rows()), list[list[str]]()
     if out.exists():
         with out.open(newline="") as file:
-            kept = [row for row in list(csv.reader(file))[1:] if row[0] not in groups]
+            kept = [row for row in list(csv.reader(file))[1:] if row[0] != outcomes.group]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([list(COLUMNS), *kept, *rows])
     console = Console(markup=False)
     for row in rows:
         console.print(" ".join(row), soft_wrap=True)
-    for line in (line for outcomes in made for line in outcomes.odd):
+    for line in outcomes.odd:
         console.print(line, soft_wrap=True)
 
 
@@ -313,13 +311,17 @@ def command(words: list[str]) -> int:
 
 
 def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> None:
-    """A run that is killed at random moments, and goes on each time, until it is finished; then from the start."""
+    """A run that is killed at random moments, and goes on each time, until it is finished; then from the start.
+
+    The moments are up to twice as late as a process begins to train, so that about half of them are before.
+    """
     straight, done = train(RUN, work / "straight", progress=False), 0
     while done < kills:
-        folder, began = work / f"killed{done}", time.perf_counter()
+        folder, began, start = work / f"killed{done}", time.perf_counter(), 0.0
         while not RunFolder(folder).finished:
             with begun(folder) as process:
-                if done >= kills or ended_within(process, draw.uniform(0.0, 2.0)):
+                start = start or time.perf_counter() - began
+                if done >= kills or ended_within(process, draw.uniform(0.0, 2 * start)):
                     process.wait()
                     continue
                 process.kill()

@@ -315,9 +315,10 @@ def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> N
 
     The moments are up to twice as late as a process begins to train, so that about half of them are before.
     """
-    straight, done = train(RUN, work / "straight", progress=False), 0
+    straight, done, runs = train(RUN, work / "straight", progress=False), 0, 0
     while done < kills:
-        folder, began, start = work / f"killed{done}", time.perf_counter(), 0.0
+        folder, began, start = work / f"killed{runs}", time.perf_counter(), 0.0
+        runs += 1
         while not RunFolder(folder).finished:
             with begun(folder) as process:
                 start = start or time.perf_counter() - began

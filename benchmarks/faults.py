@@ -320,9 +320,11 @@ def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> N
         folder, began, start = work / f"killed{runs}", time.perf_counter(), 0.0
         runs += 1
         while not RunFolder(folder).finished:
+            launched = time.perf_counter()
             with begun(folder) as process:
-                start = start or time.perf_counter() - began
-                if done >= kills or ended_within(process, draw.uniform(0.0, 2 * start)):
+                passed = time.perf_counter() - launched
+                start = start or passed
+                if done >= kills or ended_within(process, max(0.0, draw.uniform(0.0, 2 * start) - passed)):
                     process.wait()
                     continue
                 process.kill()

@@ -123,14 +123,15 @@ class _Graph(nn.Module):
         return packing.unpack(self.network.embed(images.flatten(0, 1).index_select(0, packing.position)))
 
 
-def _translated(graph: _Graph, predictor: Predictor) -> Any:
+def _translated(graph: _Graph, predictor: Predictor) -> torch.onnx.ONNXProgram:
     """The ONNX program of a graph, whose examples must not have a length of 1 where any is to be possible."""
     free = torch.export.Dim.DYNAMIC
     length = min(4, graph.network.longest or 4)
     inputs = {"images": torch.zeros(3, length, 28, 28, dtype=torch.uint8), "lengths": torch.full((3,), length)}
-    shapes: dict[str, Any] = {"images": {0: free} | ({1: free} if length > 1 else {}), "lengths": {0: free}}
+    batch, row = {0: free}, {1: free} if length > 1 else {}
+    shapes = {"images": batch | row, "lengths": batch}
     if predictor.task.anchored:
-        inputs["anchors"], shapes["anchors"] = inputs["images"][:, 0].clone(), {0: free}
+        inputs["anchors"], shapes["anchors"] = inputs["images"][:, 0].clone(), batch
     names = ["answer", "output"] + ["attention"] * graph.attention
     return translated(graph, inputs, shapes, names, predictor.run)
 

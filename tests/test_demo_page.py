@@ -174,9 +174,7 @@ def test_a_drawn_digit_joins_the_sum(page: Page, address: str) -> None:
 
 @browsed
 def test_drawings_are_normalised_like_mnist(page: Page) -> None:
-    """In a box of 20 pixels, with the centre of mass where MNIST's is on average. Small writing is made large, as thick
-    as large writing.
-    """
+    """In a box of 20 pixels, the centre of mass where MNIST's is; small writing is as large and as thick as large."""
     small = tuple((0.1 + x / 4, 0.6 + y / 4) for x, y in SEVEN)
     do(page, "Clear all")
     for points in (SEVEN, small):

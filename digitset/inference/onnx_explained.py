@@ -5,7 +5,7 @@ each image is encoded once, and everything of `Explanation` that is more than co
 same functions as there.
 """
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -103,23 +103,19 @@ class _Explained(nn.Module):
         return tuple(values[name] for name in self.names)
 
 
-def _examples(predictor: Predictor) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _examples(predictor: Predictor) -> tuple[dict[str, Tensor], Mapping[str, Mapping[int, object]]]:
     """Inputs to trace a graph with, and their free dimensions. Those of a model of one image are 1 and not free."""
     most = 1 if predictor.task.single_image else predictor.network.longest
     n, free = min(4, most or 4), torch.export.Dim.DYNAMIC
-    images = {0: free} if n > 1 else {}
+    pool = {0: free} if n > 1 else {}
+    index = {0: free, 1: free} if n > 1 else {0: free}
     inputs = {
         "images": torch.zeros(n, 28, 28, dtype=torch.uint8),
         "index": torch.zeros(3, n, dtype=torch.int64),
         "lengths": torch.full((3,), n),
         "labels": torch.zeros(n, dtype=torch.int64),
     }
-    shapes: dict[str, Any] = {
-        "images": images,
-        "index": {0: free} | ({1: free} if n > 1 else {}),
-        "lengths": {0: free},
-        "labels": images,
-    }
+    shapes = {"images": pool, "index": index, "lengths": {0: free}, "labels": pool}
     if predictor.task.anchored:
         inputs["anchor"] = torch.zeros(1, 28, 28, dtype=torch.uint8)
         inputs["anchor_label"] = torch.zeros(1, dtype=torch.int64)

@@ -122,7 +122,7 @@ class _Graph(nn.Module):
         return packing.unpack(self.network.embed(images.flatten(0, 1).index_select(0, packing.position)))
 
 
-def _translated(graph: _Graph, predictor: Predictor) -> Any:
+def _translated(graph: _Graph, predictor: Predictor) -> torch.onnx.ONNXProgram:
     """The ONNX program of a graph, whose examples must not have a length of 1 where any is to be possible."""
     length = min(4, graph.network.longest or 4)
     inputs = {"images": torch.zeros(3, length, 28, 28, dtype=torch.uint8), "lengths": torch.full((3,), length)}

@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ def expect_onnx() -> None:
 def translated(
     graph: nn.Module,
     inputs: dict[str, Tensor],
-    shapes: dict[str, dict[int, object]],
+    shapes: Mapping[str, Mapping[int, object]],
     outputs: list[str],
     run: Run,
     half: bool = False,
@@ -44,7 +44,7 @@ def translated(
     try:
         with torch.no_grad(), quiet():
             program: Any = torch.onnx.export(
-                graph, kwargs=inputs, dynamo=True, dynamic_shapes=shapes, output_names=outputs, verbose=False,
+                graph, kwargs=inputs, dynamo=True, dynamic_shapes=dict(shapes), output_names=outputs, verbose=False,
                 custom_translation_table=precise(), optimize=not half,
             )  # fmt: skip
             if half:  # before layers are made one, whose weights are others

@@ -41,7 +41,7 @@ from digitset.demo.schema import (
 )
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
-from digitset.pictures.ask import digits_on
+from digitset.pictures.ask import digit_and_count
 from digitset.pictures.normalize import digit
 from digitset.pictures.one_digit import Looks, expect_one_digit, look, look_at_marks
 from digitset.pictures.read import decode, pixel_count
@@ -301,13 +301,12 @@ def _add_pictures(app: FastAPI, queues: Queues) -> None:
 
 
 def _normalised(body: bytes, name: str = "picture") -> Picture:
-    grey = _grey(body, name)
-    return _one(grey, digits_on(grey), name)
+    picture, among = digit_and_count(_grey(body, name), name)
+    return _one(picture.digit, among, name)
 
 
-def _one(grey: Float32[np.ndarray, "_ _"], among: int = 1, name: str = "picture") -> Picture:
-    """The digit on a picture on which so many are found."""
-    image = digit(grey, name)
+def _one(image: UInt8[np.ndarray, "28 28"], among: int = 1, name: str = "picture") -> Picture:
+    """The digit of a picture on which so many are found."""
     looks = look([image])[0].among(among)
     expect_one_digit(looks, name)
     return _picture(image, looks)
@@ -327,7 +326,7 @@ def _split(body: bytes) -> Pictures:
     if len(digits) > LONGEST:
         raise InputError(f"picture: expected at most {LONGEST:,} digits, found {len(digits):,}")
     if len(digits) < 2:
-        return Pictures(pictures=[_one(grey)], notes=[])
+        return Pictures(pictures=[_one(digit(grey))], notes=[])
     kept = [_picture(*each) for each in zip(digits, looks, strict=True) if not each[1].refused]
     return Pictures(pictures=kept, notes=notes)
 

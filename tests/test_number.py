@@ -200,7 +200,7 @@ def test_a_strip_of_a_border_is_no_digit(mnist: Splits) -> None:
     sheet[30:85, :4] = 1
     found = find_digits(1 - sheet)
     assert len(found.digits) == 1
-    assert found.notes() == ["left out ink as large as a digit: 1 at the edge; --show draws where"]
+    assert found.notes() == ["left out ink as large as a digit: 1 at the edge"]
 
 
 def test_digits_that_touch_are_cut_apart(mnist: Splits, read: Reader) -> None:

@@ -148,12 +148,21 @@ def read_all(
 
 def _page(name: str, notes: list[str], of_digits: Callable[[], bool]) -> tuple[list[Picture], Page]:
     """The digits on a picture of several."""
-    grey = read_picture(name)
+    page = page_of(read_picture(name), name, of_digits)
+    notes += [f"{name}: {note}; --show draws where" for note in page.notes()]
+    return [each.picture for each in page.digits], page
+
+
+def page_of(
+    grey: Float32[np.ndarray, "_ _"], name: str = "picture", of_digits: Callable[[], bool] = lambda: True
+) -> Page:
+    """The digits on a picture, those that touch cut apart as the packaged classifier reads them best.
+
+    If it is `of_digits`, what looks like something else is not cut. Raises InputError if no ink is found.
+    """
     from digitset.pictures.one_digit import may_be_several
 
-    page = find_digits(grey, name, _reader(), may_be_several if of_digits() else None)
-    notes += [f"{name}: {note}" for note in page.notes()]
-    return [each.picture for each in page.digits], page
+    return find_digits(grey, name, _reader(), may_be_several if of_digits() else None)
 
 
 @functools.cache

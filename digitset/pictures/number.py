@@ -138,7 +138,7 @@ def _only_digits(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str) -> t
     """The page on which a picture's digits were found, and what a person should know of it."""
     page = find_digits(grey, name, read, may_be_several)
     looks, doubts = look_at_marks([digit.picture.digit for digit in page.digits], name)
-    notes = [f"{name}: {note}" for note in page.notes()] + doubts
+    notes = [f"{name}: {note}; --show draws where" for note in page.notes()] + doubts
     return page.without([each.instead for each in looks]), notes
 
 

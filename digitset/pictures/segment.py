@@ -92,7 +92,7 @@ class Page:
         high = float(np.median([_height(digit.box) for digit in self.digits]))
         kinds = [kind for box, kind in self.left_out if longest_side(box) >= WHOLE * high]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        return [f"left out ink as large as a digit: {counts}; --show draws where"] if kinds else []
+        return [f"left out ink as large as a digit: {counts}"] if kinds else []
 
 
 def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> list[Picture]:

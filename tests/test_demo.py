@@ -39,6 +39,7 @@ from digitset.demo.app import create_app
 from digitset.demo.gate import HEADERS, LARGEST
 from digitset.demo.server import PORT, Impatient
 from digitset.inference.explain import explain
+from digitset.pictures.ask import read_all
 
 Server = tuple[str, subprocess.Popen]
 
@@ -213,6 +214,22 @@ def test_splits_a_picture_of_a_row(service: httpx.Client, mnist: Splits) -> None
     assert note.startswith("picture: of 6 marks, number 6 is left out: it looks like ")
     refused = service.post("/v1/split", content=b"")
     assert (refused.status_code, refused.json()["error"]) == (422, "picture: expected a PNG or JPEG, got an empty body")
+
+
+def test_splits_digits_that_touch_as_the_command_does(service: httpx.Client, mnist: Splits, tmp_path: Path) -> None:
+    """Also what is left out is told in the same words."""
+    sheet = np.zeros((160, 320), np.float32)
+    for left, index in ((20, 3), (64, 10), (230, 30)):  # the first two overlap
+        there = sheet[50:134, left : left + 84]
+        np.maximum(there, np.kron(mnist.test.images[index].numpy() / np.float32(255), np.ones((3, 3))), out=there)
+    sheet[88:94, 150:210] = 1
+    Image.fromarray((255 - 215 * sheet).astype(np.uint8)).save(tmp_path / "page.png")
+    content = (tmp_path / "page.png").read_bytes()
+    told = service.post("/v1/split", content=content, headers={"content-type": "image/png"}).raise_for_status().json()
+    asked = read_all((str(tmp_path / "page.png"),), None, split=True)
+    assert len(asked.pictures) == 3
+    assert [each["image"] for each in told["pictures"]] == [written(image) for image in asked.images]
+    assert told["notes"] == ["picture: left out ink as large as a digit: 1 in a bar or sign"]
 
 
 def question(**changes: object) -> dict:

@@ -84,10 +84,10 @@ def test_evenly_spaced_digits_are_one_number_and_signs_divide(mnist: Splits, rea
     assert [other.kind for other in found.left_out] == ["in a bar or sign"]
 
 
-def test_a_letter_stands_between_two_numbers_and_is_told(
+def test_a_letter_in_a_number_is_told_in_its_place(
     mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of the command and in its JSON; a picture of nothing else is refused."""
+    """In the number itself, in text and in JSON; a picture of nothing else is refused."""
     row = [np.pad(rendering.enlarged(image, 2), ((40, 40), (4, 4))) for image in mnist.val.images[10:14].numpy()]
     letter = Image.new("L", (64, 136))
     for line in ((14, 52, 14, 84), (46, 52, 46, 84), (14, 68, 46, 68)):  # H
@@ -100,15 +100,46 @@ def test_a_letter_stands_between_two_numbers_and_is_told(
     said = capsys.readouterr()
     told = json.loads(said.out)
     (numbers,) = told["pictures"]
-    assert [[len(number["digits"]) for number in line] for line in numbers["rows"]] == [[2, 2]]
+    truth = [str(digit) for digit in mnist.val.labels[10:14].tolist()]
+    text = "".join([*truth[:2], "?", *truth[2:]])
+    ((number,),) = numbers["rows"]
+    assert (number["text"], number["certainty"]) == (text, 0)
+    assert [str(digit["digit"]) for digit in number["digits"]] == truth
     (other,) = numbers["left_out"]
+    assert number["unread"] == [other]
     assert other["kind"].startswith("looks like ")
     assert other["box"] == pytest.approx([128 + 12, 52, 128 + 49, 85], abs=2)
     assert "1.png: of 5 marks, number 3 is left out: it looks like " in said.err
     (refused,) = told["refused"]
     assert "2.png: expected one digit, found what looks like " in refused
+    model_commands.predict("number", (str(there),))
+    row = next(line for line in capsys.readouterr().out.splitlines() if text in line)
+    assert "0.000" in row
+    assert "(looks like " in row
     model_commands.predict("sum", (str(there),), split=True, show=tmp_path / "page.png")
     assert "1.png: of 5 marks, number 3 is left out: it looks like " in capsys.readouterr().err
+
+
+def test_a_digit_that_is_cut_off_and_a_sign_are_told_in_their_places(mnist: Splits, read: Reader) -> None:
+    """526 and what the edge of the picture cuts off are no 526; 52 + 69 are two numbers, with what divides them."""
+    row = np.concatenate(
+        [
+            np.pad(rendering.enlarged(image, 2)[:, 4:-4], ((40, 40), (0, 0)))
+            for image in mnist.val.images[10:14].numpy()
+        ],
+        axis=1,
+    )
+    columns = np.nonzero(row[:, -48:].max(axis=0) > 0.5)[0]
+    cut = row[:, : row.shape[1] - 48 + columns[0] + 6]
+    ((number,),) = read_numbers(1 - np.pad(cut, ((0, 0), (30, 0))), read)[0].rows
+    assert number.text == "".join(map(str, mnist.val.labels[10:13].tolist())) + "?"
+    assert [mark.kind for mark in number.unread] == ["at the edge"]
+    plus = np.zeros((136, 60), np.float32)
+    plus[66:71, 10:50] = plus[46:91, 28:33] = 1
+    sheet = np.pad(np.concatenate([row[:, :96], plus, row[:, 96:]], axis=1), ((0, 0), (30, 30)))
+    (numbers,) = read_numbers(1 - sheet, read)[0].rows
+    assert [len(number.digits) for number in numbers] == [2, 0, 2]
+    assert numbers[1].text == "?"
 
 
 def test_the_command_tells_text_and_json(mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +200,7 @@ def test_a_strip_of_a_border_is_no_digit(mnist: Splits) -> None:
     sheet[30:85, :4] = 1
     found = find_digits(1 - sheet)
     assert len(found.digits) == 1
-    assert found.notes() == ["left out ink as large as a digit: 1 at the edge; --show draws where"]
+    assert found.notes() == ["left out ink as large as a digit: 1 at the edge"]
 
 
 def test_digits_that_touch_are_cut_apart(mnist: Splits, read: Reader) -> None:

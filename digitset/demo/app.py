@@ -41,11 +41,10 @@ from digitset.demo.schema import (
 )
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
-from digitset.pictures.ask import digits_on
+from digitset.pictures.ask import digit_and_count, page_of
 from digitset.pictures.normalize import digit
 from digitset.pictures.one_digit import Looks, expect_one_digit, look, look_at_marks
 from digitset.pictures.read import decode, pixel_count
-from digitset.pictures.segment import split_picture
 from digitset.rng import generator
 
 PAGE = Path(__file__).parent / "page"
@@ -301,13 +300,12 @@ def _add_pictures(app: FastAPI, queues: Queues) -> None:
 
 
 def _normalised(body: bytes, name: str = "picture") -> Picture:
-    grey = _grey(body, name)
-    return _one(grey, digits_on(grey), name)
+    picture, among = digit_and_count(_grey(body, name), name)
+    return _one(picture.digit, among, name)
 
 
-def _one(grey: Float32[np.ndarray, "_ _"], among: int = 1, name: str = "picture") -> Picture:
-    """The digit on a picture on which so many are found."""
-    image = digit(grey, name)
+def _one(image: UInt8[np.ndarray, "28 28"], among: int = 1, name: str = "picture") -> Picture:
+    """The digit of a picture on which so many are found."""
     looks = look([image])[0].among(among)
     expect_one_digit(looks, name)
     return _picture(image, looks)
@@ -320,16 +318,17 @@ def _picture(image: UInt8[np.ndarray, "28 28"], looks: Looks) -> Picture:
 def _split(body: bytes) -> Pictures:
     grey = _grey(body)
     try:
-        digits = [each.digit for each in split_picture(grey)]
-        looks, notes = look_at_marks(digits)
+        page = page_of(grey)
+        digits, notes = [each.picture.digit for each in page.digits], [f"picture: {note}" for note in page.notes()]
+        looks, doubts = look_at_marks(digits)
     except InputError:  # one that is small on its picture is found by looking more closely, or is in pieces
-        digits, looks, notes = [], [], []
+        digits, looks, notes, doubts = [], [], [], []
     if len(digits) > LONGEST:
         raise InputError(f"picture: expected at most {LONGEST:,} digits, found {len(digits):,}")
     if len(digits) < 2:
-        return Pictures(pictures=[_one(grey)], notes=[])
+        return Pictures(pictures=[_one(digit(grey))], notes=notes)
     kept = [_picture(*each) for each in zip(digits, looks, strict=True) if not each[1].refused]
-    return Pictures(pictures=kept, notes=notes)
+    return Pictures(pictures=kept, notes=notes + doubts)
 
 
 def _grey(body: bytes, name: str = "picture") -> Float32[np.ndarray, "_ _"]:

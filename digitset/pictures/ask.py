@@ -14,9 +14,9 @@ from jaxtyping import Float32, UInt8
 
 from digitset.errors import InputError
 from digitset.inference.onnx_runtime import OnnxPredictor
-from digitset.pictures.normalize import Picture, normalize
+from digitset.pictures.normalize import Picture, known_ink, normalize
 from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture
-from digitset.pictures.segment import Page, find_digits, split_picture
+from digitset.pictures.segment import Page, count_digits, find_digits
 
 if TYPE_CHECKING:
     from digitset.inference.predictor import Predictor
@@ -119,11 +119,11 @@ def read_all(
             if split:
                 found.append((str(path), *_page(str(path), notes, of_digits), 1))
             else:
-                digit, among = _one(str(path))
+                digit, among = digit_and_count(read_picture(path), str(path))
                 found.append((str(path), [digit], None, among))
         except InputError as error:
             refused.append(str(error))
-    anchored = None if anchor is None or not found else _one(anchor)
+    anchored = None if anchor is None or not found else digit_and_count(read_picture(anchor), anchor)
     one_digit, marks, pages = bool(found) and of_digits(), list[Mark](), dict[str, Page]()
     for name, digits, page, among in found:
         try:
@@ -148,12 +148,21 @@ def read_all(
 
 def _page(name: str, notes: list[str], of_digits: Callable[[], bool]) -> tuple[list[Picture], Page]:
     """The digits on a picture of several."""
-    grey = read_picture(name)
+    page = page_of(read_picture(name), name, of_digits)
+    notes += [f"{name}: {note}; --show draws where" for note in page.notes()]
+    return [each.picture for each in page.digits], page
+
+
+def page_of(
+    grey: Float32[np.ndarray, "_ _"], name: str = "picture", of_digits: Callable[[], bool] = lambda: True
+) -> Page:
+    """The digits on a picture, those that touch cut apart as the packaged classifier reads them best.
+
+    If it is `of_digits`, what looks like something else is not cut. Raises InputError if no ink is found.
+    """
     from digitset.pictures.one_digit import may_be_several
 
-    page = find_digits(grey, name, _reader(), may_be_several if of_digits() else None)
-    notes += [f"{name}: {note}" for note in page.notes()]
-    return [each.picture for each in page.digits], page
+    return find_digits(grey, name, _reader(), may_be_several if of_digits() else None)
 
 
 @functools.cache
@@ -164,18 +173,10 @@ def _reader() -> "Reader":
     return reader(load(READER))
 
 
-def _one(name: str) -> tuple[Picture, int]:
-    """The digit on a picture, and how many there may be."""
-    grey = read_picture(name)
-    return normalize(grey, name), digits_on(grey)
-
-
-def digits_on(grey: Float32[np.ndarray, "_ _"]) -> int:
-    """How many digits splitting would find; 1 where it, which looks more closely, finds no ink."""
-    try:
-        return len(split_picture(grey))
-    except InputError:
-        return 1
+def digit_and_count(grey: Float32[np.ndarray, "_ _"], name: str) -> tuple[Picture, int]:
+    """The digit on a picture, and how many there may be. Raises InputError if no ink is found."""
+    ink = known_ink(grey, name)
+    return normalize(grey, name, ink), count_digits(grey, ink)
 
 
 def _marks(

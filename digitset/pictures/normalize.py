@@ -14,7 +14,18 @@ from PIL import Image
 from scipy import ndimage
 
 from digitset.errors import InputError
-from digitset.pictures.ink import NEAR_EDGE, Box, Grey, Pieces, around, box_of, find_ink, longest_side, touches_edge
+from digitset.pictures.ink import (
+    NEAR_EDGE,
+    Box,
+    Grey,
+    Ink,
+    Pieces,
+    around,
+    box_of,
+    ink_and_lines,
+    longest_side,
+    touches_edge,
+)
 from digitset.pictures.read import reduced, resized
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
@@ -45,7 +56,7 @@ def digit(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> UInt8[np.n
     return normalize(grey, name).digit
 
 
-def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Picture:
+def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture", ink: Ink | None = None) -> Picture:
     """The one digit of a picture, with all that led to it.
 
     `grey`: 0 black .. 1 white, dark ink on light or light ink on dark, of any size. The largest piece of ink is the
@@ -53,12 +64,14 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
     there is a digit beside them. An image of MNIST comes out nearly as itself, of either polarity: most differ by two
     grey levels at most, a few by some dozens. Paper with blots or folds but no digit may be read as one.
 
+    `ink`: what `known_ink` has found on this picture, so that it is not looked for twice.
+
     Raises InputError, which begins with `name`, if no ink is found.
     """
     if max(grey.shape) < BOX:
         grey = _finer(grey)
     small = reduced(grey, LONGEST)
-    flat, pieces = find_ink(small, name)
+    flat, pieces, _ = ink_and_lines(small, name) if ink is None else ink
     chosen = _one_digit(pieces)
     box = box_of(chosen)
     if longest_side(box) > CLOSE * max(small.shape):
@@ -67,6 +80,11 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> Pictur
         return picture(*_closer(grey, box, max(grey.shape) / max(small.shape), name))
     except InputError:  # nothing that stands out from close by
         return picture(small, flat, chosen)
+
+
+def known_ink(grey: Float32[np.ndarray, "_ _"], name: str) -> Ink | None:
+    """The ink of a picture that is looked at as it is, not reduced or made finer. Raises InputError if it has none."""
+    return ink_and_lines(grey, name) if BOX <= max(grey.shape) <= LONGEST else None
 
 
 def _finer(grey: Grey) -> Grey:
@@ -84,7 +102,7 @@ def _closer(grey: Grey, box: Box, scale: float, name: str) -> tuple[Grey, Grey, 
     room = longest_side(box)
     rows, columns = (slice(max(0, int(scale * (part.start - room))), int(scale * (part.stop + room))) for part in box)
     around_it = reduced(grey[rows, columns], LONGEST)
-    flat, pieces = find_ink(around_it, name)
+    flat, pieces, _ = ink_and_lines(around_it, name)
     return around_it, flat, _one_digit(pieces)
 
 

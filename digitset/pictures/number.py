@@ -1,7 +1,7 @@
 """A picture of numbers -> the numbers, row by row: digits in order, each with how certain it is and where it is."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,29 @@ from digitset.inference.predictor import Predictor
 from digitset.pictures.ink import Box
 from digitset.pictures.one_digit import look, look_at_marks, may_be_several
 from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture
-from digitset.pictures.segment import LOOKS_LIKE, SIGN, Page, PageDigit, find_digits
+from digitset.pictures.segment import AT_EDGE, LOOKS_LIKE, SIGN, WHOLE, Page, PageDigit, find_digits
 from digitset.pictures.touching import Reader
 
+UNREAD = "?"  # in a number, what is in a digit's place and was left out
+CUT_OFF, BESIDE = 0.3, 1.0  # of a digit's height: a part of one at the edge is as high, and so near to the next
+LEVEL = 0.6  # of a digit's height: marks of a row are so much higher or lower than the next at most
 READER = "classify"  # the packaged model that reads digits on pages
 SURELY, CLEAR = 2.0, 0.6  # of a digit's height: a gap between numbers whatever the others are; the least there is
 WIDER = 2.0  # gaps between numbers, on average, to those within them, at least
 STEP = 0.1  # of a digit's height: from the widest gap within a number to the narrowest one between two, at least
 NARROWEST = 0.1  # of a digit's height: gaps that are narrower are alike
 OWN = 0.6  # of a digit's height: a 1 stands in as much room
+
+
+@dataclass(frozen=True)
+class _Unread:
+    """A mark of a row that was left out."""
+
+    box: Box
+    kind: str
+
+
+Mark = PageDigit | _Unread
 
 
 @dataclass(frozen=True)
@@ -36,20 +50,25 @@ class ReadDigit:
 
 
 @dataclass(frozen=True)
-class Number:
-    """Digits that stand together. `certainty` is the probability that all are right, if they are independent."""
-
-    text: str
-    certainty: float
-    digits: list[ReadDigit]
-
-
-@dataclass(frozen=True)
 class LeftOut:
     """Ink that is no digit, and what it is: "at the edge", "too small", "in a bar or sign", "looks like letters" ..."""
 
     kind: str
     box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Number:
+    """Digits that stand together. `certainty` is the probability that all are right, if they are independent.
+
+    `text` has "?" in the place of each mark that is as high as a digit and was left out, and `unread` these marks, from
+    left to right. The certainty is then 0: what is told is not the number.
+    """
+
+    text: str
+    certainty: float
+    digits: list[ReadDigit]
+    unread: list[LeftOut]
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,8 @@ def read_numbers(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str = "pi
     `grey`: 0 black .. 1 white, see `digitset.pictures.segment.find_digits`. A row's digits are one number, unless a
     gap between them is clearly wider than others on the page, or wider than two digits are high.
 
-    What does not look like one digit, or like several that touch, is left out. Two numbers stand on either side of it.
+    What does not look like one digit, or like several that touch, is left out; if it is as high as a digit, "?" stands
+    for it in the number, and for what looks like a sign between two numbers.
 
     Raises InputError, which begins with `name`, if no ink is found, or nothing that looks like a digit.
     """
@@ -118,7 +138,7 @@ def _only_digits(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str) -> t
     """The page on which a picture's digits were found, and what a person should know of it."""
     page = find_digits(grey, name, read, may_be_several)
     looks, doubts = look_at_marks([digit.picture.digit for digit in page.digits], name)
-    notes = [f"{name}: {note}" for note in page.notes()] + doubts
+    notes = [f"{name}: {note}; --show draws where" for note in page.notes()] + doubts
     return page.without([each.instead for each in looks]), notes
 
 
@@ -128,25 +148,74 @@ def numbers_on(page: Page, read: Reader, name: str) -> Numbers:
     certainties = read(np.stack(images)) * np.array([[each.one_digit] for each in look(images)], np.float32)
     said = iter(zip(certainties.argmax(axis=1).tolist(), certainties.max(axis=1).tolist(), strict=True))
     rows = []
-    signs = [box for box, kind in page.left_out if kind == SIGN or kind.startswith(LOOKS_LIKE)]
-    for numbers in _apart(page.rows, signs):
-        digits = [[ReadDigit(*next(said), _corners(digit.box)) for digit in number] for number in numbers]
-        rows.append([_number(each) for each in digits])
+    marks, others = _with_unread(page)
+    bars = [box for box, kind in others if kind == SIGN or kind.startswith(LOOKS_LIKE)]
+    for numbers in _apart(marks, bars):
+        told = [
+            [
+                ReadDigit(*next(said), _corners(mark.box))
+                if isinstance(mark, PageDigit)
+                else LeftOut(mark.kind, _corners(mark.box))
+                for mark in number
+            ]
+            for number in numbers
+        ]
+        rows.append([_number(each) for each in told])
     return Numbers(name, rows, [LeftOut(kind, _corners(box)) for box, kind in page.left_out])
+
+
+def _with_unread(page: Page) -> tuple[list[list[Mark]], list[tuple[Box, str]]]:
+    """The rows of a page, with what was left out of them that is as high as a digit; and what else was left out."""
+    rows, others = [list[Mark](row) for row in page.rows], list[tuple[Box, str]]()
+    for box, kind in page.left_out:
+        nearest = [(*_off(box, row), index) for index, row in enumerate(page.rows)]
+        away, gap, index = min(nearest)
+        high = _height(box) / _high(page.rows[index])
+        cut_off = kind == AT_EDGE and gap < BESIDE and high >= CUT_OFF
+        if away >= LEVEL or not (cut_off or (kind.startswith(LOOKS_LIKE) and high >= WHOLE)):
+            others.append((box, kind))
+        elif not any(_meets(box[1], mark.box[1]) for mark in rows[index] if isinstance(mark, _Unread)):
+            rows[index].append(_Unread(box, kind))
+    for row in rows:
+        row.sort(key=lambda mark: mark.box[1].start + mark.box[1].stop)
+    return rows, others
+
+
+def _meets(one: slice, other: slice) -> bool:
+    return one.start < other.stop and other.start < one.stop
+
+
+def _off(box: Box, row: list[PageDigit]) -> tuple[float, float]:
+    """How far a box is from the nearest digit of a row: its middle up or down, and the paper between; in heights."""
+
+    def paper(digit: PageDigit) -> int:
+        return max(0, digit.box[1].start - box[1].stop, box[1].start - digit.box[1].stop)
+
+    near, high = min(row, key=paper), _high(row)
+    middles = [(rows.start + rows.stop) / 2 for rows, _ in (box, near.box)]
+    return abs(middles[0] - middles[1]) / high, paper(near) / high
 
 
 def table(numbers: Numbers) -> list[tuple[str, ...]]:
     """A row for each number: its row on the page, the number, how certain it is, and how certain each digit is."""
     return [
-        (str(place), number.text, f"{number.certainty:.3f}", " ".join(f"{one.certainty:.2f}" for one in number.digits))
+        (str(place), number.text, f"{number.certainty:.3f}", _words(number))
         for place, row in enumerate(numbers.rows, 1)
         for number in row
     ]
 
 
-def _number(digits: list[ReadDigit]) -> Number:
-    text = "".join(str(digit.digit) for digit in digits)
-    return Number(text, math.prod(digit.certainty for digit in digits), digits)
+def _words(number: Number) -> str:
+    """How certain each digit is, and what was not read."""
+    certain, unread = (f"{digit.certainty:.2f}" for digit in number.digits), (mark.kind for mark in number.unread)
+    return " ".join(f"({next(unread)})" if sign == UNREAD else next(certain) for sign in number.text)
+
+
+def _number(marks: list[ReadDigit | LeftOut]) -> Number:
+    text = "".join(str(mark.digit) if isinstance(mark, ReadDigit) else UNREAD for mark in marks)
+    digits = [mark for mark in marks if isinstance(mark, ReadDigit)]
+    unread = [mark for mark in marks if isinstance(mark, LeftOut)]
+    return Number(text, 0.0 if unread else math.prod(digit.certainty for digit in digits), digits, unread)
 
 
 def _corners(box: Box) -> tuple[int, int, int, int]:
@@ -154,19 +223,25 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
     return columns.start, rows.start, columns.stop, rows.stop
 
 
-def _apart(rows: list[list[PageDigit]], signs: list[Box]) -> list[list[list[PageDigit]]]:
-    """The numbers of each row: its digits, divided where the gap is clear or a sign stands in it."""
+def _apart(rows: list[list[Mark]], bars: list[Box]) -> list[list[list[Mark]]]:
+    """The numbers of each row: its marks, divided where the gap is clear, a bar stands in it, or a mark is a sign."""
     gaps = [_gaps(row) for row in rows]
     least = _least_gap([gap for row in gaps for gap in row])
     divided = []
     for row, between in zip(rows, gaps, strict=True):
         numbers = [[row[0]]]
-        for digit, gap in zip(row[1:], between, strict=True):
-            if gap >= least or any(_is_between(sign, numbers[-1][-1].box, digit.box) for sign in signs):
+        for mark, gap in zip(row[1:], between, strict=True):
+            last = numbers[-1][-1]
+            divided_by = _is_sign(last) or _is_sign(mark) or any(_is_between(bar, last.box, mark.box) for bar in bars)
+            if gap >= least or divided_by:
                 numbers.append([])
-            numbers[-1].append(digit)
+            numbers[-1].append(mark)
         divided.append(numbers)
     return divided
+
+
+def _is_sign(mark: Mark) -> bool:
+    return isinstance(mark, _Unread) and mark.kind == f"{LOOKS_LIKE}a sign"
 
 
 def _is_between(sign: Box, left: Box, right: Box) -> bool:
@@ -176,10 +251,19 @@ def _is_between(sign: Box, left: Box, right: Box) -> bool:
     return top <= row <= bottom and left[1].stop <= column <= right[1].start
 
 
-def _gaps(row: list[PageDigit]) -> list[float]:
-    """The paper between digits of a row, in heights of its digits; beside a narrow digit, a part of it is its own."""
-    high = float(np.median([digit.box[0].stop - digit.box[0].start for digit in row]))
-    ends = [(digit.box[1].start / high, digit.box[1].stop / high) for digit in row]
+def _height(box: Box) -> int:
+    return box[0].stop - box[0].start
+
+
+def _high(row: Sequence[Mark]) -> float:
+    """How high the digits of a row are."""
+    return float(np.median([_height(mark.box) for mark in row]))
+
+
+def _gaps(row: list[Mark]) -> list[float]:
+    """The paper between marks of a row, in heights of its digits; beside a narrow digit, a part of it is its own."""
+    high = _high(row)
+    ends = [(mark.box[1].start / high, mark.box[1].stop / high) for mark in row]
     own = [max(0.0, OWN - (stop - start)) / 2 for start, stop in ends]
     return [ends[index + 1][0] - own[index + 1] - ends[index][1] - own[index] for index in range(len(row) - 1)]
 

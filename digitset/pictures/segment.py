@@ -1,7 +1,7 @@
 """A picture of several digits -> its digits, row by row, and what is no digit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from digitset.errors import InputError
 from digitset.pictures.ink import (
     EIGHT,
     Box,
+    Ink,
     Pieces,
     around,
     box_of,
@@ -37,6 +38,16 @@ AT_EDGE, SMALL, SIGN = "at the edge", "too small", "in a bar or sign"  # what is
 LOOKS_LIKE = "looks like "  # and then what, of a mark that is left out since it looks like no digit
 Group = tuple[Box, list[int]]  # a digit: its box, and the numbers of its pieces
 Left = tuple[Box, str]
+
+
+@dataclass(frozen=True, eq=False)
+class _Paper:
+    """A part of a picture that has a paper of its own: its place, and within it the ink, digits and what is none."""
+
+    place: Box
+    ink: Ink
+    digits: list[Group]
+    left_out: list[Left]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +92,7 @@ class Page:
         high = float(np.median([_height(digit.box) for digit in self.digits]))
         kinds = [kind for box, kind in self.left_out if longest_side(box) >= WHOLE * high]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        return [f"left out ink as large as a digit: {counts}; --show draws where"] if kinds else []
+        return [f"left out ink as large as a digit: {counts}"] if kinds else []
 
 
 def split_picture(grey: Float32[np.ndarray, "_ _"], name: str = "picture", read: Reader | None = None) -> list[Picture]:
@@ -107,28 +118,48 @@ def find_digits(
     Raises InputError, which begins with `name`, if no ink is found.
     """
     small = reduced(grey, WIDEST)
-    papers, found, left_out = panels(small), list[PageDigit](), list[tuple[Box, str]]()
+    found, left_out = list[PageDigit](), list[tuple[Box, str]]()
     lines = np.zeros(small.shape, bool)
-    for place in papers:
-        part = small[place]
-        try:
-            flat, pieces, lines[place] = ink_and_lines(part, name)
-        except InputError:
-            if len(papers) == 1:
-                raise
-            continue
-        digits, others = _joined(pieces, *_inside(pieces))
-        made = [PageDigit(box, _cut(part, flat, box, np.isin(pieces[box], members))) for box, members in digits]
+    for each in _papers(small, name):
+        part = small[each.place]
+        _, pieces, lines[each.place] = each.ink
+        inks = [np.isin(pieces[box], members) for box, members in each.digits]
+        made = [
+            PageDigit(box, _cut(part, each.ink[0], box, ink)) for (box, _), ink in zip(each.digits, inks, strict=True)
+        ]
         if read is not None:
-            inks = [np.isin(pieces[box], members) for box, members in digits]
-            made = _cut_apart(part, flat, made, inks, read, may_cut)
-        found += [PageDigit(_on_page(digit.box, place), digit.picture) for digit in made]
-        left_out += [(_on_page(box, place), kind) for box, kind in others]
+            made = _cut_apart(part, each.ink[0], made, inks, read, may_cut)
+        found += [PageDigit(_on_page(digit.box, each.place), digit.picture) for digit in made]
+        left_out += [(_on_page(box, each.place), kind) for box, kind in each.left_out]
     if not found:
         raise no_ink(name)
     scale = grey.shape[0] / small.shape[0], grey.shape[1] / small.shape[1]
     rows = [[PageDigit(_enlarged(digit.box, scale), digit.picture) for digit in row] for row in _in_rows(found)]
     return Page(small, grey.shape, rows, [(_enlarged(box, scale), kind) for box, kind in left_out], lines)
+
+
+def count_digits(grey: Float32[np.ndarray, "_ _"], ink: Ink | None = None) -> int:
+    """How many digits `find_digits` finds, of which touching ones are one; 1 where it finds no ink.
+
+    `ink`: what `ink_and_lines` has found on this picture.
+    """
+    try:
+        return sum(len(each.digits) for each in _papers(reduced(grey, WIDEST), "picture", ink)) or 1
+    except InputError:
+        return 1
+
+
+def _papers(small: Float32[np.ndarray, "_ _"], name: str, ink: Ink | None = None) -> Iterator[_Paper]:
+    """What is on each paper of a picture, if there is ink; `ink` is used if there is one paper. Raises InputError."""
+    places = panels(small)
+    for place in places:
+        try:
+            there = ink_and_lines(small[place], name) if ink is None or len(places) > 1 else ink
+        except InputError:
+            if len(places) == 1:
+                raise
+            continue
+        yield _Paper(place, there, *_joined(there[1], *_inside(there[1])))
 
 
 def _inside(pieces: Pieces) -> tuple[dict[int, Box], list[Left]]:

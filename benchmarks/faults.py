@@ -306,7 +306,10 @@ def command(words: list[str]) -> int:
         except SystemExit as stop:
             code = int(stop.code or 0)
     if code == 2:
-        raise InputError(told.getvalue().strip() if told.getvalue().startswith("digitset: ") else "arguments")
+        lines = told.getvalue().strip().splitlines()  # there may be notes before the error
+        by_us = told.getvalue().startswith("digitset: ")
+        noted = all(line.startswith("digitset: ") for line in lines)
+        raise InputError(lines[-1] if noted else told.getvalue().strip() if by_us else "arguments")
     return code
 
 

@@ -337,3 +337,12 @@ def test_a_run_outlives_its_terminal_under_nohup_alone(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == (0 if ignored else 128 + signal.SIGHUP), errors
         assert run_folder.finished if ignored else run_folder.has_checkpoint
+
+
+def test_a_name_with_the_end_of_a_line_is_told_in_one() -> None:
+    for words in (["show", "a\nb"], ["predict", "sum", "a\x1b[2Jb"], ["bench", "--grid", "a\r\nb"]):
+        result = subprocess.run([sys.executable, "-m", "digitset", *words], capture_output=True, text=True, check=False)
+        assert result.returncode == 2
+        assert result.stderr.count("\n") == 1
+        assert repr(words[-1])[1:-1] in result.stderr
+        assert "\x1b" not in result.stderr

@@ -113,7 +113,9 @@ def _end(code: Any, error: Exception | None = None) -> NoReturn:
     """
     if _is_first():
         if error is not None:
-            print(f"digitset: {error}", file=sys.stderr)
+            # a name may hold the end of a line, and other signs that would change the terminal
+            message = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in str(error))
+            print(f"digitset: {message}", file=sys.stderr)
     elif code:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
         time.sleep(10)

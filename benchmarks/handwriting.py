@@ -15,11 +15,12 @@ from digitset.data.augment import maps
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels
 DRAWN = {1: 0.2, 4: 0.15, 7: 0.2}  # the share of a digit's images in whose place one is drawn
+BEND = 0.08  # of half a side, about a pixel: how far a place is moved
 ADDED = {1: 0.25, 7: 0.3}  # the share to which a flag or a bar is added
 
 
 def any_hand(
-    images: UInt8[Tensor, "N 28 28"], labels: Int64[Tensor, " N"], generator: torch.Generator
+    images: UInt8[Tensor, "N 28 28"], labels: Int64[Tensor, " N"], generator: torch.Generator, bend: float = BEND
 ) -> UInt8[Tensor, "N 28 28"]:
     """MNIST's images, some with other forms of their digits, in another pen, under a random elastic and affine map."""
     ink = images.float() / 255
@@ -29,13 +30,15 @@ def any_hand(
     for digit, share in DRAWN.items():
         if len(some := _chosen(labels == digit, share, generator)):
             ink[some] = drawn(digit, len(some), generator)
-    return pen_and_map(ink, generator)
+    return pen_and_map(ink, generator, bend)
 
 
-def pen_and_map(ink: Float[Tensor, "N 28 28"], generator: torch.Generator) -> UInt8[Tensor, "N 28 28"]:
+def pen_and_map(
+    ink: Float[Tensor, "N 28 28"], generator: torch.Generator, bend: float = BEND
+) -> UInt8[Tensor, "N 28 28"]:
     """Ink of another width, fading or with a gap, each in some of the images; then a random map of all."""
     ink = with_gap(faded(of_width(ink, generator), generator), generator)
-    return (255 * mapped(ink, generator)).round().to(torch.uint8)
+    return (255 * mapped(ink, generator, bend)).round().to(torch.uint8)
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -62,13 +65,22 @@ def strokes(
     return (width[:, None, None] / 2 + 0.5 - distance).clamp(0, 1)
 
 
-def drawn(digit: int, count: int, generator: torch.Generator) -> Float[Tensor, "N 28 28"]:
-    """Ones with a flag, sevens with a bar or an upright end, or open fours; of any proportions, as large as MNIST's."""
+def drawn(
+    digit: int,
+    count: int,
+    generator: torch.Generator,
+    widths: tuple[float, float] = (1.6, 4.2),
+    stretch: tuple[float, float] = (-0.35, 0.6),
+) -> Float[Tensor, "N 28 28"]:
+    """Ones with a flag, sevens with a bar or an upright end, or open fours; of any proportions, as large as MNIST's.
+
+    `widths` of the pen are in pixels; `stretch` is the logarithm of how much wider they become.
+    """
     starts, ends = FORMS[digit](count, generator)
-    width = uniform((count,), 1.6, 4.2, generator)
+    width = uniform((count,), *widths, generator)
     points = torch.stack([starts, ends], dim=2)
     points += 0.025 * torch.randn(points.shape, generator=generator)
-    points[..., 0] *= torch.exp(uniform((count, 1, 1), -0.35, 0.6, generator))
+    points[..., 0] *= torch.exp(uniform((count, 1, 1), *stretch, generator))
     flat = points.flatten(1, 2)
     low, high = flat.amin(dim=1, keepdim=True), flat.amax(dim=1, keepdim=True)
     scale = (BOX - width)[:, None, None] / (high - low).amax(dim=2, keepdim=True)
@@ -202,9 +214,9 @@ def with_gap(ink: Float[Tensor, "N 28 28"], generator: torch.Generator) -> Float
     return ink.masked_fill(gap, 0)
 
 
-def mapped(ink: Float[Tensor, "N 28 28"], generator: torch.Generator) -> Float[Tensor, "N 28 28"]:
-    """Under random affine maps of strength 1, bent by about a pixel at most (Simard et al. 2003)."""
+def mapped(ink: Float[Tensor, "N 28 28"], generator: torch.Generator, bend: float = BEND) -> Float[Tensor, "N 28 28"]:
+    """Under random affine maps of strength 1, bent by `bend` of half a side at most (Simard et al. 2003)."""
     grid = F.affine_grid(maps(len(ink), 1, generator), [len(ink), 1, SIDE, SIDE], align_corners=False)
-    bends = torch.randn(len(ink), 2, 6, 6, generator=generator) * uniform((len(ink), 1, 1, 1), 0, 0.08, generator)
+    bends = torch.randn(len(ink), 2, 6, 6, generator=generator) * uniform((len(ink), 1, 1, 1), 0, bend, generator)
     bends = F.interpolate(bends, size=(SIDE, SIDE), mode="bicubic", align_corners=False)
     return F.grid_sample(ink[:, None], grid + bends.permute(0, 2, 3, 1), align_corners=False)[:, 0].clamp(0, 1)

@@ -1,11 +1,12 @@
 """What people's pictures have in place of one digit: letters, signs, several digits, lines, parts of digits, blots.
 
-Each maker draws one as ink: 1 on 0, some 60 pixels high. Fonts are those of Matplotlib; `HELD_OUT` ones are kept from
-training, to measure with. Left out is what is a digit in form: the letters O, o, I and l, strokes and lines that may be
-ones.
+Each maker draws one as ink: 1 on 0, some 60 pixels high. Fonts are those of Matplotlib. `CHOOSING` ones are kept from
+training, to choose steps and threshold with, and `HELD_OUT` ones from both, to measure with. Left out is what is a
+digit in form: the letters O, o, I and l, strokes and lines that may be ones.
 """
 
 import functools
+import itertools
 from pathlib import Path
 
 import matplotlib
@@ -21,14 +22,51 @@ Ink = Float32[np.ndarray, "H W"]
 Draw = np.random.Generator
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 LEARNED = (
-    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Oblique"),
-    *("DejaVuSerif", "DejaVuSerif-Italic", "cmr10", "cmss10", "cmtt10", "cmti10", "cmmi10", "cmb10"),
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold"),
+    *("DejaVuSansMono-Oblique", "cmr10", "cmtt10", "cmti10", "cmmi10", "cmb10"),
 )
+CHOOSING = ("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "cmss10")
 HELD_OUT = ("STIXGeneral", "STIXGeneralItalic", "STIXGeneralBol", "STIXGeneralBolIta")
 LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz"
 GREEK = "αβγδελμπρστφψωΓΔΘΛΞΠΣΦΨΩ"
 SIGNS = "+-=<>%&#@?*()[]{}$~^:\u00d7÷±√∑∞≈≠≤≥→←↑↓∂∇∈€£§¶†★♥✓✗□△"
 DIGITS = "0123456789"
+# Letters and signs as a pen draws them, stroke after stroke, on a square of side 1.
+PEN_LETTERS: dict[str, list[list[tuple[float, float]]]] = {
+    "A": [[(0, 1), (0.5, 0), (1, 1)], [(0.22, 0.6), (0.78, 0.6)]],
+    "B": [[(0, 1), (0, 0), (0.7, 0.1), (0.7, 0.4), (0, 0.5), (0.9, 0.6), (0.9, 0.9), (0, 1)]],
+    "C": [[(1, 0.1), (0.5, 0), (0.1, 0.25), (0, 0.6), (0.25, 0.95), (0.6, 1), (1, 0.85)]],
+    "D": [[(0, 0), (0, 1), (0.6, 0.9), (0.9, 0.5), (0.6, 0.1), (0, 0)]],
+    "E": [[(1, 0), (0, 0), (0, 1), (1, 1)], [(0, 0.5), (0.8, 0.5)]],
+    "F": [[(1, 0), (0, 0), (0, 1)], [(0, 0.5), (0.8, 0.5)]],
+    "H": [[(0, 0), (0, 1)], [(1, 0), (1, 1)], [(0, 0.5), (1, 0.5)]],
+    "K": [[(0, 0), (0, 1)], [(0.9, 0), (0.05, 0.55), (1, 1)]],
+    "L": [[(0, 0), (0, 1), (0.8, 1)]],
+    "M": [[(0, 1), (0.1, 0), (0.5, 0.6), (0.9, 0), (1, 1)]],
+    "N": [[(0, 1), (0, 0), (1, 1), (1, 0)]],
+    "P": [[(0, 1), (0, 0), (0.7, 0.05), (0.8, 0.35), (0.6, 0.5), (0, 0.52)]],
+    "R": [[(0, 1), (0, 0), (0.7, 0.05), (0.8, 0.3), (0.6, 0.48), (0, 0.5), (0.9, 1)]],
+    "T": [[(0, 0), (1, 0)], [(0.5, 0), (0.5, 1)]],
+    "U": [[(0, 0), (0, 0.7), (0.25, 1), (0.75, 1), (1, 0.7), (1, 0)]],
+    "V": [[(0, 0), (0.5, 1), (1, 0)]],
+    "W": [[(0, 0), (0.25, 1), (0.5, 0.3), (0.75, 1), (1, 0)]],
+    "X": [[(0, 0), (1, 1)], [(1, 0), (0, 1)]],
+    "t": [[(0.4, 0), (0.4, 0.85), (0.7, 1)], [(0, 0.3), (0.9, 0.3)]],
+    "h": [[(0, 0), (0, 1)], [(0, 0.6), (0.4, 0.45), (0.7, 0.6), (0.7, 1)]],
+    "k": [[(0, 0), (0, 1)], [(0.6, 0.4), (0.05, 0.7), (0.65, 1)]],
+}
+PEN_SIGNS: dict[str, list[list[tuple[float, float]]]] = {
+    "+": [[(0, 0.5), (1, 0.5)], [(0.5, 0), (0.5, 1)]],
+    "=": [[(0, 0.3), (1, 0.3)], [(0, 0.7), (1, 0.7)]],
+    "\u00d7": [[(0, 0), (1, 1)], [(1, 0), (0, 1)]],
+    "÷": [[(0, 0.5), (1, 0.5)], [(0.48, 0.1), (0.52, 0.12)], [(0.48, 0.9), (0.52, 0.92)]],
+    "<": [[(1, 0.1), (0, 0.5), (1, 0.9)]],
+    ">": [[(0, 0.1), (1, 0.5), (0, 0.9)]],
+    "#": [[(0.3, 0), (0.25, 1)], [(0.75, 0), (0.7, 1)], [(0, 0.35), (1, 0.33)], [(0, 0.7), (1, 0.68)]],
+    "√": [[(0, 0.6), (0.15, 0.55), (0.3, 1), (0.5, 0), (1, 0)]],
+    "→": [[(0, 0.5), (1, 0.5)], [(0.7, 0.25), (1, 0.5), (0.7, 0.75)]],
+    "*": [[(0.5, 0), (0.5, 1)], [(0, 0.25), (1, 0.75)], [(1, 0.25), (0, 0.75)]],
+}
 SIZE = 60  # pixels of a letter
 
 
@@ -67,6 +105,32 @@ def sign(draw: Draw, fonts: tuple[str, ...] = LEARNED) -> Ink:
     name = str(draw.choice([each for each in fonts if not each.startswith("cm")]))
     wanted = SIGNS[:5] + "\u00d7÷:" if draw.uniform() < 0.3 else SIGNS
     return written(str(draw.choice(list(glyphs(name, wanted)))), name, draw)
+
+
+def by_pen(draw: Draw, marks: dict[str, list[list[tuple[float, float]]]]) -> Ink:
+    """A letter or a sign by a pen of any width, of any proportions, whose strokes miss their places a little."""
+    name = str(draw.choice(list(marks)))
+    size = np.array([draw.uniform(0.35, 1.05), draw.uniform(0.7, 1)]) * 200
+    page, pen = Image.new("L", (300, 300)), int(draw.integers(10, 40))
+    bent = draw.uniform(0, 0.1)
+    for stroke in marks[name]:
+        points = np.array(stroke) + draw.normal(0, 0.035, (len(stroke), 2))
+        if len(points) > 4:
+            points = _rounded(points)
+        else:
+            ways = [np.linspace(a, b, 8) for a, b in itertools.pairwise(points)]
+            points = np.concatenate(ways)
+            points[:, 1] += bent * np.sin(3 * points[:, 0])
+        ImageDraw.Draw(page).line([(float(x), float(y)) for x, y in 45 + size * points], 255, pen, "curve")
+    return slanted(np.asarray(page.reduce(4), np.float32) / 255, draw)
+
+
+def _rounded(points: np.ndarray) -> np.ndarray:
+    """Corners cut twice (Chaikin's curve)."""
+    for _ in range(2):
+        near, far = 0.75 * points[:-1] + 0.25 * points[1:], 0.25 * points[:-1] + 0.75 * points[1:]
+        points = np.concatenate([points[:1], np.stack([near, far], axis=1).reshape(-1, 2), points[-1:]])
+    return points
 
 
 def printed_digit(draw: Draw, fonts: tuple[str, ...] = LEARNED) -> Ink:

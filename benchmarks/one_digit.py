@@ -35,16 +35,23 @@ from digitset.training.optimizer import optimizers
 
 RUNS = Path("runs/one_digit")
 BATCH = 256
-# How many drawings of each kind there are. Printed digits are digits.
+DRAWN = 24  # of the digits of a step: ones with a flag, open fours and barred sevens, by pens of any width
+WIDTHS, STRETCH = (1.4, 5.2), (-0.45, 0.75)  # of those: see `handwriting.drawn`
+BEND = 0.04  # less than `handwriting.BEND`: what is bent more is at times neither a digit nor a letter
+LEASTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # thresholds of which is reported
+# How many drawings of each kind there are. Printed digits are digits; marks by a pen are letters and signs.
 COUNTS = {
     "printed": 1_500,
     "letters": 5_500,
+    "letters by a pen": 2_500,
     "a sign": 2_500,
+    "a sign by a pen": 1_200,
     "several digits": 3_500,
     "a part of a digit": 700,
     "lines": 3_500,
     "a blot": 1_300,
 }
+EVERY = 250  # steps between checkpoints and reports
 console = Console()
 
 
@@ -59,7 +66,8 @@ def main(steps: int = 500, seed: int = 0, out: Path = WEIGHTS) -> None:
     data = load_data()
     drawings = [_kept(f"drawn{seed}", lambda: draw_all(data.train, COUNTS, derive(seed, "drawings")))]
     few = {kind: count // 10 for kind, count in COUNTS.items()}
-    drawings.append(_kept(f"validation{seed}", lambda: draw_all(data.val, few, derive(seed, "validation drawings"))))
+    choosing, fonts = derive(seed, "validation drawings"), no_digits.CHOOSING
+    drawings.append(_kept(f"validation{seed}", lambda: draw_all(data.val, few, choosing, fonts)))
     network = train(steps, seed, data.train, drawings[0], lambda step, net: report(step, net, data.val, drawings[1]))
     write_whole(out, to_bytes(halved(network.state_dict())))
     console.print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
@@ -87,7 +95,9 @@ def draw_all(digits: Digits, counts: dict[str, int], seed: int, fonts: tuple[str
     makers: dict[str, Callable[[np.random.Generator], no_digits.Ink]] = {
         "printed": functools.partial(no_digits.printed_digit, fonts=fonts),
         "letters": functools.partial(no_digits.letter, fonts=fonts),
+        "letters by a pen": functools.partial(no_digits.by_pen, marks=no_digits.PEN_LETTERS),
         "a sign": functools.partial(no_digits.sign, fonts=fonts),
+        "a sign by a pen": functools.partial(no_digits.by_pen, marks=no_digits.PEN_SIGNS),
         "several digits": functools.partial(no_digits.several, digits=images),
         "a part of a digit": functools.partial(no_digits.part_of_digit, digits=some),
         "lines": no_digits.lines,
@@ -98,7 +108,7 @@ def draw_all(digits: Digits, counts: dict[str, int], seed: int, fonts: tuple[str
         of_kind = [no_digits.as_mnist(makers[kind](draw)) for _ in range(count)]
         seen = [image for image in of_kind if image is not None]
         drawn += seen
-        kinds += [0 if kind == "printed" else KINDS.index(kind)] * len(seen)
+        kinds += [0 if kind == "printed" else KINDS.index(kind.removesuffix(" by a pen"))] * len(seen)
     return torch.from_numpy(np.stack(drawn)), torch.tensor(kinds)
 
 
@@ -121,7 +131,7 @@ def train(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = F.cross_entropy(network(images), kinds)
         descend(run, network, [optimizer], loss, step)
-        if (step + 1) % 100 == 0 or step + 1 == steps:
+        if (step + 1) % EVERY == 0 or step + 1 == steps:
             state = {"step": step + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
             content = io.BytesIO()
             torch.save(state, content)
@@ -132,23 +142,36 @@ def train(
 
 def batch(digits: Digits, drawings: Drawings, draw: torch.Generator) -> Drawings:
     """Half digits, half drawings, distorted alike."""
-    chosen = torch.randint(len(digits), (BATCH // 2,), generator=draw)
-    written = handwriting.any_hand(digits.images[chosen], digits.labels[chosen], draw)
+    chosen = torch.randint(len(digits), (BATCH // 2 - DRAWN,), generator=draw)
+    written = handwriting.any_hand(digits.images[chosen], digits.labels[chosen], draw, BEND)
     picked = torch.randint(len(drawings[0]), (BATCH // 2,), generator=draw)
-    others = handwriting.pen_and_map(drawings[0][picked].float() / 255, draw)
-    return torch.cat([written, others]), torch.cat([torch.zeros(BATCH // 2, dtype=torch.int64), drawings[1][picked]])
+    others = handwriting.pen_and_map(drawings[0][picked].float() / 255, draw, BEND)
+    european = handwriting.pen_and_map(torch.cat(forms(DRAWN // len(handwriting.FORMS), draw)), draw, BEND)
+    kinds = torch.cat([torch.zeros(BATCH // 2, dtype=torch.int64), drawings[1][picked]])
+    return torch.cat([written, european, others]), kinds
+
+
+def forms(count: int, draw: torch.Generator) -> list[Tensor]:
+    """So many ones, fours and sevens as hands draw them, [count, 28, 28] each."""
+    return [handwriting.drawn(digit, count, draw, WIDTHS, STRETCH) for digit in handwriting.FORMS]
 
 
 @torch.inference_mode()
 def report(step: int, network: OneDigit, val: Digits, drawings: Drawings) -> None:
-    """Prints how validation digits and other drawings are told apart."""
+    """Prints how validation digits, drawn ones, fours and sevens, and other drawings are told apart."""
     network.eval()
-    digits = network(val.images).softmax(dim=1)[:, 0]
+    european = forms(400, generator(0, "drawn for validation"))
+    scores = {"digits": network(val.images).softmax(dim=1)[:, 0]}
+    for digit, ink in zip(handwriting.FORMS, european, strict=True):
+        scores[f"drawn {digit}"] = network((255 * ink).round().to(torch.uint8)).softmax(dim=1)[:, 0]
+    for name, each in scores.items():
+        shares = ", ".join(f"{least}: {float((each < least).float().mean()):.4f}" for least in LEASTS)
+        console.print(f"step {step}: {name} below {shares}", highlight=False)
     others = network(drawings[0]).softmax(dim=1)[:, 0]
-    below = ", ".join(f"{least}: {float((digits < least).float().mean()):.4f}" for least in (0.05, 0.1, 0.2, 0.3, 0.5))
-    names = {kind: float((others[drawings[1] == index] >= 0.5).float().mean()) for index, kind in enumerate(KINDS)}
-    above = ", ".join(f"{kind} {share:.3f}" for kind, share in names.items())
-    console.print(f"step {step}: digits below {below}; at .5 or above: {above}", highlight=False)
+    for index, kind in enumerate(KINDS):
+        each = others[drawings[1] == index]
+        shares = ", ".join(f"{least}: {float((each >= least).float().mean()):.3f}" for least in LEASTS)
+        console.print(f"step {step}: {'printed digits' if index == 0 else kind} at or above {shares}", highlight=False)
     network.train()
 
 

@@ -62,7 +62,7 @@ def test_the_fate_of_every_picture_is_told(folder: Path, tmp_path: Path, capsys:
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "a3.png").write_text("not a picture")
     Image.new("L", (50, 50), 255).save(tmp_path / "a4.png")
-    for name in ("IMG_1.HEIC", "b.txt", "c.txt", "d.txt"):
+    for name in ("IMG_1.mov", "b.txt", "c.txt", "d.txt"):
         (tmp_path / name).touch()
     (tmp_path / "more").mkdir()
     for json_too in (False, True):

@@ -188,14 +188,36 @@ def test_what_is_no_picture(tmp_path: Path) -> None:
     refused(tmp_path / "empty.png", "found an empty file")
     (tmp_path / "notes.png").write_text("not a picture\n" * 100)
     refused(tmp_path / "notes.png", "found something else; save it as PNG or JPEG")
-    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
-    refused(tmp_path / "IMG_1.HEIC", "found HEIC, as telephones save; send or export it as JPEG")
     (tmp_path / "program.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     refused(tmp_path / "program.eps", "found something else")
     refused(save(tmp_path / "white.png", Image.new("L", (30, 30), 255)), "found the same grey all over")
     refused(save(tmp_path / "nothing.png", Image.new("RGBA", (30, 30), (0, 0, 0, 0))), "the same grey all over")
     endless = np.full((30, 30), np.inf, np.float32)
     refused(save(tmp_path / "endless.tif", Image.fromarray(endless)), "found infinity")
+
+
+def test_heic_without_its_library_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a folder, where it is no file that is left out."""
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
+    refused(tmp_path / "IMG_1.HEIC", r"found HEIC, .*: install digitset\[heic\], or send or export it as JPEG")
+    assert find_pictures([tmp_path]) == [tmp_path / "IMG_1.HEIC"]
+
+
+def test_heic_is_read_with_its_library(tmp_path: Path) -> None:
+    """Within the limit of pixels, and damaged in one line."""
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    path = save(tmp_path / "IMG_1.HEIC", GREY.convert("RGB"), format="HEIF", quality=95)
+    assert path.read_bytes()[4:12] == b"ftypheic"
+    assert np.abs(read_picture(path) - stroke() / 255).max() < 0.1
+    with path.open("rb") as file:
+        assert read.pixel_count(file) == 40 * 30
+        with pytest.raises(InputError, match="IMG: expected at most 0 megapixels"):
+            decode(file, "IMG", 1000)
+    whole = path.read_bytes()
+    for size in (40, len(whole) // 2):
+        path.write_bytes(whole[:size])
+        refused(path, "damaged")
 
 
 def grey_or_line(path: Path) -> np.ndarray | str:

@@ -1,9 +1,11 @@
 """Files -> pictures: which files a person means, and what is on them, in grey.
 
-Pillow decodes. Everything that can be wrong with a file is an InputError of one line that names it.
+Pillow decodes, and pillow-heif HEIC, which telephones save. Everything that can be wrong with a file is an InputError
+of one line that names it.
 """
 
 import glob
+import importlib
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -17,10 +19,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from digitset.errors import InputError, some_of
 from digitset.files import expect_regular
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".avif", ".jp2"),
+    *(".heic", ".heif"),
+)
 # Of all that Pillow knows, what holds pixels and nothing else: no format here starts another program.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
-HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")  # what begins as one of these, Pillow cannot decode
+HEIC = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1")  # what begins as one of these needs pillow-heif
 LARGEST = 50_000_000  # pixels; known before any is decoded
 KEPT = 16_000_000  # pixels; a picture of more, which a telephone's usually is not, is reduced while it is read
 TILE = 1 << 20  # pixels that are made grey at once
@@ -136,10 +141,7 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
         raise InputError(f"{name}: expected a picture that may be read; change its permissions") from None
     except UnidentifiedImageError:
         if _is_heic(source):
-            raise InputError(
-                f"{name}: expected a picture ({', '.join(FORMATS)}), found HEIC, as telephones save; "
-                "send or export it as JPEG"
-            ) from None
+            raise InputError(f"{name}: damaged, or HEIC of a kind that cannot be decoded; export it as JPEG") from None
         raise InputError(
             f"{name}: expected a picture ({', '.join(FORMATS)}), found something else; save it as PNG or JPEG"
         ) from None
@@ -155,16 +157,36 @@ def decode(source: Path | BinaryIO, name: str, largest: int = LARGEST) -> Float3
 
 def _opened(source: Path | BinaryIO, name: str, largest: int) -> tuple[str, Pixels, Image.Transpose | None]:
     """A picture's mode, its pixels, and the turn that makes it upright; what Pillow had decoded is gone."""
-    with Image.open(source, formats=FORMATS) as image:
+    with _image(source, name) as image:
         _check(name, image, largest)
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
         return image.mode, _pixels(image), turn
 
 
+def _image(source: Path | BinaryIO, name: str) -> Image.Image:
+    """A picture of which the header was read. Raises InputError for HEIC without the extra."""
+    try:
+        return Image.open(source, formats=FORMATS)
+    except UnidentifiedImageError:
+        if not _is_heic(source):
+            raise
+    try:
+        heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        raise InputError(
+            f"{name}: found HEIC, as telephones save, which needs pillow-heif: install digitset[heic], or send or "
+            "export it as JPEG"
+        ) from None
+    heif.register_heif_opener()
+    if not isinstance(source, Path):
+        source.seek(0)
+    return Image.open(source, formats=("HEIF",))
+
+
 def pixel_count(source: BinaryIO) -> int:
     """How many pixels a picture has, from its header; 0 for what `decode` refuses as no picture."""
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with _image(source, "picture") as image:
             return image.size[0] * image.size[1]
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return LARGEST + 1

@@ -378,13 +378,14 @@ def without_room(outcomes: Outcomes, work: Path, draw: random.Random, count: int
 def begun(folder: Path, most_bytes: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A process that trains RUN into a folder, or goes on with it, from when it has begun; what it tells is kept."""
 
-    def bounded() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails, as on a full disk
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes or 0, most_bytes or 0))
+    def prepare() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where this program was started by nohup
+        if most_bytes is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails, as on a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
 
     words = [sys.executable, "-m", "digitset", *RUN.command().split()[1:], "--resume", "--out", str(folder)]
-    started = None if most_bytes is None else bounded
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=started)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=prepare)
     while process.poll() is None and not RunFolder(folder).exists:
         time.sleep(0.01)
     try:

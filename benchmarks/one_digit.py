@@ -1,6 +1,6 @@
 """Trains the network that says whether a picture shows one digit: `digitset/pictures/one_digit.safetensors`.
 
-    uv run benchmarks/one_digit.py [--steps 500] [--out digitset/pictures/one_digit.safetensors]
+    uv run benchmarks/one_digit.py [--steps 3000] [--out digitset/pictures/one_digit.safetensors]
 
 Half of the images of a step are MNIST's training digits as any hand writes them, with some printed ones among them; the
 others are what `no_digits.py` draws, under the same maps. What was drawn and a stopped training are kept under
@@ -55,7 +55,7 @@ EVERY = 250  # steps between checkpoints and reports
 console = Console()
 
 
-def main(steps: int = 500, seed: int = 0, out: Path = WEIGHTS) -> None:
+def main(steps: int = 3_000, seed: int = 0, out: Path = WEIGHTS) -> None:
     """Draws, trains and writes.
 
     Args:

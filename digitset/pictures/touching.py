@@ -54,8 +54,37 @@ def parts(
     `flat` is the ink's darkness, 0 to 1, within its box; `high` the height of digits beside it; `certainty` that with
     which the whole is read; `alone` whether there is no other ink on the picture.
     """
+    found, odds = best_cut(flat, ink, high, certainty, read)
+    return found if odds > (0 if alone else RARE) else [ink]
+
+
+def best_cut(
+    flat: Float32[np.ndarray, "h w"], ink: Bool[np.ndarray, "h w"], high: float, certainty: float, read: Reader
+) -> tuple[list[Bool[np.ndarray, "h w"]], float]:
+    """The best parts, and the log odds that they are digits rather than the whole one; the whole if there is no cut."""
     flat = np.where(ink, flat, 0).astype(np.float32)
     paths, crossed = _candidates(flat, high)
+    between = _between(paths, ink, high)
+    if not between:
+        return [ink], -math.inf
+    read_as = read(np.stack([picture(flat, flat, part).digit for part in between.values()])).max(axis=1)
+    scores = {
+        ends: math.log(float(each) + 1e-3) - 0.3 * (max(0.0, 0.9 - _height(part) / high) / 0.2) ** 2
+        for (ends, part), each in zip(between.items(), read_as, strict=True)
+    }
+    score, way = _best_way(scores, len(paths) + 1)
+    if len(way) < 2:
+        return [ink], -math.inf
+    cut = max(float(crossed[second - 1]) for _, second in way[:-1])
+    evidence = (1.0, min(ink.shape[1] / high, 1.5), math.log(1 - certainty + 1e-4), cut, score)
+    odds = sum(weight * value for weight, value in zip(WEIGHTS, evidence, strict=True))
+    return [between[each] for each in way], odds
+
+
+def _between(
+    paths: Float[np.ndarray, "K h"], ink: Bool[np.ndarray, "h w"], high: float
+) -> dict[tuple[int, int], Bool[np.ndarray, "h w"]]:
+    """What may be a digit between two cuts, by their numbers: 0 is the left end of the ink, 1 the first path."""
     ends = np.concatenate([np.full((1, len(ink)), -1.0), paths, np.full((1, len(ink)), ink.shape[1] + 1.0)])
     several = ink.shape[1] > PAIR * high
     last, middles = len(ends) - 1, np.arange(ink.shape[1]) + 0.5
@@ -66,20 +95,7 @@ def parts(
                 part = ink & (middles >= ends[first][:, None]) & (middles < ends[second][:, None])
                 if (whole := _without_shards(part, high)) is not None:
                     between[first, second] = whole
-    if not between:
-        return [ink]
-    read_as = read(np.stack([picture(flat, flat, part).digit for part in between.values()])).max(axis=1)
-    scores = {
-        ends_: math.log(float(each) + 1e-3) - 0.3 * (max(0.0, 0.9 - _height(part) / high) / 0.2) ** 2
-        for (ends_, part), each in zip(between.items(), read_as, strict=True)
-    }
-    score, way = _best_way(scores, last)
-    if len(way) < 2:
-        return [ink]
-    cut = max(float(crossed[second - 1]) for _, second in way[:-1])
-    evidence = (1.0, min(ink.shape[1] / high, 1.5), math.log(1 - certainty + 1e-4), cut, score)
-    several_odds = sum(weight * value for weight, value in zip(WEIGHTS, evidence, strict=True))
-    return [between[each] for each in way] if several_odds > (0 if alone else RARE) else [ink]
+    return between
 
 
 def _best_way(scores: dict[tuple[int, int], float], last: int) -> tuple[float, list[tuple[int, int]]]:

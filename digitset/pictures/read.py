@@ -5,7 +5,6 @@ of one line that names it.
 """
 
 import glob
-import importlib
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -171,13 +170,13 @@ def _image(source: Path | BinaryIO, name: str) -> Image.Image:
         if not _is_heic(source):
             raise
     try:
-        heif = importlib.import_module("pillow_heif")
+        import pillow_heif  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError(
             f"{name}: found HEIC, as telephones save, which needs pillow-heif: install digitset[heic], or send or "
             "export it as JPEG"
         ) from None
-    heif.register_heif_opener()
+    pillow_heif.register_heif_opener()
     if not isinstance(source, Path):
         source.seek(0)
     return Image.open(source, formats=("HEIF",))

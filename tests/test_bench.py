@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from conftest import Outcome
 
-from digitset.bench.executors import nodes, processes
+from digitset.bench.executors import Progress, nodes, processes
 from digitset.bench.grid import Grid
-from digitset.bench.runner import Progress, _failure, bench
+from digitset.bench.runner import _failure, bench
 from digitset.bench.tables import KINDS, CellRow, CellRows, ResultRow, ResultTables, SearchRow, identity, read_csv
 from digitset.cli.terminal import GridWatch, print_verdicts
 from digitset.data import mnist

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from digitset.bench.executors import nodes, processes
+from digitset.bench.executors import Progress, nodes, processes
 from digitset.bench.grid import Grid
-from digitset.bench.runner import Progress, bench
+from digitset.bench.runner import bench
 from digitset.bench.tables import ResultRow, read_csv
 
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # Ray reads it when it is imported; `nodes` sets it before

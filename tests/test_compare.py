@@ -10,6 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import Outcome
@@ -129,6 +130,25 @@ def test_another_configuration_is_refused(comparison: tuple[Path, str], command:
     outcome = command("compare", "--out", comparison[0])
     assert outcome.code == 2
     assert "holds a different run" in outcome.errors
+
+
+def test_what_looks_wrong_in_the_data_is_told_once(
+    tmp_path: Path, mnist: Splits, command: Callable[..., Outcome]
+) -> None:
+    images, labels = mnist.train.images[:200].numpy(), mnist.train.labels[:200].numpy()
+    images[0] = 0
+    np.savez(tmp_path / "few.npz", images=images, labels=labels)
+    short = ("compare", "--quick", "--tasks", "classify", "--encoders", "lenet", "lenet", "unpadded")
+    outcome = command(*short, "--data", tmp_path / "few.npz", "--out", tmp_path / "out")
+    assert outcome.code == 0, outcome.errors
+    assert outcome.output.count("1 image black all over") == 1
+
+
+def test_no_runs_at_a_time_are_refused(tmp_path: Path, command: Callable[..., Outcome]) -> None:
+    outcome = command(*COMMAND, "--jobs", 0, "--out", tmp_path / "out")
+    assert outcome.code == 2
+    assert "--jobs: expected at least 1, got 0" in outcome.errors
+    assert not (tmp_path / "out").exists()
 
 
 def test_classifier_rule_is_the_rule_on_predicted_digits(mnist: Splits) -> None:

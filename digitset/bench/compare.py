@@ -1,12 +1,12 @@
 """compare: trains the rows of README's table on this machine, for a report beside the published numbers."""
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from digitset import recipes, registry
+from digitset.bench.executors import Executor, Job, Watch, make_runs
 from digitset.bench.tables import CLASSIFIER_RULE, ComparisonRow, ResultRow, write_csv
 from digitset.data.mnist import Splits, load_data
 from digitset.device import choose_device
@@ -18,16 +18,10 @@ from digitset.network import Experiment
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 from digitset.tasks import Task, load_task
-from digitset.training.loop import Event, is_finished, train
+from digitset.training.loop import is_finished, train
 
 QUICK_STEPS = 20
 VALIDATIONS = 5
-
-
-class Watcher(Protocol):
-    """Shows the training of a run: see `digitset.training.progress.Watch`."""
-
-    def listen(self, event: Event) -> None: ...
 
 
 def plan(
@@ -61,46 +55,43 @@ def _recipe(task: str, model: str, encoder: str, quick: bool) -> dict[str, Any]:
     return {**recipe, "validate_every": max(1, recipe["steps"] // VALIDATIONS)}
 
 
-def compare(
-    runs: list[Run], out: Path, watch: Callable[[Run, int], AbstractContextManager[Watcher]]
-) -> dict[str, list[ComparisonRow]]:
+def compare(runs: list[Run], out: Path, executor: Executor, watch: Watch) -> dict[str, list[ComparisonRow]]:
     """Trains and evaluates what is missing under `out`; the rows of each task's table, with classifier + rule.
 
     Writes `out/results.csv` and the run folders. A folder that holds a run of other settings is refused before anything
-    is trained. `watch` is given each run, and its index among them, as it starts.
+    is trained. `watch` is told of progress every few seconds.
     """
     expect_folder(out)
     splits = load_data(runs[0].data, runs[0].transpose)
     experiments = [Experiment.of(run) for run in runs]
-    for experiment in experiments:
-        is_finished(_run_folder(experiment, out), experiment, splits.checksum, resume=True)
+    folders = [RunFolder(out / "runs" / experiment.run.name) for experiment in experiments]
+    finished = [
+        is_finished(folder, experiment, splits.checksum, resume=True)
+        for folder, experiment in zip(folders, experiments, strict=True)
+    ]
     with writing(out):
-        return _compare(experiments, splits, out, watch)
-
-
-def _compare(
-    experiments: list[Experiment],
-    splits: Splits,
-    out: Path,
-    watch: Callable[[Run, int], AbstractContextManager[Watcher]],
-) -> dict[str, list[ComparisonRow]]:
-    tables: dict[str, list[ComparisonRow]] = {}
-    for index, experiment in enumerate(experiments):
-        run = experiment.run
-        with watch(run, index) as watcher:
-            folder = _run_folder(experiment, out).path
-            run_folder = train(run, folder, True, [watcher.listen], splits, progress=False)
-        scores = evaluate_run_folder(run_folder, splits, run.device)
-        tables.setdefault(run.task, []).append(ComparisonRow(experiment, run_folder, scores, run.model))
-    sequences = [task for task in map(load_task, tables) if not task.single_image]
-    for row in classifier_rule(tables["classify"][0].experiment, tables["classify"][0].run_folder, sequences, splits):
-        tables[row.experiment.task.name].append(row)
-    write_csv(out / "results.csv", [row for rows in tables.values() for each in rows for row in each.rows()], ResultRow)
+        jobs = [Job(each.run, folder.path, make) for each, folder in zip(experiments, folders, strict=True)]
+        done = {index for index, is_done in enumerate(finished) if is_done}
+        for index, future in make_runs(jobs, done, executor, watch, "runs"):
+            future.result()
+            done.add(index)
+        tables: dict[str, list[ComparisonRow]] = {}
+        for experiment, folder in zip(experiments, folders, strict=True):
+            scores = evaluate_run_folder(folder, splits, experiment.run.device)
+            row = ComparisonRow(experiment, folder, scores, experiment.run.model)
+            tables.setdefault(experiment.run.task, []).append(row)
+        sequences = [task for task in map(load_task, tables) if not task.single_image]
+        for row in classifier_rule(experiments[0], folders[0], sequences, splits):
+            tables[row.experiment.task.name].append(row)
+        results = [row for rows in tables.values() for each in rows for row in each.rows()]
+        write_csv(out / "results.csv", results, ResultRow)
     return tables
 
 
-def _run_folder(experiment: Experiment, out: Path) -> RunFolder:
-    return RunFolder(out / "runs" / experiment.run.name)
+def make(run: Run, folder: Path) -> None:
+    """Trains and evaluates a run; in a process of its own."""
+    splits = load_data(run.data, run.transpose)
+    evaluate_run_folder(train(run, folder, resume=True, splits=splits, progress=False), splits, run.device)
 
 
 def classifier_rule(

@@ -1,7 +1,7 @@
-"""Where the cells of a grid are made: processes of this machine, or the nodes of a Ray cluster.
+"""Where runs are made: processes of this machine, or the nodes of a Ray cluster.
 
 Both are a context whose value has `submit(function, run, folder, *arguments)`, which gives a future of what the
-function returns, as in `concurrent.futures`.
+function returns, as in `concurrent.futures`. `make_runs` hands them runs and watches them.
 """
 
 import contextlib
@@ -13,8 +13,9 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +23,35 @@ import torch
 
 from digitset import registry
 from digitset.device import give_back_freed_memory, keep_freed_memory
-from digitset.errors import InputError, Stopped
+from digitset.errors import InputError, Stopped, TrainingError
 from digitset.files import write_whole
 from digitset.run import Run
+from digitset.run_folder import RunFolder
+
+LOOK_EVERY = 2.0  # seconds between two looks at how far the runs under way are
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, its folder, and the function that makes its rows, called with both and `arguments`."""
+
+    run: Run
+    folder: Path
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far runs are: the runs, the indices of those that are done, the step of those under way by index."""
+
+    stage: str
+    runs: list[Run]
+    done: set[int] = field(default_factory=set[int])
+    steps: dict[int, int] = field(default_factory=dict[int, int])
+
+
+Watch = Callable[[Progress], None]
 
 
 class Executor(Protocol):
@@ -36,6 +63,31 @@ class Executor(Protocol):
 def choose_executor(cluster: str | None, jobs: int, cpus: int, gpus: float) -> AbstractContextManager[Executor]:
     """What the command asks for: a cluster's nodes, or processes of this machine."""
     return nodes(cluster, cpus, gpus) if cluster else processes(jobs)
+
+
+def make_runs(
+    jobs: list[Job], done: set[int], executor: Executor, watch: Watch, stage: str
+) -> "Iterator[tuple[int, Future[Any]]]":
+    """Makes all jobs but those whose indices are in `done`; the index and the future of each as it ends.
+
+    `watch` is told of progress before and after, and every few seconds; whoever takes a future puts its index into
+    `done` if it holds a result. Raises TrainingError if a process was killed.
+    """
+    runs = [job.run for job in jobs]
+    pending: dict[Future[Any], int] = {}
+    for index, job in enumerate(jobs):
+        if index not in done:
+            pending[executor.submit(job.function, job.run, job.folder, *job.arguments)] = index
+    while pending:
+        steps = {index: made for index in pending.values() if (made := RunFolder(jobs[index].folder).last_step())}
+        watch(Progress(stage, runs, done, steps))
+        for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
+            if isinstance(future.exception(), BrokenExecutor):
+                raise TrainingError(
+                    "a process was killed, perhaps for lack of memory: go on with the same command, or with --jobs 1"
+                )
+            yield pending.pop(future), future
+    watch(Progress(stage, runs, done))
 
 
 @contextlib.contextmanager

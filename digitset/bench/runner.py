@@ -13,15 +13,12 @@ run comes home when it ends: there a kill costs the cells that are under way.
 """
 
 import dataclasses
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from digitset import registry
 from digitset.bench.compare import classifier_rule
-from digitset.bench.executors import Executor
+from digitset.bench.executors import Executor, Job, Watch, make_runs
 from digitset.bench.grid import TRIAL_SEED, Grid, check_cells, chosen_rates
 from digitset.bench.tables import (
     CellRows,
@@ -50,30 +47,6 @@ from digitset.tasks import load_task
 from digitset.training.loop import TrainingSet, expect_trainable, initial_state, is_finished, train, training_step
 
 CLASSIFIER = ("classify", "mlp")  # the task and model whose predicted digits make the rows of classifier + rule
-LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a benchmark is: its runs, the indices of those that are done, the step of those under way by index."""
-
-    stage: str
-    runs: list[Run]
-    done: set[int] = field(default_factory=set[int])
-    steps: dict[int, int] = field(default_factory=dict[int, int])
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run, its folder, and the function that makes its rows, called with both and `arguments`."""
-
-    run: Run
-    folder: Path
-    function: Callable[..., CellRows]
-    arguments: tuple[Any, ...] = ()
-
-
-Watch = Callable[[Progress], None]
 
 
 def bench(grids: list[Grid], out: Path, executor: Executor, watch: Watch, longest: int = 1_000) -> list[str]:
@@ -160,28 +133,15 @@ def _make_all(
     tables: ResultTables, stage: str, jobs: list[Job], executor: Executor, watch: Watch, order: list[Run]
 ) -> list[str]:
     """Makes what is not in the tables; the errors of runs that did not train."""
-    runs, failures = [job.run for job in jobs], []
-    missing = [index for index, run in enumerate(runs) if run not in tables]
-    done = set(range(len(runs))) - set(missing)
-    pending: dict[Future[CellRows], int] = {}
-    for index in missing:
-        job = jobs[index]
-        pending[executor.submit(job.function, job.run, job.folder, *job.arguments)] = index
-    while pending:
-        steps = {index: made for index in pending.values() if (made := RunFolder(jobs[index].folder).last_step())}
-        watch(Progress(stage, runs, done, steps))
-        for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
-            index = pending.pop(future)
-            try:
-                tables.add(runs[index], future.result(), order)
-                done.add(index)
-            except BrokenExecutor:
-                raise TrainingError(
-                    "a process was killed, perhaps for lack of memory: go on with the same command, or with --jobs 1"
-                ) from None
-            except Exception as error:  # of one cell, whatever it is: the others can be made nevertheless
-                failures.append(_failure(runs[index], error))
-    watch(Progress(stage, runs, done))
+    failures: list[str] = []
+    done = {index for index, job in enumerate(jobs) if job.run in tables}
+    for index, future in make_runs(jobs, done, executor, watch, stage):
+        run = jobs[index].run
+        try:
+            tables.add(run, future.result(), order)
+            done.add(index)
+        except Exception as error:  # of one cell, whatever it is: the others can be made nevertheless
+            failures.append(_failure(run, error))
     return failures
 
 

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from digitset.bench.runner import Progress as BenchProgress
+from digitset.bench.executors import Progress as BenchProgress
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
 from digitset.run import Run

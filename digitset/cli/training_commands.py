@@ -1,8 +1,9 @@
 """What the command can do: one function a subcommand. Each imports what it needs when it runs: help needs no torch."""
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import tyro
 
@@ -22,10 +23,6 @@ from digitset.cli.arguments import (
 )
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
-
-if TYPE_CHECKING:
-    from digitset.bench.executors import Executor
-    from digitset.bench.grid import Grid
 
 
 def train(
@@ -165,6 +162,7 @@ def compare(
     encoders: Encoders = ("cnn", "vit"),
     quick: Flag = False,
     seed: int = 0,
+    jobs: int = 2,
     device: Device = "auto",
     precision: Precision = "auto",
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
@@ -179,24 +177,20 @@ def compare(
         encoders: Encoders to compare on single images; the first is the one under every model on sequences.
         quick: The same in about a minute, with training too short to mean anything.
         seed: The seed of every run.
+        jobs: How many runs at a time; the cores are divided among them, which does more than one run of all cores.
         data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
         transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.bench.compare import compare, plan
-    from digitset.cli.terminal import console, print_table
-    from digitset.device import keep_freed_memory
+    from digitset.bench.executors import processes
+    from digitset.cli.terminal import GridWatch, console, print_table
     from digitset.report.comparison import EXPLANATION, short_table, write_comparison
-    from digitset.training.progress import Watch
 
-    keep_freed_memory()
     where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
     runs = plan(tasks, models, encoders, quick, seed=seed, **where)
-
-    try:
-        tables = compare(runs, out, lambda run, index: Watch(run, f"[{index + 1}/{len(runs)}] "))
-    except KeyboardInterrupt:
-        console.print("stopped; the same command goes on where it was", soft_wrap=True)
-        raise
+    _tell_of_data(runs)
+    with _goes_on(), processes(jobs) as workers, GridWatch() as watch:
+        tables = compare(runs, out, workers, watch.show)
     for task, rows in tables.items():
         print_table(task, *short_table(task, rows))
     if data is None:
@@ -242,37 +236,37 @@ def bench(
     """
     from digitset.bench.executors import choose_executor
     from digitset.bench.grid import described, expect_baseline
-    from digitset.cli.terminal import print_verdicts
+    from digitset.bench.runner import bench as run_benchmark
+    from digitset.cli.terminal import GridWatch, print_verdicts
 
     more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
-    _tell_of_data(grids := described(grid, quick, tasks, models, **more))
+    grids = described(grid, quick, tasks, models, **more)
+    _tell_of_data([run for each in grids for run in each.cells()])
     baseline = None if baseline is None else expect_baseline(grids, baseline)
-    failures = _make_cells(grids, out, choose_executor(cluster, jobs, cpus, gpus), longest)
+    with _goes_on(), choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
+        failures = run_benchmark(grids, out, executor, watch.show, longest)
     print_verdicts(out, baseline)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")
 
 
-def _tell_of_data(grids: "list[Grid]") -> None:
-    """What may be wrong with the images of a benchmark; its runs, which keep it too, say nothing here."""
+def _tell_of_data(runs: list[Run]) -> None:
+    """What may be wrong with the images of many runs; the runs themselves, which keep it too, say nothing here."""
     from digitset.cli.terminal import console
     from digitset.data.mnist import load_data
 
-    for data, transpose in {(run.data, run.transpose) for grid in grids for run in grid.cells() if run.data}:
+    for data, transpose in {(run.data, run.transpose) for run in runs if run.data}:
         for note in load_data(data, transpose).notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
 
 
-def _make_cells(
-    grids: "list[Grid]", out: Path, executor: "contextlib.AbstractContextManager[Executor]", longest: int
-) -> list[str]:
-    """Makes the cells of a benchmark and shows how far it is; why cells could not be made."""
-    from digitset.bench.runner import bench
-    from digitset.cli.terminal import GridWatch, console
+@contextlib.contextmanager
+def _goes_on() -> Iterator[None]:
+    """Says after Ctrl-C how to go on."""
+    from digitset.cli.terminal import console
 
     try:
-        with executor as entered, GridWatch() as watch:
-            return bench(grids, out, entered, watch.show, longest)
+        yield
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise

@@ -17,7 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessP
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -28,16 +28,17 @@ from digitset.files import write_whole
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 
+Made = TypeVar("Made")
 LOOK_EVERY = 2.0  # seconds between two looks at how far the runs under way are
 
 
 @dataclass(frozen=True)
-class Job:
+class Job(Generic[Made]):
     """A run, its folder, and the function that makes its rows, called with both and `arguments`."""
 
     run: Run
     folder: Path
-    function: Callable[..., Any]
+    function: Callable[..., Made]
     arguments: tuple[Any, ...] = ()
 
 
@@ -66,15 +67,15 @@ def choose_executor(cluster: str | None, jobs: int, cpus: int, gpus: float) -> A
 
 
 def make_runs(
-    jobs: list[Job], done: set[int], executor: Executor, watch: Watch, stage: str
-) -> "Iterator[tuple[int, Future[Any]]]":
+    jobs: list[Job[Made]], done: set[int], executor: Executor, watch: Watch, stage: str
+) -> "Iterator[tuple[int, Future[Made]]]":
     """Makes all jobs but those whose indices are in `done`; the index and the future of each as it ends.
 
     `watch` is told of progress before and after, and every few seconds; whoever takes a future puts its index into
     `done` if it holds a result. Raises TrainingError if a process was killed.
     """
     runs = [job.run for job in jobs]
-    pending: dict[Future[Any], int] = {}
+    pending: dict[Future[Made], int] = {}
     for index, job in enumerate(jobs):
         if index not in done:
             pending[executor.submit(job.function, job.run, job.folder, *job.arguments)] = index

@@ -130,7 +130,7 @@ def _folder(out: Path, run: Run) -> Path:
 
 
 def _make_all(
-    tables: ResultTables, stage: str, jobs: list[Job], executor: Executor, watch: Watch, order: list[Run]
+    tables: ResultTables, stage: str, jobs: list[Job[CellRows]], executor: Executor, watch: Watch, order: list[Run]
 ) -> list[str]:
     """Makes what is not in the tables; the errors of runs that did not train."""
     failures: list[str] = []

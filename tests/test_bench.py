@@ -82,6 +82,7 @@ def test_a_row_for_each_cell_and_set(made: Path) -> None:
             expected += [(model, seed, name) for name in sets]
     assert [(row.model, row.seed, row.evaluation) for row in rows] == expected
     for row in rows:
+        assert row.threads == 1  # OMP_NUM_THREADS
         assert row.length_only == (row.model == "constant")
         assert row.train_flops is not None
         assert (row.train_flops > 0) == (row.model == "exact")

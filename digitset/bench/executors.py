@@ -93,14 +93,16 @@ def make_runs(
 
 @contextlib.contextmanager
 def processes(jobs: int) -> Iterator[Executor]:
-    """Processes of this machine, with its cores divided among them: two runs of one thread do more than one of two.
+    """Processes of this machine, which share the threads of this one: two runs of one thread do more than one of two.
+
+    Threads are as many as cores, or OMP_NUM_THREADS.
 
     On leaving, what has not begun is dropped. If an error or a signal is the reason, what runs is asked to stop as by
     Ctrl-C, after its step and a checkpoint; it is waited for.
     """
     if jobs < 1:
         raise InputError(f"--jobs: expected at least 1, got {jobs}")
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, torch.get_num_threads() // jobs)
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,))
     try:
         yield _Processes(pool)

@@ -223,8 +223,9 @@ class RunFolder:
 
         Raises InputError if the folder holds no run, its run.json is damaged, or it needs a package that is not there.
         """
-        values = self._run_file().run
-        for part, origin in self._code().items():
+        file = self._run_file()
+        values = file.run
+        for part, origin in self._code(file).items():
             if "package" in origin and values.get(part) not in registry.names(f"{part}s"):
                 package = f"{origin['package']} {origin['version']}"
                 raise InputError(
@@ -234,16 +235,19 @@ class RunFolder:
 
     def own_files(self) -> dict[str, str]:
         """The SHA-256 of each file in the folder that defines a part of the run, by name; empty for most runs."""
-        return {origin["file"]: origin["sha256"] for origin in self._code().values() if "file" in origin}
+        code = self._code(self._run_file()) if self.exists else {}
+        return {origin["file"]: origin["sha256"] for origin in code.values() if "file" in origin}
 
-    def take_code(self, trust: bool, folders: tuple[str, ...] = registry.FOLDERS) -> None:
-        """Makes the files in the folder that define parts of the run known, so that its network can be built.
+    def take_code(self, trust: bool, folders: tuple[str, ...] = registry.FOLDERS) -> Run:
+        """Makes the files in the folder that define parts of the run known, so that its network can be built: the run.
 
         That executes them. So they have to be trusted, unless this process was given the same files already. Raises
-        InputError for files that are not trusted, and for one that is missing or not the one that was trained.
+        InputError for files that are not trusted, for one that is missing or not the one that was trained, and as `run`
+        does.
         """
         untrusted = dict[str, registry.OwnFile]()
-        for folder, name in self.run().parts.items():
+        run = self.run()
+        for folder, name in run.parts.items():
             if folder not in folders or not registry.is_own_file(name):
                 continue
             own = self._own_file(folder, name)
@@ -257,6 +261,7 @@ class RunFolder:
             )
         for folder, own in untrusted.items():
             registry.give(folder, own)
+        return run
 
     def expect_own_files(self) -> None:
         """Raises InputError if a file that defines a part is missing or not the one that the run began with."""
@@ -279,19 +284,19 @@ class RunFolder:
 
     def _given(self, folder: str, name: str) -> bool:
         """Whether a part is none of the folder's own files, or one whose content this process was given."""
+        if not registry.is_own_file(name):
+            return True
         file = registry.own_file(folder, name)
-        sha256 = self.own_files().get(registry.file_name(name))
-        return not registry.is_own_file(name) or (file is not None and file.sha256 == sha256)
+        return file is not None and file.sha256 == self.own_files().get(registry.file_name(name))
 
-    def _code(self) -> dict[str, dict[str, str]]:
+    def _code(self, run_file: _RunFile) -> dict[str, dict[str, str]]:
         """By part, where it comes from (see `registry.origin`); nothing for those of the package."""
-        code = self._run_file().code if self.exists else {}
-        for origin in code.values():
+        for origin in run_file.code.values():
             file = Path(origin.get("file", "x.py"))
             known = origin.keys() in ({"file", "sha256"}, {"package", "version"})
             if not known or file.name != str(file) or file.suffix != registry.SUFFIX:
                 raise InputError(f"{self.path / 'run.json'}: expected the files of its parts as 'code', got {origin!r}")
-        return {str(part): origin for part, origin in code.items()}
+        return {str(part): origin for part, origin in run_file.code.items()}
 
     def machine(self) -> Machine:
         """The machine it was trained on. Errors as for `run`."""
@@ -394,14 +399,18 @@ class RunFolder:
         except SafetensorError as error:
             raise InputError(f"{path}: not readable as safetensors ({error}); train the run again") from None
         for name, tensor in weights.items():
-            total = tensor.sum(dtype=torch.float64)  # finite if all are, and twice as fast as to ask each
-            if not torch.isfinite(total) or (name.endswith("running_var") and (tensor < 0).any()):
+            # a finite sum says quickly that all are; that of finite ones may be too large for float32
+            finite = math.isfinite(tensor.sum(dtype=torch.float32).item()) or bool(tensor.isfinite().all())
+            if not finite or (name.endswith("running_var") and (tensor < 0).any()):
                 raise InputError(f"{path}: expected finite weights and variances of at least 0; {name} has others")
         return weights
 
-    def network(self) -> Network:
-        """The trained network of a finished run, on the CPU. Raises InputError as `run` and `weights` do."""
-        run = self.run()
+    def network(self, run: Run | None = None) -> Network:
+        """The trained network of a finished run, on the CPU. Raises InputError as `run` and `weights` do.
+
+        `run` is what `run` says, from who has read it already.
+        """
+        run = run or self.run()
         weights = self.weights()
         self._expect_as_listed("run.json")
         network = Experiment.of(run).build()
@@ -447,7 +456,7 @@ class RunFolder:
             (out / name).unlink(missing_ok=True)
         there = self._run_file()
         facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
-        facts |= {"data": there.data} | ({"code": self._code()} if there.code else {})
+        facts |= {"data": there.data} | ({"code": self._code(there)} if there.code else {})
         copy._write_json("run.json", facts)
         for name in self.own_files():
             write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))

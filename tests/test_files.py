@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Outcome, without_checksums
 from faults import changed
 
@@ -198,6 +199,28 @@ def test_weights_are_finite_and_variances_not_negative(tmp_path: Path, name: str
     run_folder.finish(weights, Summary(1, 1, 1.0, 1.0, 1))
     with pytest.raises(InputError, match=f"expected finite weights and variances of at least 0; {key}"):
         run_folder.weights()
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(3e38, torch.float32), (-6e4, torch.float16)])
+def test_finite_weights_are_read_though_their_sum_is_too_large(
+    tmp_path: Path, value: float, dtype: torch.dtype
+) -> None:
+    run_folder = unfinished(tmp_path / "run")
+    weights = {"weight": torch.full((64, 64), value, dtype=dtype)}
+    assert not weights["weight"].sum().isfinite()
+    run_folder.finish(weights, Summary(1, 1, 1.0, 1.0, 1))
+    assert torch.equal(run_folder.weights()["weight"], weights["weight"])
+
+
+COUNT = "import collections, sys; from pathlib import Path; import digitset; opened = collections.Counter()\n"
+COUNT += "sys.addaudithook(lambda event, of: opened.update([Path(str(of[0])).name]) if event == 'open' else None)\n"
+COUNT += "digitset.load(sys.argv[1], 'cpu'); print([opened[name] for name in sys.argv[2:]])"
+
+
+def test_load_reads_its_files_to_decode_them_once_and_once_for_their_hash(finished: Path) -> None:
+    names = ["run.json", "model.json", "model.safetensors", "scores.json", "metrics.jsonl"]
+    command = [sys.executable, "-c", COUNT, str(finished), *names]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[2, 2, 1, 0, 0]\n"
 
 
 HOLD = "import sys, time; from pathlib import Path; from digitset.files import locked\n"

@@ -10,7 +10,7 @@
 
 No file is left half-written: it is written under another name, flushed to the disk and then moved into place. No file
 is trusted: what is read has the expected types, and the JSON files hold checksums of their own values. Files of older
-versions have no checksums and are read without. While a run trains, its process has the lock of the folder.
+versions have no checksums and are read without. A process that trains or scores a run has the lock of the folder.
 """
 
 import contextlib
@@ -38,6 +38,7 @@ from digitset.files import (
     MOST_INTEGER,
     flushed,
     has_checksum,
+    locked,
     read_json,
     read_whole,
     remove_left_over,
@@ -196,6 +197,13 @@ class RunFolder:
         """
         with writing(self.path):
             remove_left_over(self.path, TRAINED)
+            yield
+
+    @contextlib.contextmanager
+    def scoring(self) -> Generator[None, None, None]:
+        """A context for the one process that adds scores to the folder. Raises InputError if another writes there."""
+        with locked(self.path, otherwise=""):
+            remove_left_over(self.path, ("scores.json",))
             yield
 
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:

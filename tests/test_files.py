@@ -6,9 +6,11 @@ import json
 import os
 import random
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ from digitset.bench.grid import read_grids
 from digitset.data.mnist import load_data
 from digitset.device import Machine
 from digitset.errors import InputError
+from digitset.evaluation.evaluate import evaluate_run_folder
 from digitset.files import locked, write_whole
 from digitset.inference import pretrained
 from digitset.inference.onnx_runtime import ZEROS, OnnxPredictor, with_checksum
@@ -35,6 +38,7 @@ from digitset.run_folder import LengthScores, RunFolder, SetScores, Summary
 
 RUN = Run("sum", "exact", encoder="lenet", steps=40, checkpoint_every=20)
 MACHINE = Machine("cpu", "a processor", 1, 2, "Linux", "3.11", "2.15", "0.2.0", None)
+RESULTS = Path(__file__).parent.parent / "results"
 HERE = ("run.json", "metrics.jsonl", "model.json", "model.safetensors", "scores.json")
 
 
@@ -258,6 +262,62 @@ def test_a_folder_that_another_process_trains_in_is_left_alone(tmp_path: Path, c
     assert told.errors.count("\n") == 1
     with run_folder.training():
         assert not left.exists()
+
+
+def benchmark(folder: Path) -> Path:
+    """The tables of the benchmark in results/, without its runs."""
+    shutil.copytree(RESULTS / "bench", folder, ignore=shutil.ignore_patterns("report.*", "runs"))
+    return folder
+
+
+WRITERS: dict[str, tuple[tuple[str, ...], str]] = {  # a command, of which {} is the folder it writes; what it writes
+    "evaluate": (("evaluate", "{}"), "scores.json"),
+    "lengths": (("lengths", "classify/mlp", "--out", "{}"), "lengths.csv"),
+    "report": (("report", "{}"), "report.html"),
+    "compare": (("compare", "--quick", "--tasks", "classify", "--models", "mlp", "--out", "{}"), "report.md"),
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals that stop a process")
+@pytest.mark.parametrize("kind", WRITERS)
+def test_of_two_processes_that_write_into_a_folder_the_second_is_told_of_the_first(tmp_path: Path, kind: str) -> None:
+    """The first is halted as soon as it has the lock, and goes on when the second has ended."""
+    words, wanted = WRITERS[kind]
+    folder = tmp_path / "folder"
+    if kind == "evaluate":
+        shutil.copytree(pretrained.FOLDER / "classify/mlp", folder, ignore=shutil.ignore_patterns("scores.json"))
+    if kind == "report":
+        benchmark(folder)
+    command = [sys.executable, "-m", "digitset", *(word.format(folder) for word in words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
+        while first.poll() is None and not holds(folder, first):
+            time.sleep(0.001)
+        first.send_signal(signal.SIGSTOP)
+        try:
+            assert not (folder / wanted).exists()
+            second = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        finally:
+            first.send_signal(signal.SIGCONT)
+        assert first.communicate(timeout=200)[1].count("Traceback") == 0
+    assert (first.returncode, second.returncode) == (0, 2)
+    assert second.stderr.count("\n") == 1
+    assert f"another process ({first.pid} on " in second.stderr
+    assert (folder / wanted).exists()
+    assert not (folder / ".lock").exists()
+
+
+def holds(folder: Path, process: "subprocess.Popen[str]") -> bool:
+    """Whether a process has the lock of a folder, as it wrote there itself."""
+    try:
+        return f"({process.pid} on" in (folder / ".lock").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_scores_that_are_there_are_read_while_another_process_writes(finished: Path) -> None:
+    run_folder = RunFolder(finished)
+    with locked(finished):
+        assert evaluate_run_folder(run_folder, load_data()) == run_folder.scores({"task": 1, "evaluation": 5})
 
 
 def test_a_killed_publication_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,7 @@ from digitset.network import Experiment, Network
 from digitset.run import Run
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_INTEGER)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 MOST_BYTES = 1 << 30  # of weights, a checkpoint or metrics
 TRAINED = ("run.json", "metrics.jsonl", "checkpoint", "model.safetensors", "model.json")  # the files of training
@@ -89,10 +90,19 @@ class SetScores:
 
     @classmethod
     def from_file(cls, values: "_SetInFile", where: str) -> "SetScores":
-        """What `to_json` wrote. Raises InputError, beginning with `where`, without an accuracy or the n of a length."""
+        """What `to_json` wrote.
+
+        Raises InputError, beginning with `where`, for an accuracy that is missing or not from 0 to 1, an interval that
+        is none within 0 and 1, and a length without a whole n.
+        """
         parts = values.by_length.items()
-        if "accuracy" not in values.scores or any(not part.get("n", math.nan).is_integer() for _, part in parts):
-            raise InputError(f"{where}: expected an accuracy, and for each length a whole number n")
+        if any(not 0 <= of.get("accuracy", math.nan) <= 1 for of in (values.scores, *values.by_length.values())):
+            raise InputError(f"{where}: expected an accuracy from 0 to 1, of the set and of each length")
+        if any(not part.get("n", math.nan).is_integer() or part["n"] < 0 for part in values.by_length.values()):
+            raise InputError(f"{where}: expected for each length a whole number n of at least 0")
+        low, high = values.interval
+        if not 0 <= low <= high <= 1:
+            raise InputError(f"{where}: expected an interval from 0 to 1, got {low:g} to {high:g}")
         by_length = {
             length: LengthScores(int(part["n"]), {name: value for name, value in part.items() if name != "n"})
             for length, part in parts
@@ -136,8 +146,8 @@ class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
     sha256: Sha256  # of the weights
     steps: Count
     images: Count
-    train_seconds: float
-    images_per_second: float
+    train_seconds: Amount
+    images_per_second: Amount
     parameters: Count
     files: dict[str, Sha256] = msgspec.field(default_factory=dict[str, Sha256])  # of others that change no more
 

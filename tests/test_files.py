@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -166,6 +167,53 @@ def test_a_wrong_value_is_named_with_its_place(
     with pytest.raises(InputError, match=words) as said:
         RunFolder(path.parent).run()
     assert str(path) in str(said.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value", "words"),
+    [
+        ("scores.json", ("sets", "published", "scores", "accuracy"), 7, "accuracy from 0 to 1"),
+        ("scores.json", ("sets", "published", "scores", "accuracy"), float("nan"), "accuracy from 0 to 1"),
+        ("scores.json", ("sets", "published", "by_length", "10", "accuracy"), -0.5, "accuracy from 0 to 1"),
+        ("scores.json", ("sets", "published", "by_length", "10", "n"), -100, "a whole number n of at least 0"),
+        ("scores.json", ("sets", "published", "interval"), [0.6, 0.4], "an interval from 0 to 1, got 0.6 to 0.4"),
+        ("scores.json", ("sets", "published", "interval"), [0.4, 1.4], "an interval from 0 to 1, got 0.4 to 1.4"),
+        ("scores.json", ("sets", "published", "n"), -100, "n: expected `?int`? >= 0"),
+        ("model.json", ("train_seconds",), -1.0, "train_seconds: expected `?float`? >= 0"),
+        ("model.json", ("images_per_second",), float("nan"), "images_per_second: expected `?float`? >= 0"),
+    ],
+)
+def test_values_that_cannot_be_are_named_though_their_checksum_is_right(
+    finished: Path, tmp_path: Path, name: str, place: tuple[str, ...], value: object, words: str
+) -> None:
+    path = shutil.copytree(finished, tmp_path / "run") / name
+    values = inner = json.loads(path.read_text())
+    del values["checksum"]
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_bytes(files.to_json(values))
+    (wrong,) = [check for check in RunFolder(path.parent).check_files() if check.name == name]
+    assert wrong.whole is False
+    assert re.search(words, wrong.words)
+    assert str(path) in wrong.words
+
+
+@pytest.mark.parametrize("values", [{"accuracy": 7.0}, {"accuracy": -1.0}, {"step": -1, "accuracy": 0.5}])
+def test_metrics_that_cannot_be_are_named_though_their_check_is_right(tmp_path: Path, values: dict[str, Any]) -> None:
+    run_folder = unfinished(tmp_path / "run")
+    run_folder.add_metrics({"step": 40, "split": "val"} | values)
+    with pytest.raises(InputError, match=r"line 4: expected a step of at least 0 and an accuracy from 0 to 1"):
+        RunFolder(run_folder.path).metrics()
+
+
+def test_damage_amid_the_metrics_drops_no_line_when_a_run_goes_on(tmp_path: Path) -> None:
+    path = unfinished(tmp_path / "run").path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"step": 10', b'"step": 11'))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="line 1: damaged"):
+        RunFolder(path.parent).drop_metrics_after(20)
+    assert path.read_bytes() == before
 
 
 def test_what_older_versions_wrote_is_read(finished: Path, tmp_path: Path) -> None:

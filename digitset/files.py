@@ -207,11 +207,11 @@ def writing(folder: Path) -> Generator[None, None, None]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Generator[None, None, None]:
+def locked(folder: Path, otherwise: str = " or choose another --out") -> Generator[None, None, None]:
     """A context that one process at a time is in, for a folder, which is there. Others may read in it meanwhile.
 
     The lock is the system's and ends with the process, however it ends. Raises InputError, which says who is at work,
-    where another is in it.
+    where another is in it, and to wait; `otherwise` is what else can be done.
     """
     path = folder / LOCK
     expect_regular(path, "a file or nothing")
@@ -219,7 +219,7 @@ def locked(folder: Path) -> Generator[None, None, None]:
     try:
         lock.acquire()
     except filelock.Timeout:
-        raise InputError(f"{folder}: {_holder(path)} is at work there; wait for it or choose another --out") from None
+        raise InputError(f"{folder}: {_holder(path)} is at work there; wait for it{otherwise}") from None
     try:
         with contextlib.suppress(OSError):  # only who it is: the lock holds without
             path.write_text(f"another process ({os.getpid()} on {socket.gethostname()})", encoding="utf-8")

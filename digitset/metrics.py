@@ -47,6 +47,8 @@ class MetricsLine:
         required = REQUIRED.get(split) if isinstance(split, str) else None
         if type(values.get("step")) is not int or required is None or not required <= values.keys() - texts:
             raise InputError(f"{where}: expected a step, and scores of 'train' or 'val'")
+        if values["step"] < 0 or not 0 <= values.get("accuracy", 0) <= 1:
+            raise InputError(f"{where}: expected a step of at least 0 and an accuracy from 0 to 1")
         if others := {name for name in texts if name not in ("split", "note") or not isinstance(values[name], str)}:
             raise InputError(f"{where}: expected numbers, got something else as {', '.join(sorted(others))}")
         return cls(raw, values, check)

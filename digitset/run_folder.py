@@ -10,7 +10,7 @@
 
 No file is left half-written: it is written under another name, flushed to the disk and then moved into place. No file
 is trusted: what is read has the expected types, and the JSON files hold checksums of their own values. Files of older
-versions have no checksums and are read without. While a run trains, its process has the lock of the folder.
+versions have no checksums and are read without. A process that trains or scores a run has the lock of the folder.
 """
 
 import contextlib
@@ -38,6 +38,7 @@ from digitset.files import (
     MOST_INTEGER,
     flushed,
     has_checksum,
+    locked,
     read_json,
     read_whole,
     remove_left_over,
@@ -50,6 +51,7 @@ from digitset.network import Experiment, Network
 from digitset.run import Run
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_INTEGER)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 MOST_BYTES = 1 << 30  # of weights, a checkpoint or metrics
 TRAINED = ("run.json", "metrics.jsonl", "checkpoint", "model.safetensors", "model.json")  # the files of training
@@ -88,10 +90,19 @@ class SetScores:
 
     @classmethod
     def from_file(cls, values: "_SetInFile", where: str) -> "SetScores":
-        """What `to_json` wrote. Raises InputError, beginning with `where`, without an accuracy or the n of a length."""
+        """What `to_json` wrote.
+
+        Raises InputError, beginning with `where`, for an accuracy that is missing or not from 0 to 1, an interval that
+        is none within 0 and 1, and a length without a whole n.
+        """
         parts = values.by_length.items()
-        if "accuracy" not in values.scores or any(not part.get("n", math.nan).is_integer() for _, part in parts):
-            raise InputError(f"{where}: expected an accuracy, and for each length a whole number n")
+        if any(not 0 <= of.get("accuracy", math.nan) <= 1 for of in (values.scores, *values.by_length.values())):
+            raise InputError(f"{where}: expected an accuracy from 0 to 1, of the set and of each length")
+        if any(not part.get("n", math.nan).is_integer() or part["n"] < 0 for part in values.by_length.values()):
+            raise InputError(f"{where}: expected for each length a whole number n of at least 0")
+        low, high = values.interval
+        if not 0 <= low <= high <= 1:
+            raise InputError(f"{where}: expected an interval from 0 to 1, got {low:g} to {high:g}")
         by_length = {
             length: LengthScores(int(part["n"]), {name: value for name, value in part.items() if name != "n"})
             for length, part in parts
@@ -135,8 +146,8 @@ class _ModelFile(msgspec.Struct, forbid_unknown_fields=True):
     sha256: Sha256  # of the weights
     steps: Count
     images: Count
-    train_seconds: float
-    images_per_second: float
+    train_seconds: Amount
+    images_per_second: Amount
     parameters: Count
     files: dict[str, Sha256] = msgspec.field(default_factory=dict[str, Sha256])  # of others that change no more
 
@@ -198,6 +209,13 @@ class RunFolder:
             remove_left_over(self.path, TRAINED)
             yield
 
+    @contextlib.contextmanager
+    def scoring(self) -> Generator[None, None, None]:
+        """A context for the one process that adds scores to the folder. Raises InputError if another writes there."""
+        with locked(self.path, otherwise=""):
+            remove_left_over(self.path, ("scores.json",))
+            yield
+
     def start(self, run: Run, machine: Machine, precision: str, task_version: int, data_checksum: str) -> None:
         """Writes what there is to know of a run before it is trained, and the files of the user's own that it needs.
 
@@ -223,8 +241,9 @@ class RunFolder:
 
         Raises InputError if the folder holds no run, its run.json is damaged, or it needs a package that is not there.
         """
-        values = self._run_file().run
-        for part, origin in self._code().items():
+        file = self._run_file()
+        values = file.run
+        for part, origin in self._code(file).items():
             if "package" in origin and values.get(part) not in registry.names(f"{part}s"):
                 package = f"{origin['package']} {origin['version']}"
                 raise InputError(
@@ -234,16 +253,19 @@ class RunFolder:
 
     def own_files(self) -> dict[str, str]:
         """The SHA-256 of each file in the folder that defines a part of the run, by name; empty for most runs."""
-        return {origin["file"]: origin["sha256"] for origin in self._code().values() if "file" in origin}
+        code = self._code(self._run_file()) if self.exists else {}
+        return {origin["file"]: origin["sha256"] for origin in code.values() if "file" in origin}
 
-    def take_code(self, trust: bool, folders: tuple[str, ...] = registry.FOLDERS) -> None:
-        """Makes the files in the folder that define parts of the run known, so that its network can be built.
+    def take_code(self, trust: bool, folders: tuple[str, ...] = registry.FOLDERS) -> Run:
+        """Makes the files in the folder that define parts of the run known, so that its network can be built: the run.
 
         That executes them. So they have to be trusted, unless this process was given the same files already. Raises
-        InputError for files that are not trusted, and for one that is missing or not the one that was trained.
+        InputError for files that are not trusted, for one that is missing or not the one that was trained, and as `run`
+        does.
         """
         untrusted = dict[str, registry.OwnFile]()
-        for folder, name in self.run().parts.items():
+        run = self.run()
+        for folder, name in run.parts.items():
             if folder not in folders or not registry.is_own_file(name):
                 continue
             own = self._own_file(folder, name)
@@ -257,6 +279,7 @@ class RunFolder:
             )
         for folder, own in untrusted.items():
             registry.give(folder, own)
+        return run
 
     def expect_own_files(self) -> None:
         """Raises InputError if a file that defines a part is missing or not the one that the run began with."""
@@ -279,19 +302,19 @@ class RunFolder:
 
     def _given(self, folder: str, name: str) -> bool:
         """Whether a part is none of the folder's own files, or one whose content this process was given."""
+        if not registry.is_own_file(name):
+            return True
         file = registry.own_file(folder, name)
-        sha256 = self.own_files().get(registry.file_name(name))
-        return not registry.is_own_file(name) or (file is not None and file.sha256 == sha256)
+        return file is not None and file.sha256 == self.own_files().get(registry.file_name(name))
 
-    def _code(self) -> dict[str, dict[str, str]]:
+    def _code(self, run_file: _RunFile) -> dict[str, dict[str, str]]:
         """By part, where it comes from (see `registry.origin`); nothing for those of the package."""
-        code = self._run_file().code if self.exists else {}
-        for origin in code.values():
+        for origin in run_file.code.values():
             file = Path(origin.get("file", "x.py"))
             known = origin.keys() in ({"file", "sha256"}, {"package", "version"})
             if not known or file.name != str(file) or file.suffix != registry.SUFFIX:
                 raise InputError(f"{self.path / 'run.json'}: expected the files of its parts as 'code', got {origin!r}")
-        return {str(part): origin for part, origin in code.items()}
+        return {str(part): origin for part, origin in run_file.code.items()}
 
     def machine(self) -> Machine:
         """The machine it was trained on. Errors as for `run`."""
@@ -394,14 +417,18 @@ class RunFolder:
         except SafetensorError as error:
             raise InputError(f"{path}: not readable as safetensors ({error}); train the run again") from None
         for name, tensor in weights.items():
-            total = tensor.sum(dtype=torch.float64)  # finite if all are, and twice as fast as to ask each
-            if not torch.isfinite(total) or (name.endswith("running_var") and (tensor < 0).any()):
+            # a finite sum says quickly that all are; that of finite ones may be too large for float32
+            finite = math.isfinite(tensor.sum(dtype=torch.float32).item()) or bool(tensor.isfinite().all())
+            if not finite or (name.endswith("running_var") and (tensor < 0).any()):
                 raise InputError(f"{path}: expected finite weights and variances of at least 0; {name} has others")
         return weights
 
-    def network(self) -> Network:
-        """The trained network of a finished run, on the CPU. Raises InputError as `run` and `weights` do."""
-        run = self.run()
+    def network(self, run: Run | None = None) -> Network:
+        """The trained network of a finished run, on the CPU. Raises InputError as `run` and `weights` do.
+
+        `run` is what `run` says, from who has read it already.
+        """
+        run = run or self.run()
         weights = self.weights()
         self._expect_as_listed("run.json")
         network = Experiment.of(run).build()
@@ -447,7 +474,7 @@ class RunFolder:
             (out / name).unlink(missing_ok=True)
         there = self._run_file()
         facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
-        facts |= {"data": there.data} | ({"code": self._code()} if there.code else {})
+        facts |= {"data": there.data} | ({"code": self._code(there)} if there.code else {})
         copy._write_json("run.json", facts)
         for name in self.own_files():
             write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))

@@ -299,6 +299,13 @@ def test_what_is_no_json_is_told_where_it_belongs(service: httpx.Client) -> None
         )
 
 
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/predict/many"])
+def test_a_question_without_a_body_is_told_what_is_expected(service: httpx.Client, path: str) -> None:
+    response = service.post(path, content=b"", headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert response.json()["error"] == "body: expected JSON, got nothing; files go to /v1/predict/pictures"
+
+
 def test_answers_several_questions_in_one_call(service: httpx.Client, mnist: Splits) -> None:
     asked = [
         question(model=name, images=[written(image) for image in mnist.test.images[:count].numpy()])

@@ -5,16 +5,20 @@ import gzip
 import json
 import os
 import random
+import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Outcome, without_checksums
 from faults import changed
 
@@ -23,6 +27,7 @@ from digitset.bench.grid import read_grids
 from digitset.data.mnist import load_data
 from digitset.device import Machine
 from digitset.errors import InputError
+from digitset.evaluation.evaluate import evaluate_run_folder
 from digitset.files import locked, write_whole
 from digitset.inference import pretrained
 from digitset.inference.onnx_runtime import ZEROS, OnnxPredictor, with_checksum
@@ -34,6 +39,7 @@ from digitset.run_folder import LengthScores, RunFolder, SetScores, Summary
 
 RUN = Run("sum", "exact", encoder="lenet", steps=40, checkpoint_every=20)
 MACHINE = Machine("cpu", "a processor", 1, 2, "Linux", "3.11", "2.15", "0.2.0", None)
+RESULTS = Path(__file__).parent.parent / "results"
 HERE = ("run.json", "metrics.jsonl", "model.json", "model.safetensors", "scores.json")
 
 
@@ -163,6 +169,53 @@ def test_a_wrong_value_is_named_with_its_place(
     assert str(path) in str(said.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "value", "words"),
+    [
+        ("scores.json", ("sets", "published", "scores", "accuracy"), 7, "accuracy from 0 to 1"),
+        ("scores.json", ("sets", "published", "scores", "accuracy"), float("nan"), "accuracy from 0 to 1"),
+        ("scores.json", ("sets", "published", "by_length", "10", "accuracy"), -0.5, "accuracy from 0 to 1"),
+        ("scores.json", ("sets", "published", "by_length", "10", "n"), -100, "a whole number n of at least 0"),
+        ("scores.json", ("sets", "published", "interval"), [0.6, 0.4], "an interval from 0 to 1, got 0.6 to 0.4"),
+        ("scores.json", ("sets", "published", "interval"), [0.4, 1.4], "an interval from 0 to 1, got 0.4 to 1.4"),
+        ("scores.json", ("sets", "published", "n"), -100, "n: expected `?int`? >= 0"),
+        ("model.json", ("train_seconds",), -1.0, "train_seconds: expected `?float`? >= 0"),
+        ("model.json", ("images_per_second",), float("nan"), "images_per_second: expected `?float`? >= 0"),
+    ],
+)
+def test_values_that_cannot_be_are_named_though_their_checksum_is_right(
+    finished: Path, tmp_path: Path, name: str, place: tuple[str, ...], value: object, words: str
+) -> None:
+    path = shutil.copytree(finished, tmp_path / "run") / name
+    values = inner = json.loads(path.read_text())
+    del values["checksum"]
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    path.write_bytes(files.to_json(values))
+    (wrong,) = [check for check in RunFolder(path.parent).check_files() if check.name == name]
+    assert wrong.whole is False
+    assert re.search(words, wrong.words)
+    assert str(path) in wrong.words
+
+
+@pytest.mark.parametrize("values", [{"accuracy": 7.0}, {"accuracy": -1.0}, {"step": -1, "accuracy": 0.5}])
+def test_metrics_that_cannot_be_are_named_though_their_check_is_right(tmp_path: Path, values: dict[str, Any]) -> None:
+    run_folder = unfinished(tmp_path / "run")
+    run_folder.add_metrics({"step": 40, "split": "val"} | values)
+    with pytest.raises(InputError, match=r"line 4: expected a step of at least 0 and an accuracy from 0 to 1"):
+        RunFolder(run_folder.path).metrics()
+
+
+def test_damage_amid_the_metrics_drops_no_line_when_a_run_goes_on(tmp_path: Path) -> None:
+    path = unfinished(tmp_path / "run").path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"step": 10', b'"step": 11'))
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="line 1: damaged"):
+        RunFolder(path.parent).drop_metrics_after(20)
+    assert path.read_bytes() == before
+
+
 def test_what_older_versions_wrote_is_read(finished: Path, tmp_path: Path) -> None:
     old = RunFolder(without_checksums(shutil.copytree(finished, tmp_path / "run")))
     new = RunFolder(finished)
@@ -200,6 +253,28 @@ def test_weights_are_finite_and_variances_not_negative(tmp_path: Path, name: str
         run_folder.weights()
 
 
+@pytest.mark.parametrize(("value", "dtype"), [(3e38, torch.float32), (-6e4, torch.float16)])
+def test_finite_weights_are_read_though_their_sum_is_too_large(
+    tmp_path: Path, value: float, dtype: torch.dtype
+) -> None:
+    run_folder = unfinished(tmp_path / "run")
+    weights = {"weight": torch.full((64, 64), value, dtype=dtype)}
+    assert not weights["weight"].sum().isfinite()
+    run_folder.finish(weights, Summary(1, 1, 1.0, 1.0, 1))
+    assert torch.equal(run_folder.weights()["weight"], weights["weight"])
+
+
+COUNT = "import collections, sys; from pathlib import Path; import digitset; opened = collections.Counter()\n"
+COUNT += "sys.addaudithook(lambda event, of: opened.update([Path(str(of[0])).name]) if event == 'open' else None)\n"
+COUNT += "digitset.load(sys.argv[1], 'cpu'); print([opened[name] for name in sys.argv[2:]])"
+
+
+def test_load_reads_its_files_to_decode_them_once_and_once_for_their_hash(finished: Path) -> None:
+    names = ["run.json", "model.json", "model.safetensors", "scores.json", "metrics.jsonl"]
+    command = [sys.executable, "-c", COUNT, str(finished), *names]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[2, 2, 1, 0, 0]\n"
+
+
 HOLD = "import sys, time; from pathlib import Path; from digitset.files import locked\n"
 HOLD += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
 
@@ -235,6 +310,62 @@ def test_a_folder_that_another_process_trains_in_is_left_alone(tmp_path: Path, c
     assert told.errors.count("\n") == 1
     with run_folder.training():
         assert not left.exists()
+
+
+def benchmark(folder: Path) -> Path:
+    """The tables of the benchmark in results/, without its runs."""
+    shutil.copytree(RESULTS / "bench", folder, ignore=shutil.ignore_patterns("report.*", "runs"))
+    return folder
+
+
+WRITERS: dict[str, tuple[tuple[str, ...], str]] = {  # a command, of which {} is the folder it writes; what it writes
+    "evaluate": (("evaluate", "{}"), "scores.json"),
+    "lengths": (("lengths", "classify/mlp", "--out", "{}"), "lengths.csv"),
+    "report": (("report", "{}"), "report.html"),
+    "compare": (("compare", "--quick", "--tasks", "classify", "--models", "mlp", "--out", "{}"), "report.md"),
+}
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="needs signals that stop a process")
+@pytest.mark.parametrize("kind", WRITERS)
+def test_of_two_processes_that_write_into_a_folder_the_second_is_told_of_the_first(tmp_path: Path, kind: str) -> None:
+    """The first is halted as soon as it has the lock, and goes on when the second has ended."""
+    words, wanted = WRITERS[kind]
+    folder = tmp_path / "folder"
+    if kind == "evaluate":
+        shutil.copytree(pretrained.FOLDER / "classify/mlp", folder, ignore=shutil.ignore_patterns("scores.json"))
+    if kind == "report":
+        benchmark(folder)
+    command = [sys.executable, "-m", "digitset", *(word.format(folder) for word in words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
+        while first.poll() is None and not holds(folder, first):
+            time.sleep(0.001)
+        first.send_signal(signal.SIGSTOP)
+        try:
+            assert not (folder / wanted).exists()
+            second = subprocess.run(command, capture_output=True, text=True, timeout=200)
+        finally:
+            first.send_signal(signal.SIGCONT)
+        assert first.communicate(timeout=200)[1].count("Traceback") == 0
+    assert (first.returncode, second.returncode) == (0, 2)
+    assert second.stderr.count("\n") == 1
+    assert f"another process ({first.pid} on " in second.stderr
+    assert (folder / wanted).exists()
+    assert not (folder / ".lock").exists()
+
+
+def holds(folder: Path, process: "subprocess.Popen[str]") -> bool:
+    """Whether a process has the lock of a folder, as it wrote there itself."""
+    try:
+        return f"({process.pid} on" in (folder / ".lock").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_scores_that_are_there_are_read_while_another_process_writes(finished: Path) -> None:
+    run_folder = RunFolder(finished)
+    with locked(finished):
+        assert evaluate_run_folder(run_folder, load_data()) == run_folder.scores({"task": 1, "evaluation": 5})
 
 
 def test_a_killed_publication_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,6 +300,7 @@ def lengths(
     """
     from digitset.cli.terminal import console, print_table
     from digitset.data.mnist import load_data
+    from digitset.files import writing
     from digitset.inference.length_generalization import LITERATURE, curve, write_csv
     from digitset.inference.predictor import load
     from digitset.report.figures import draw_length_curves
@@ -315,14 +316,13 @@ def lengths(
     short = [predictor.run.name for predictor in predictors.values()]
     if len(set(short)) == len(short):
         predictors = dict(zip(short, predictors.values(), strict=True))
-    curves = {}
-    for name, predictor in predictors.items():
-        console.print(f"{name} ...", soft_wrap=True, highlight=False)
-        curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
-    out.mkdir(parents=True, exist_ok=True)
-    write_csv(out / "lengths.csv", curves)
-    (task,) = tasks
-    draw_length_curves(out / "lengths.png", f"{task}: accuracy by length", curves, LITERATURE.get(task, {}))
+    (task,), curves = tasks, {}
+    with writing(out):
+        for name, predictor in predictors.items():
+            console.print(f"{name} ...", soft_wrap=True, highlight=False)
+            curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
+        write_csv(out / "lengths.csv", curves)
+        draw_length_curves(out / "lengths.png", f"{task}: accuracy by length", curves, LITERATURE.get(task, {}))
     for name, points in curves.items():
         rows = [(f"{p.length}", f"{p.n}", f"{p.accuracy:.4f}", f"{p.per_image:.5f}") for p in points]
         print_table(name, ("images", "sequences", "accuracy", "per image"), rows)

@@ -354,6 +354,8 @@ async def _unexpected(request: Request, error: Any) -> JSONResponse:
     field = ".".join(str(part) for part in first["loc"][1:] if part not in ("base64", "rows"))
     if "UploadFile" in first["msg"]:
         first["msg"] = "expected a file; with curl, write @ before its name"
+    if first["type"] == "missing" and first["loc"] == ("body",):
+        first["msg"] = "expected JSON, got nothing; files go to /v1/predict/pictures"
     if first["type"] == "model_attributes_type" and not isinstance(first["input"], list):
         first["msg"] = "expected JSON with the header content-type: application/json; files go to /v1/predict/pictures"
     if first["type"].startswith("string_") and "base64" in first["loc"]:

@@ -145,15 +145,17 @@ def evaluate(network: Network, experiment: Experiment, splits: Splits) -> Scores
 def evaluate_run_folder(run_folder: RunFolder, splits: Splits, device: str = "auto") -> Scores:
     """The scores of a finished run on the test images: those kept in its folder, or else made and kept there.
 
-    Raises InputError if the folder holds no finished run.
+    Raises InputError if the folder holds no finished run, and if there are no scores and another process writes there.
     """
-    experiment = Experiment.of(run_folder.run())
+    run = run_folder.run()
+    experiment = Experiment.of(run)
     kept = run_folder.scores(version(experiment.task))
     if kept is not None:
         return kept
     on = choose_device(device)
-    scores = evaluate(run_folder.network().to(on).eval(), experiment, splits.to(on))
-    run_folder.save_scores(scores, version(experiment.task))
+    with run_folder.scoring():
+        scores = evaluate(run_folder.network(run).to(on).eval(), experiment, splits.to(on))
+        run_folder.save_scores(scores, version(experiment.task))
     return scores
 
 

@@ -169,8 +169,8 @@ def load(name: str | Path, device: str = "auto", trust: bool = False) -> Predict
     that is not trusted.
     """
     run_folder = RunFolder(locate(name))
-    run_folder.take_code(trust)
-    return Predictor(run_folder.run(), run_folder.network(), choose_device(device), run_folder.path)
+    run = run_folder.take_code(trust)
+    return Predictor(run, run_folder.network(run), choose_device(device), run_folder.path)
 
 
 def locate(name: str | Path) -> Path:

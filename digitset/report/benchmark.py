@@ -19,7 +19,7 @@ from digitset.bench.statistics import LEVEL, POWER
 from digitset.bench.tables import CellRow, CurveRow, LabelRow, LengthRow, ResultRow, read_csv
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
-from digitset.files import write_whole
+from digitset.files import locked, write_whole
 from digitset.inference.length_generalization import LITERATURE
 from digitset.inference.predictor import load
 from digitset.report import charts
@@ -45,9 +45,15 @@ def write_benchmark(folder: Path, trust: bool = False) -> Path:
     """Writes `report.html` and `report.md` of a benchmark's folder; the path of the first.
 
     Predictions are drawn for runs of parts that are files of somebody's own only with `trust`, see `digitset.load`, or
-    if this process was given the files. Raises InputError if the folder holds no table that `bench` wrote, or a task
-    that is code which is not trusted.
+    if this process was given the files. Raises InputError if the folder holds no table that `bench` wrote, a task that
+    is code which is not trusted, and if another process writes there.
     """
+    leaderboards(folder)  # raises for any other folder, before there is a lock in it
+    with locked(folder, otherwise=""):
+        return _write_benchmark(folder, trust)
+
+
+def _write_benchmark(folder: Path, trust: bool) -> Path:
     inputs = Inputs.of(folder)  # before they are read: what changes meanwhile leaves a seal that does not fit
     boards = leaderboards(folder)
     for board in boards:

@@ -11,7 +11,7 @@ from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ComparisonR
 from digitset.data.mnist import Splits, load_data
 from digitset.evaluation.calibration import reliability
 from digitset.evaluation.evaluate import Predictions, evaluation_sets, predict_sets
-from digitset.files import write_whole
+from digitset.files import locked, write_whole
 from digitset.inference.places import Places, look
 from digitset.inference.predictor import Predictor, load
 from digitset.models import Attends
@@ -72,8 +72,16 @@ def short_table(task: str, rows: list[ComparisonRow]) -> tuple[tuple[str, ...], 
 
 
 def write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
-    """Writes `out/report.md` and `out/figures/*.png`; the path of the page."""
-    (out / "figures").mkdir(parents=True, exist_ok=True)
+    """Writes `out/report.md` and `out/figures/*.png`; the path of the page.
+
+    Raises InputError if another process writes there. `out` is there.
+    """
+    with locked(out):
+        return _write_comparison(out, tables)
+
+
+def _write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
+    (out / "figures").mkdir(exist_ok=True)
     first = next(iter(tables.values()))[0]
     run = first.experiment.run
     splits = load_data(run.data, run.transpose)

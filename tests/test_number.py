@@ -5,26 +5,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import handwriting
 import numpy as np
 import pytest
 import rendering
+import torch
 from PIL import Image, ImageDraw
 
 from digitset.cli import model_commands
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
 from digitset.inference.predictor import load
-from digitset.pictures.number import read_numbers, reader
+from digitset.pictures.number import READER, read_numbers, reader
 from digitset.pictures.segment import find_digits, split_picture
 from digitset.pictures.touching import Reader
 from digitset.report.page_figure import LEFT_OUT
+from digitset.rng import generator
 
 ROWS = [[3, 2, 4], [4], [2, 2, 2], [1, 5, 3]]
 
 
 @pytest.fixture(scope="module")
 def read() -> Reader:
-    return reader(load("classify"))
+    return reader(load(READER))
 
 
 def page(mnist: Splits, begin: int, seed: int) -> tuple[np.ndarray, list[list[str]]]:
@@ -167,6 +170,27 @@ def test_the_command_tells_text_and_json(mnist: Splits, tmp_path: Path, capsys: 
         model_commands.predict("number", (str(one),), onnx=True)
     with pytest.raises(InputError, match="no such file"):
         model_commands.predict("number", (str(tmp_path / "none.png"),), as_json=True)
+
+
+def test_numbers_are_the_digits_that_classify_reads(
+    mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A European hand: ones with long flags, which a reader that knows MNIST alone takes for sevens; and two that touch."""
+    flags = (255 * handwriting.drawn(1, 12, generator(0, "test of two readers"))).round().to(torch.uint8).numpy()
+    for name, images in (("flags.png", flags[:6]), ("more.png", flags[6:])):
+        row = [np.pad(rendering.enlarged(image, 2), ((40, 40), (4, 4))) for image in images]
+        save(tmp_path / name, 1 - np.concatenate(row, axis=1))
+    touch = rendering.touching(mnist.val.images[700:702].numpy(), np.random.default_rng(3))
+    save(tmp_path / "touch.png", touch)
+    model_commands.predict("classify", (str(tmp_path),), split=True, as_json=True)
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    model_commands.predict("number", (str(tmp_path),), as_json=True)
+    numbers = json.loads(capsys.readouterr().out)["pictures"]
+    digits = [digit for page in numbers for row in page["rows"] for number in row for digit in number["digits"]]
+    assert [digit["digit"] for digit in digits] == [answer["answer"] for answer in answers]
+    certain = [answer["certainty"] for answer in answers]
+    assert [digit["certainty"] for digit in digits] == pytest.approx(certain, abs=1e-5)
+    assert [digit["digit"] for digit in digits] == [1] * 12 + mnist.val.labels[700:702].tolist()
 
 
 def test_only_a_model_that_says_digits_reads() -> None:

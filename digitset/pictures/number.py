@@ -18,7 +18,7 @@ from digitset.pictures.touching import Reader
 UNREAD = "?"  # in a number, what is in a digit's place and was left out
 CUT_OFF, BESIDE = 0.3, 1.0  # of a digit's height: a part of one at the edge is as high, and so near to the next
 LEVEL = 0.6  # of a digit's height: marks of a row are so much higher or lower than the next at most
-READER = "classify"  # the packaged model that reads digits on pages
+READER = "classify/any_hand"  # the packaged model that reads people's digits: on pages, and the parts of a cut
 SURELY, CLEAR = 2.0, 0.6  # of a digit's height: a gap between numbers whatever the others are; the least there is
 WIDER = 2.0  # gaps between numbers, on average, to those within them, at least
 STEP = 0.1  # of a digit's height: from the widest gap within a number to the narrowest one between two, at least

@@ -76,7 +76,28 @@ def drawn(
 
     `widths` of the pen are in pixels; `stretch` is the logarithm of how much wider they become.
     """
-    starts, ends = FORMS[digit](count, generator)
+    return _as_large_as_mnist(*FORMS[digit](count, generator), widths, stretch, generator)
+
+
+def upright(
+    count: int, generator: torch.Generator, widths: tuple[float, float], stretch: tuple[float, float]
+) -> Float[Tensor, "N 28 28"]:
+    """Ones that are a stem alone, or in half of them a stem on a foot, as some learn it and as print has it."""
+    lean, footed = uniform((count,), -0.08, 0.15, generator), torch.rand(count, generator=generator) < 0.5
+    left, right = (uniform((count,), 0.12, 0.42, generator) * footed for _ in range(2))
+    starts, ends = _segments((lean, 0), (-left, 1), count=count), _segments((0, 1), (right, 1), count=count)
+    return _as_large_as_mnist(starts, ends, widths, stretch, generator)
+
+
+def _as_large_as_mnist(
+    starts: Float[Tensor, "N S 2"],
+    ends: Float[Tensor, "N S 2"],
+    widths: tuple[float, float],
+    stretch: tuple[float, float],
+    generator: torch.Generator,
+) -> Float[Tensor, "N 28 28"]:
+    """Strokes by pens of these widths, made wider by these logarithms, as large as MNIST's digits and in the middle."""
+    count = len(starts)
     width = uniform((count,), *widths, generator)
     points = torch.stack([starts, ends], dim=2)
     points += 0.025 * torch.randn(points.shape, generator=generator)

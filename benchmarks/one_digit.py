@@ -1,6 +1,10 @@
 """Trains the network that says whether a picture shows one digit: `digitset/pictures/one_digit.safetensors`.
 
     uv run benchmarks/one_digit.py [--steps 3000] [--out digitset/pictures/one_digit.safetensors]
+    uv run benchmarks/one_digit.py --begin digitset/pictures/one_digit.safetensors --steps 500 --rate 5e-4
+
+The first trains from random weights, the second trains weights on. The packaged ones had both: upright ones came to the
+drawings after the first.
 
 Half of the images of a step are MNIST's training digits as any hand writes them, with some printed ones among them; the
 others are what `no_digits.py` draws, under the same maps. What was drawn and a stopped training are kept under
@@ -20,6 +24,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from measure import start
 from rich.console import Console
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -35,8 +40,9 @@ from digitset.training.optimizer import optimizers
 
 RUNS = Path("runs/one_digit")
 BATCH = 256
-DRAWN = 24  # of the digits of a step: ones with a flag, open fours and barred sevens, by pens of any width
+DRAWN = 32  # of the digits of a step: ones with a flag and upright, open fours, barred sevens, by pens of any width
 WIDTHS, STRETCH = (1.4, 5.2), (-0.45, 0.75)  # of those: see `handwriting.drawn`
+UPRIGHT, THICKEST = "1, upright", 6.5  # its name in reports, and the widest pen in pixels
 BEND = 0.04  # less than `handwriting.BEND`: what is bent more is at times neither a digit nor a letter
 LEASTS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # thresholds of which is reported
 # How many drawings of each kind there are. Printed digits are digits; marks by a pen are letters and signs.
@@ -55,12 +61,14 @@ EVERY = 250  # steps between checkpoints and reports
 console = Console()
 
 
-def main(steps: int = 3_000, seed: int = 0, out: Path = WEIGHTS) -> None:
+def main(steps: int = 3_000, rate: float = 3e-3, seed: int = 0, begin: Path | None = None, out: Path = WEIGHTS) -> None:
     """Draws, trains and writes.
 
     Args:
         steps: How many, of 256 images each.
+        rate: The learning rate.
         seed: Of the drawings, the initial weights and the batches.
+        begin: A file of weights that are trained on, instead of random ones.
         out: The file of weights to write.
     """
     data = load_data()
@@ -68,7 +76,8 @@ def main(steps: int = 3_000, seed: int = 0, out: Path = WEIGHTS) -> None:
     few = {kind: count // 10 for kind, count in COUNTS.items()}
     choosing, fonts = derive(seed, "validation drawings"), no_digits.CHOOSING
     drawings.append(_kept(f"validation{seed}", lambda: draw_all(data.val, few, choosing, fonts)))
-    network = train(steps, seed, data.train, drawings[0], lambda step, net: report(step, net, data.val, drawings[1]))
+    run = Run("classify", seed=seed, steps=steps, learning_rate=rate, weight_decay=0.1)
+    network = train(run, begin, data.train, drawings[0], lambda step, net: report(step, net, data.val, drawings[1]))
     write_whole(out, to_bytes(halved(network.state_dict())))
     console.print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
 
@@ -113,14 +122,17 @@ def draw_all(digits: Digits, counts: dict[str, int], seed: int, fonts: tuple[str
 
 
 def train(
-    steps: int, seed: int, digits: Digits, drawings: Drawings, report: Callable[[int, OneDigit], None]
+    run: Run, begin: Path | None, digits: Digits, drawings: Drawings, report: Callable[[int, OneDigit], None]
 ) -> OneDigit:
-    """Steps until the end, from the last checkpoint of the same length and seed where there is one."""
-    run = Run("classify", seed=seed, steps=steps, learning_rate=3e-3, weight_decay=0.1)
+    """Steps until the end, from the last checkpoint of the same length, seed and beginning where there is one."""
+    seed, steps = run.seed, run.steps
     with torch_seeded(derive(seed, "initial weights"), torch.device("cpu")):
         network = OneDigit().to(memory_format=torch.channels_last)
+    if begin is not None:
+        network.load_state_dict(load_file(begin))
+        report(0, network)
     (optimizer,) = optimizers(run, network, choose_device("cpu"))
-    checkpoint, first = RUNS / f"checkpoint{seed}-{steps}.pt", 0
+    checkpoint, first = RUNS / f"checkpoint{seed}-{steps}{'' if begin is None else '-on'}.pt", 0
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         network.load_state_dict(saved["network"])
@@ -146,14 +158,17 @@ def batch(digits: Digits, drawings: Drawings, draw: torch.Generator) -> Drawings
     written = handwriting.any_hand(digits.images[chosen], digits.labels[chosen], draw, BEND)
     picked = torch.randint(len(drawings[0]), (BATCH // 2,), generator=draw)
     others = handwriting.pen_and_map(drawings[0][picked].float() / 255, draw, BEND)
-    european = handwriting.pen_and_map(torch.cat(forms(DRAWN // len(handwriting.FORMS), draw)), draw, BEND)
+    written_so = list(forms(DRAWN // (1 + len(handwriting.FORMS)), draw).values())
+    european = handwriting.pen_and_map(torch.cat(written_so), draw, BEND)
     kinds = torch.cat([torch.zeros(BATCH // 2, dtype=torch.int64), drawings[1][picked]])
     return torch.cat([written, european, others]), kinds
 
 
-def forms(count: int, draw: torch.Generator) -> list[Tensor]:
-    """So many ones, fours and sevens as hands draw them, [count, 28, 28] each."""
-    return [handwriting.drawn(digit, count, draw, WIDTHS, STRETCH) for digit in handwriting.FORMS]
+def forms(count: int, draw: torch.Generator) -> dict[str, Tensor]:
+    """So many ones, fours and sevens of each form as hands draw them, [count, 28, 28] each."""
+    upright = handwriting.upright(count, draw, (WIDTHS[0], THICKEST), STRETCH)
+    drawn = {str(digit): handwriting.drawn(digit, count, draw, WIDTHS, STRETCH) for digit in handwriting.FORMS}
+    return {UPRIGHT: upright, **drawn}
 
 
 @torch.inference_mode()
@@ -162,7 +177,7 @@ def report(step: int, network: OneDigit, val: Digits, drawings: Drawings) -> Non
     network.eval()
     european = forms(400, generator(0, "drawn for validation"))
     scores = {"digits": network(val.images).softmax(dim=1)[:, 0]}
-    for digit, ink in zip(handwriting.FORMS, european, strict=True):
+    for digit, ink in european.items():
         scores[f"drawn {digit}"] = network((255 * ink).round().to(torch.uint8)).softmax(dim=1)[:, 0]
     for name, each in scores.items():
         shares = ", ".join(f"{least}: {float((each < least).float().mean()):.4f}" for least in LEASTS)

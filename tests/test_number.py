@@ -5,26 +5,29 @@ import subprocess
 import sys
 from pathlib import Path
 
+import handwriting
 import numpy as np
 import pytest
 import rendering
+import torch
 from PIL import Image, ImageDraw
 
 from digitset.cli import model_commands
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
 from digitset.inference.predictor import load
-from digitset.pictures.number import read_numbers, reader
+from digitset.pictures.number import READER, read_numbers, reader
 from digitset.pictures.segment import find_digits, split_picture
 from digitset.pictures.touching import Reader
 from digitset.report.page_figure import LEFT_OUT
+from digitset.rng import generator
 
 ROWS = [[3, 2, 4], [4], [2, 2, 2], [1, 5, 3]]
 
 
 @pytest.fixture(scope="module")
 def read() -> Reader:
-    return reader(load("classify"))
+    return reader(load(READER))
 
 
 def page(mnist: Splits, begin: int, seed: int) -> tuple[np.ndarray, list[list[str]]]:
@@ -80,7 +83,7 @@ def test_evenly_spaced_digits_are_one_number_and_signs_divide(mnist: Splits, rea
     middle = 2 * sheet.shape[1] // 5
     sheet[66:72, middle - 16 : middle + 16] = 0
     found, _ = read_numbers(sheet, read)
-    assert [[len(number.digits) for number in line] for line in found.rows] == [[2, 3]]
+    assert [[len(number.digits) for number in line] for line in found.rows] == [[2, 0, 3]]
     assert [other.kind for other in found.left_out] == ["in a bar or sign"]
 
 
@@ -142,6 +145,42 @@ def test_a_digit_that_is_cut_off_and_a_sign_are_told_in_their_places(mnist: Spli
     assert numbers[1].text == "?"
 
 
+# Of a digit's height, from the left and from the middle of the row downwards; as a pen draws them.
+SMALL_MARKS = {
+    "minus": ((0.1, 0.0), (0.5, -0.03)),
+    "short minus": ((0.1, 0.04), (0.42, 0.05)),
+    "point": ((0.12, 0.44), (0.15, 0.44)),
+    "comma": ((0.18, 0.42), (0.1, 0.6)),
+}
+
+
+@pytest.mark.parametrize("mark", SMALL_MARKS)
+@pytest.mark.parametrize("place", [0, 2])
+def test_no_small_mark_of_a_number_is_lost(mark: str, place: int, mnist: Splits, read: Reader) -> None:
+    """A number without its minus sign or its decimal point is another number. On a sheet, and as photographed."""
+    for turn in range(4):
+        draw, high, told = np.random.default_rng(turn), 60, list[str]()
+        parts = []
+        for image, label in zip(mnist.val.images[120:124].numpy(), mnist.val.labels[120:124].tolist(), strict=True):
+            rows, columns = np.nonzero(image)
+            ink = image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+            parts.append(np.pad(rendering.enlarged(ink, high / len(ink)), ((30, 30), (2, int(draw.integers(8, 16))))))
+            told.append(str(label))
+        drawn = Image.new("L", (160, 480))
+        line = [(4 * high * x, 4 * (60 + high * y)) for x, y in SMALL_MARKS[mark]]
+        ImageDraw.Draw(drawn).line(line, 255, int(draw.integers(18, 28)))
+        parts.insert(place, np.asarray(drawn.resize((40, 120), Image.Resampling.BICUBIC), np.float32) / 255)
+        sheet = np.pad(np.concatenate(parts, axis=1), ((10, 10), (30, 30)))
+        grey = rendering.on_paper(sheet, draw) if turn % 2 else 1 - sheet
+        (row,) = read_numbers(grey.astype(np.float32), read)[0].rows
+        before, after = "".join(told[:place]), "".join(told[place:])
+        apart = [before, "?", after] if "minus" in mark else [f"{before}?{after}"]
+        assert [number.text for number in row] == [text for text in apart if text]
+        (unread,) = [each for number in row for each in number.unread]
+        assert unread.kind == ("in a bar or sign" if "minus" in mark else "a point or comma")
+        assert min(number.certainty for number in row) == 0
+
+
 def test_the_command_tells_text_and_json(mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     grey, truth = page(mnist, 500, 0)
     one, other = save(tmp_path / "p1.png", grey), save(tmp_path / "p2.png", grey[: grey.shape[0] // 3])
@@ -167,6 +206,27 @@ def test_the_command_tells_text_and_json(mnist: Splits, tmp_path: Path, capsys: 
         model_commands.predict("number", (str(one),), onnx=True)
     with pytest.raises(InputError, match="no such file"):
         model_commands.predict("number", (str(tmp_path / "none.png"),), as_json=True)
+
+
+def test_numbers_are_the_digits_that_classify_reads(
+    mnist: Splits, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ones with long flags, which a reader that knows MNIST alone takes for sevens; and two digits that touch."""
+    flags = (255 * handwriting.drawn(1, 12, generator(0, "test of two readers"))).round().to(torch.uint8).numpy()
+    for name, images in (("flags.png", flags[:6]), ("more.png", flags[6:])):
+        row = [np.pad(rendering.enlarged(image, 2), ((40, 40), (4, 4))) for image in images]
+        save(tmp_path / name, 1 - np.concatenate(row, axis=1))
+    touch = rendering.touching(mnist.val.images[700:702].numpy(), np.random.default_rng(3))
+    save(tmp_path / "touch.png", touch)
+    model_commands.predict("classify", (str(tmp_path),), split=True, as_json=True)
+    answers = json.loads(capsys.readouterr().out)["answers"]
+    model_commands.predict("number", (str(tmp_path),), as_json=True)
+    numbers = json.loads(capsys.readouterr().out)["pictures"]
+    digits = [digit for page in numbers for row in page["rows"] for number in row for digit in number["digits"]]
+    assert [digit["digit"] for digit in digits] == [answer["answer"] for answer in answers]
+    certain = [answer["certainty"] for answer in answers]
+    assert [digit["certainty"] for digit in digits] == pytest.approx(certain, abs=1e-5)
+    assert [digit["digit"] for digit in digits] == [1] * 12 + mnist.val.labels[700:702].tolist()
 
 
 def test_only_a_model_that_says_digits_reads() -> None:

@@ -139,6 +139,24 @@ def test_european_digits_are_not_refused() -> None:
         ink = handwriting.drawn(digit, 200, generator(0, "test of thick pens", digit), (3.0, 5.2), (-0.3, 0.75))
         looks = look(list((255 * ink).round().to(torch.uint8).numpy()))
         assert np.mean([each.refused for each in looks]) <= 0.01
+    ink = handwriting.upright(200, generator(0, "test of upright ones"), (1.4, 5.2), (-0.3, 0.75))
+    assert np.mean([each.refused for each in look(list((255 * ink).round().to(torch.uint8).numpy()))]) <= 0.01
+
+
+@pytest.mark.parametrize("foot", [False, True])
+def test_upright_ones_are_not_refused(foot: bool) -> None:
+    """A stem alone, or on a foot without a flag, by pens of a 25th to a fifth of its height."""
+    draw, marks = np.random.default_rng(11), []
+    for pen in (6, 12, 20, 32):
+        for _ in range(10):
+            left, right = draw.uniform(0.1, 0.22, 2)
+            stem = [(0.5 + draw.uniform(-0.03, 0.06), 0.2), (0.5, 0.8)]
+            lines = [stem, [(0.5 - left, 0.8), (0.5 + right, 0.8 + draw.uniform(-0.02, 0.02))]]
+            marks.append(normalize(np.asarray(drawn(lines[: 1 + foot], pen), np.float32) / 255).digit)
+    looks = look(marks)
+    assert not any(each.refused for each in looks)
+    assert np.mean([each.one_digit > 0.5 for each in looks]) >= 0.95
+    assert (digitset.load("classify/any_hand").predict([mark[None] for mark in marks]) == 1).all()
 
 
 def test_the_service_refuses_the_same() -> None:

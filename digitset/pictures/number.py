@@ -12,18 +12,20 @@ from digitset.inference.predictor import Predictor
 from digitset.pictures.ink import Box
 from digitset.pictures.one_digit import look, look_at_marks, may_be_several
 from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture
-from digitset.pictures.segment import AT_EDGE, LOOKS_LIKE, SIGN, WHOLE, Page, PageDigit, find_digits
+from digitset.pictures.segment import AT_EDGE, LOOKS_LIKE, POINT, SIGN, WHOLE, Page, PageDigit, find_digits
 from digitset.pictures.touching import Reader
 
 UNREAD = "?"  # in a number, what is in a digit's place and was left out
 CUT_OFF, BESIDE = 0.3, 1.0  # of a digit's height: a part of one at the edge is as high, and so near to the next
 LEVEL = 0.6  # of a digit's height: marks of a row are so much higher or lower than the next at most
-READER = "classify"  # the packaged model that reads digits on pages
+MIDDLE = 0.35  # of a digit's height: a bar or sign is so much higher or lower than the middle of the next at most
+READER = "classify/any_hand"  # the packaged model that reads people's digits: on pages, and the parts of a cut
 SURELY, CLEAR = 2.0, 0.6  # of a digit's height: a gap between numbers whatever the others are; the least there is
 WIDER = 2.0  # gaps between numbers, on average, to those within them, at least
 STEP = 0.1  # of a digit's height: from the widest gap within a number to the narrowest one between two, at least
 NARROWEST = 0.1  # of a digit's height: gaps that are narrower are alike
 OWN = 0.6  # of a digit's height: a 1 stands in as much room
+SIGNS = (SIGN, f"{LOOKS_LIKE}a sign")  # what stands between numbers
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class LeftOut:
 class Number:
     """Digits that stand together. `certainty` is the probability that all are right, if they are independent.
 
-    `text` has "?" in the place of each mark that is as high as a digit and was left out, and `unread` these marks, from
-    left to right. The certainty is then 0: what is told is not the number.
+    `text` has "?" in the place of each mark that was left out and is as high as a digit, or a point or comma, and
+    `unread` these marks, from left to right. The certainty is then 0: what is told is not the number. A bar or sign,
+    such as minus, is a number of its own: "?".
     """
 
     text: str
@@ -125,8 +128,9 @@ def read_numbers(grey: Float32[np.ndarray, "_ _"], read: Reader, name: str = "pi
     `grey`: 0 black .. 1 white, see `digitset.pictures.segment.find_digits`. A row's digits are one number, unless a
     gap between them is clearly wider than others on the page, or wider than two digits are high.
 
-    What does not look like one digit, or like several that touch, is left out; if it is as high as a digit, "?" stands
-    for it in the number, and for what looks like a sign between two numbers.
+    What does not look like one digit, or like several that touch, is left out; if it is as high as a digit, or a point
+    or comma, "?" stands for it in the number, and for a bar or sign before, between or after numbers. A slash is read
+    as a 1 that leans.
 
     Raises InputError, which begins with `name`, if no ink is found, or nothing that looks like a digit.
     """
@@ -165,20 +169,27 @@ def numbers_on(page: Page, read: Reader, name: str) -> Numbers:
 
 
 def _with_unread(page: Page) -> tuple[list[list[Mark]], list[tuple[Box, str]]]:
-    """The rows of a page, with what was left out of them that is as high as a digit; and what else was left out."""
+    """The rows of a page, with what was left out of a number or between two; and what else was left out."""
     rows, others = [list[Mark](row) for row in page.rows], list[tuple[Box, str]]()
-    for box, kind in page.left_out:
+    for box, kind in sorted(page.left_out, key=lambda each: each[1] == POINT):  # the dots of a sign are of it
         nearest = [(*_off(box, row), index) for index, row in enumerate(page.rows)]
         away, gap, index = min(nearest)
-        high = _height(box) / _high(page.rows[index])
-        cut_off = kind == AT_EDGE and gap < BESIDE and high >= CUT_OFF
-        if away >= LEVEL or not (cut_off or (kind.startswith(LOOKS_LIKE) and high >= WHOLE)):
+        if not _is_of_row(kind, away, gap, _height(box) / _high(page.rows[index])):
             others.append((box, kind))
         elif not any(_meets(box[1], mark.box[1]) for mark in rows[index] if isinstance(mark, _Unread)):
             rows[index].append(_Unread(box, kind))
     for row in rows:
         row.sort(key=lambda mark: mark.box[1].start + mark.box[1].stop)
     return rows, others
+
+
+def _is_of_row(kind: str, away: float, gap: float, high: float) -> bool:
+    """Whether a mark that was left out stands in a number or between two: by its kind, and see `_off`."""
+    if kind == POINT or (kind in SIGNS and away < MIDDLE and gap < BESIDE):
+        return gap < BESIDE
+    if kind == AT_EDGE:
+        return away < LEVEL and gap < BESIDE and high >= CUT_OFF
+    return away < LEVEL and kind.startswith(LOOKS_LIKE) and high >= WHOLE
 
 
 def _meets(one: slice, other: slice) -> bool:
@@ -226,7 +237,14 @@ def _corners(box: Box) -> tuple[int, int, int, int]:
 def _apart(rows: list[list[Mark]], bars: list[Box]) -> list[list[list[Mark]]]:
     """The numbers of each row: its marks, divided where the gap is clear, a bar stands in it, or a mark is a sign."""
     gaps = [_gaps(row) for row in rows]
-    least = _least_gap([gap for row in gaps for gap in row])
+    least = _least_gap(
+        [
+            gap
+            for row, between in zip(rows, gaps, strict=True)
+            for gap, *beside in zip(between, row, row[1:], strict=False)
+            if not any(_is_small(mark) for mark in beside)
+        ]
+    )
     divided = []
     for row, between in zip(rows, gaps, strict=True):
         numbers = [[row[0]]]
@@ -241,7 +259,12 @@ def _apart(rows: list[list[Mark]], bars: list[Box]) -> list[list[list[Mark]]]:
 
 
 def _is_sign(mark: Mark) -> bool:
-    return isinstance(mark, _Unread) and mark.kind == f"{LOOKS_LIKE}a sign"
+    return isinstance(mark, _Unread) and mark.kind in SIGNS
+
+
+def _is_small(mark: Mark) -> bool:
+    """Whether the gaps beside a mark say nothing of those between digits."""
+    return isinstance(mark, _Unread) and mark.kind in (*SIGNS, POINT)
 
 
 def _is_between(sign: Box, left: Box, right: Box) -> bool:
@@ -257,7 +280,7 @@ def _height(box: Box) -> int:
 
 def _high(row: Sequence[Mark]) -> float:
     """How high the digits of a row are."""
-    return float(np.median([_height(mark.box) for mark in row]))
+    return float(np.median([_height(mark.box) for mark in row if isinstance(mark, PageDigit)]))
 
 
 def _gaps(row: list[Mark]) -> list[float]:

@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from digitset.errors import InputError
 from digitset.pictures.ink import (
+    CUT,
     EIGHT,
     Box,
     Ink,
@@ -18,6 +19,7 @@ from digitset.pictures.ink import (
     around,
     box_of,
     ink_and_lines,
+    labelled,
     longest_side,
     no_ink,
     panels,
@@ -34,7 +36,12 @@ BAR = 3.5  # times as long as thick
 SPECK = 0.15  # of a digit's height: what is neither as high nor as wide is no ink that a person meant
 NEAR = 0.3  # of a digit's height: a part of a digit is as close to the rest
 STRIP = 0.6  # of its length: so much of a part of a border is at the picture's edge
+DASH = 0.2  # of a digit's height: what is small, and as long as this along the row, is a bar
+LOWEST, DEEPEST, FURTHEST = 0.3, 0.4, 0.9  # of a digit's height: from its foot up, down, and sideways, there are points
+SOFT = 0.7  # pixels: grain is blurred by this where points are looked for
+POINTED, LARGEST = 0.05, 0.4  # of a digit's height: a point is no smaller, a comma no larger
 AT_EDGE, SMALL, SIGN = "at the edge", "too small", "in a bar or sign"  # what is left out
+POINT = "a point or comma"
 LOOKS_LIKE = "looks like "  # and then what, of a mark that is left out since it looks like no digit
 Group = tuple[Box, list[int]]  # a digit: its box, and the numbers of its pieces
 Left = tuple[Box, str]
@@ -130,7 +137,8 @@ def find_digits(
         if read is not None:
             made = _cut_apart(part, each.ink[0], made, inks, read, may_cut)
         found += [PageDigit(_on_page(digit.box, each.place), digit.picture) for digit in made]
-        left_out += [(_on_page(box, each.place), kind) for box, kind in each.left_out]
+        others = _with_points(each, [digit.box for digit in made])
+        left_out += [(_on_page(box, each.place), kind) for box, kind in others]
     if not found:
         raise no_ink(name)
     scale = grey.shape[0] / small.shape[0], grey.shape[1] / small.shape[1]
@@ -235,7 +243,7 @@ def _joined(pieces: Pieces, boxes: dict[int, Box], outside: list[Left]) -> tuple
             digits[index] = (around(box, boxes[part]), [*members, part])
         else:
             digits.append((boxes[part], [part]))
-    small = [(box, SMALL) for box, _ in digits if longest_side(box) < 0.4 * high]
+    small = [(box, SIGN if _is_dash(box, high) else SMALL) for box, _ in digits if longest_side(box) < 0.4 * high]
     large = [(box, members) for box, members in digits if longest_side(box) >= 0.4 * high]
     digits, signs = _without_bars(pieces, large, high)
     return digits, outside + small + signs
@@ -258,6 +266,49 @@ def _without_bars(pieces: Pieces, digits: list[Group], high: float) -> tuple[lis
     return digits, signs
 
 
+def _with_points(paper: _Paper, digits: list[Box]) -> list[Left]:
+    """What is left out of a paper; and small dark marks at the feet of its digits, which may be points and commas."""
+    near = [box for digit in digits for box in _points(paper, digit) if not _under(box, digits)]
+    points = list({(box[0].start, box[1].start): box for box in near}.values())
+    others = [each for each in paper.left_out if each[1] != SMALL or not any(_meet(each[0], box) for box in points)]
+    return others + [(box, POINT) for box in points]
+
+
+def _points(paper: _Paper, digit: Box) -> Iterator[Box]:
+    """Small marks of ink, near the foot of a digit, that are of no digit."""
+    flat, pieces, lines = paper.ink
+    high, (low, wide) = _height(digit), digit
+    window = (
+        slice(int(low.stop - LOWEST * high), int(low.stop + DEEPEST * high)),
+        slice(max(0, int(wide.start - FURTHEST * high)), int(wide.stop + FURTHEST * high)),
+    )
+    of_digits = np.isin(pieces[window], [number for _, members in paper.digits for number in members])
+    # Bits of a faint line are darker than it, too: what paler ink joins to a digit or line is no mark of its own.
+    soft = ndimage.gaussian_filter(flat[window], SOFT)
+    pale = labelled(soft > CUT / 2)
+    of_others = set(pale[of_digits | (lines[window])].tolist())
+    for number, place in enumerate(ndimage.find_objects(pale), 1):
+        sides = [part.stop - part.start for part in place]
+        whole = number not in of_others and not touches_edge(place, pale.shape)
+        dark = whole and soft[place][pale[place] == number].max() > CUT
+        if dark and min(sides) >= max(2, POINTED * high) and max(sides) <= LARGEST * high:
+            yield _on_page(place, window)
+
+
+def _under(box: Box, digits: list[Box]) -> bool:
+    """Whether more than half of a mark is above or under one of the digits, by its columns, or in it."""
+    return any(
+        2 * (min(box[1].stop, wide.stop) - max(box[1].start, wide.start)) > box[1].stop - box[1].start
+        and box[0].start < low.stop + DEEPEST * (low.stop - low.start)
+        and low.start < box[0].stop
+        for low, wide in digits
+    )
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+
+
 def _is_bar(ink: Bool[np.ndarray, "h w"]) -> bool:
     """Whether ink is long along the row and thin across it."""
     rows, columns = np.nonzero(ink)
@@ -266,6 +317,12 @@ def _is_bar(ink: Bool[np.ndarray, "h w"]) -> bool:
     across = (wide + high - math.hypot(wide - high, 2 * slope)) / 2
     along = (wide + high + math.hypot(wide - high, 2 * slope)) / 2
     return abs(turned) < math.radians(30) and across < along / BAR**2
+
+
+def _is_dash(box: Box, high: float) -> bool:
+    """Whether a small mark may be a short minus sign."""
+    wide = box[1].stop - box[1].start
+    return wide >= max(DASH * high, 2 * _height(box))
 
 
 def _edge_of(pieces: Pieces, box: Box, number: int) -> np.ndarray:

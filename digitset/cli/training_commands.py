@@ -17,6 +17,7 @@ from digitset.cli.arguments import (
     Precision,
     Tasks,
     Trained,
+    Transpose,
     Trust,
     TrustAll,
 )
@@ -26,6 +27,7 @@ from digitset.run import Run
 if TYPE_CHECKING:
     from digitset.bench.executors import Executor
     from digitset.bench.grid import Grid
+    from digitset.data.mnist import Splits
 
 
 def train(
@@ -126,21 +128,52 @@ def data(
     console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
-def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Trust = False) -> None:
-    """Score a finished run on the test images and keep the scores in its folder."""
-    from digitset.cli.terminal import print_scores
-    from digitset.data.mnist import load_data
-    from digitset.evaluation.evaluate import evaluate_run_folder
+def evaluate(
+    run: tyro.conf.Positional[Trained],
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    transpose: Transpose = False,
+    device: Device = "auto",
+    trust: Trust = False,
+) -> None:
+    """Score a finished run on the test images and keep the scores in its folder.
+
+    Args:
+        data: Where the images are, if not where they were in training. Scores on other images are not kept.
+    """
+    from digitset.cli.terminal import print_evaluation
+    from digitset.device import choose_device
+    from digitset.evaluation.evaluate import evaluate, evaluate_run_folder
     from digitset.inference.predictor import locate
+    from digitset.network import Experiment
     from digitset.run_folder import RunFolder
 
+    if transpose and data is None:
+        raise InputError("--transpose goes with --data")
     run_folder = RunFolder(locate(run))
     run_folder.take_code(trust)
     trained = run_folder.run()
-    splits = load_data(trained.data, trained.transpose)
-    if splits.checksum != run_folder.data_checksum():
+    splits = _data_of(run, trained, data, transpose)
+    own = splits.checksum == run_folder.data_checksum()
+    if not own and data is None:
         raise InputError(f"{run}: trained on other data than {trained.data or 'the packaged MNIST'} holds now")
-    print_scores(evaluate_run_folder(run_folder, splits, device))
+    if own:
+        scores = evaluate_run_folder(run_folder, splits, device)
+    else:
+        network = run_folder.network().to(choose_device(device)).eval()
+        scores = evaluate(network, Experiment.of(trained), splits)
+    print_evaluation(scores, splits, data or trained.data, own)
+
+
+def _data_of(run: str, trained: Run, data: Path | None, transpose: bool) -> "Splits":
+    """The images to score a run on. Raises InputError if there are none, and says how to name them."""
+    from digitset.data.mnist import load_data
+
+    try:
+        return load_data(trained.data, trained.transpose) if data is None else load_data(data, transpose)
+    except InputError as error:
+        if data is not None or trained.data is None:
+            raise
+        raise InputError(f"{error}. {run} was trained on that: --data says where it is now") from None
 
 
 def show(run: tyro.conf.Positional[Trained], trust: Flag = False) -> None:
@@ -168,7 +201,7 @@ def compare(
     device: Device = "auto",
     precision: Precision = "auto",
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
-    transpose: Flag = False,
+    transpose: Transpose = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
@@ -180,7 +213,6 @@ def compare(
         quick: The same in about a minute, with training too short to mean anything.
         seed: The seed of every run.
         data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
-        transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.bench.compare import compare, plan
     from digitset.cli.terminal import console, print_table
@@ -190,10 +222,10 @@ def compare(
 
     keep_freed_memory()
     where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
-    runs = plan(tasks, models, encoders, quick, seed=seed, **where)
+    runs, told = plan(tasks, models, encoders, quick, seed=seed, **where), set[str]()
 
     try:
-        tables = compare(runs, out, lambda run, index: Watch(run, f"[{index + 1}/{len(runs)}] "))
+        tables = compare(runs, out, lambda run, index: Watch(run, f"[{index + 1}/{len(runs)}] ", told=told))
     except KeyboardInterrupt:
         console.print("stopped; the same command goes on where it was", soft_wrap=True)
         raise

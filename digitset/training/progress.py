@@ -18,10 +18,12 @@ class Watch:
     """Shows the training of one run: a context whose `listen` is a callback of `train`.
 
     A bar in a terminal; in a notebook one line that is written again and again; elsewhere a line every ten seconds.
+    Runs that are shown one after the other share `told`, so that a note on their data is told once.
     """
 
-    def __init__(self, run: Run, prefix: str = "", notebook: bool | None = None) -> None:
+    def __init__(self, run: Run, prefix: str = "", notebook: bool | None = None, told: set[str] | None = None) -> None:
         self.run = run
+        self.told = set[str]() if told is None else told
         self.notebook = console.is_jupyter if notebook is None else notebook
         self.title = f"{prefix}{run.task} {run.model}-{run.encoder} seed {run.seed}"
         self.train: Event = {}
@@ -54,8 +56,10 @@ class Watch:
         step = event["step"]
         if self.first_step is None:
             self.first_step = step  # 0, or where a resumed run goes on
-        if "note" in event:
-            console.print(event["note"], soft_wrap=True)
+        for note in event.get("note", "").splitlines():
+            if note not in self.told:
+                console.print(note, soft_wrap=True)
+                self.told.add(note)
         if event.get("split") == "train":
             self.train = event
         if event.get("split") == "val":

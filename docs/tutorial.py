@@ -20,6 +20,16 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+HOSTED = """\
+**In a hosted notebook**, where the package is not there yet: make its file in a clone (`uv build --wheel`, which writes
+`dist/digitset-*.whl`), upload that into the folder of this notebook, and run the next cell. Elsewhere it does nothing.
+"""
+INSTALL = """\
+try:
+    import digitset
+except ImportError:
+    %pip install --quiet digitset-*.whl
+"""
 CODE = re.compile(r"```python\n(?P<code>.*?)```\n(?:\n```text(?P<about> \(about\))?\n(?P<text>.*?)```\n)?", re.DOTALL)
 
 
@@ -64,8 +74,12 @@ def told(tutorial: str, printed: list[str]) -> str:
 
 
 def notebook(tutorial: str) -> str:
-    """The tutorial as a notebook, nbformat 4.5: its prose, its code, and what is said to be printed."""
-    cells: list[dict[str, Any]] = []
+    """The tutorial as a notebook, nbformat 4.5: its prose, its code, and what is said to be printed.
+
+    It begins with its title, and with what installs the package where a browser alone is at hand.
+    """
+    title, tutorial = tutorial.split("\n", 1)
+    cells = [_prose(f"{title}\n\n{HOSTED}"), _code(INSTALL, None)]
     end = 0
     for part in CODE.finditer(tutorial):
         cells += [_prose(tutorial[end : part.start()]), _code(part["code"], part["text"])]

@@ -372,6 +372,77 @@ def test_a_tile_keeps_still_under_the_pen_also_among_many(page: Page) -> None:
     assert page.locator(".tiles .open").count() == 1, "when another is chosen, the last digit joins the row"
 
 
+@browsed
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_a_drawn_tile_joins_the_many_when_the_pen_has_gone(size: str, request: pytest.FixtureRequest) -> None:
+    """It stands after the tile before it, as small as that; not before the mouse has left it."""
+    page: Page = request.getfixturevalue(size)
+    do(page, "Deal 30")
+    pad = page.locator(".tiles .blank .pad")
+    pad.scroll_into_view_if_needed()
+    if size == "phone":
+        touch(page, pad.bounding_box(), SEVEN)
+    else:
+        draw(page, pad, SEVEN)
+        page.wait_for_timeout(2000)
+        assert page.locator(".tiles .open").count() == 2, "the mouse is there and may go on"
+        page.locator("h2").hover()
+    page.wait_for_function("() => document.querySelectorAll('.tiles .open').length === 1")
+    assert page.locator(".tiles .open.blank").count() == 1
+    before, drawn = (tiles(page).nth(index).bounding_box() for index in (29, 30))
+    assert before
+    assert drawn
+    assert drawn["width"] == before["width"]
+    assert (drawn["y"], drawn["x"]) > (before["y"], before["x"]), "after it, as everything is read"
+
+
+CROSSED = """(stage) => {
+    const paths = [...stage.querySelectorAll("#lines path")];
+    const origin = stage.getBoundingClientRect();
+    const words = [...stage.querySelectorAll(".tile:not(.open) :is(.reading, .adds, .seen), .heads label")];
+    const boxes = words.filter((one) => one.checkVisibility() && (one.textContent || one.width)).map((one) => {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        return [one, one.width ? one.getBoundingClientRect() : range.getBoundingClientRect()];
+    });
+    const found = new Set();
+    for (const path of paths) {
+        const [whole, half] = [path.getTotalLength(), path.getAttribute("stroke-width") / 2];
+        for (let along = 0; along <= whole; along += 2) {
+            const { x, y } = path.getPointAtLength(along);
+            for (const [one, box] of boxes) {
+                const [left, top] = [box.left - origin.left, box.top - origin.top];
+                const [wide, high] = [x - left, y - top];
+                if (wide > -half && wide < box.width + half && high > -half && high < box.height + half)
+                    found.add(`${one.textContent} in ${one.closest(".tile")?.getAttribute("aria-label")}`);
+            }
+        }
+    }
+    return [...found];
+}"""
+
+
+@browsed
+@pytest.mark.parametrize("size", ["page", "phone"])
+def test_lines_of_attention_cross_no_words(size: str, request: pytest.FixtureRequest) -> None:
+    """From the anchor, and from tiles in all rows; large tiles are before the lines."""
+    page: Page = request.getfixturevalue(size)
+    for count in (5, 30):
+        do(page, f"Deal {count}")
+        switch(page, "contains")
+        assert page.locator("#lines path").count() == count
+        assert page.locator("#stage").evaluate(CROSSED) == []
+        switch(page, "sum")
+        switch(page, "sum/transformer")
+        for index in {0, 2, count - 2, count - 1}:
+            tiles(page).nth(index).focus()
+            settled(page)
+            assert page.locator("#lines path").count() == count
+            assert page.locator("#stage").evaluate(CROSSED) == [], index
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert page.locator(".many .open").evaluate("(one) => getComputedStyle(one).backgroundColor") == paper
+
+
 def pixels(page: Page) -> Any:
     return state(page, "now.tiles.filter((one) => one.pixels).map((one) => [...one.pixels])")
 

@@ -324,3 +324,46 @@ def test_the_table_of_a_benchmark_says_which_digits(tmp_path: Path, few: tuple[A
     assert {row.data for row in made.results} == {load_data(tmp_path / "a.npz", transpose=True).checksum[:12]}
     with pytest.raises(InputError, match="cells of different data"):
         check_cells([run, replace(run, seed=1, transpose=False)])
+
+
+def test_a_run_is_scored_where_its_data_is_now_and_on_other_data(
+    tmp_path: Path, few: tuple[Arrays, Arrays], command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says on which images; scores on images of others are told, and those in the folder stay."""
+    monkeypatch.chdir(tmp_path)
+    (images, labels), (test_images, test_labels) = few
+    arrays = {"x_train": images, "y_train": labels, "x_test": test_images, "y_test": test_labels}
+    write_npz(tmp_path / "digits.npz", arrays)
+    write_pictures(tmp_path / "pictures", images[:100], labels[:100])
+    made = command("train", "classify", "--model", "mlp", "--steps", 2, "--data", "digits.npz", "--out", "run")
+    assert made.code == 0, made.errors
+    first = command("evaluate", "run")
+    assert first.output.startswith(
+        "on 50 images of digits.npz (arrays of an .npz), set aside for testing\ntest: no image of 8\n"
+    )
+    assert command("publish", "run", "published").code == 0
+    (tmp_path / "digits.npz").rename(tmp_path / "moved.npz")
+    lost = command("evaluate", "published")
+    assert lost.code == 2
+    assert "published was trained on that: --data says where it is now" in lost.errors
+    moved = command("evaluate", "published", "--data", "moved.npz")
+    assert moved.output == first.output.replace("digits.npz", "moved.npz")
+    kept = (tmp_path / "published" / "scores.json").read_bytes()
+    other = command("evaluate", "published", "--data", "pictures").output
+    assert other.startswith("on 10 images of pictures (pictures in folders by label), set aside for testing\n")
+    assert "\nno images are set apart for the test: 10 images are taken" in other
+    assert "n 10)" in other
+    assert other.endswith("other images than those of the training: these scores are not kept\n")
+    assert (tmp_path / "published" / "scores.json").read_bytes() == kept
+    assert command("evaluate", "published", "--transpose").errors == "digitset: --transpose goes with --data\n"
+
+
+def test_a_comparison_tells_of_its_data_once(
+    tmp_path: Path, few: tuple[Arrays, Arrays], command: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "pictures", *few[0])
+    arguments = ("--quick", "--data", "pictures", "--tasks", "sum", "--models", "constant", "--encoders", "lenet")
+    told = command("compare", *arguments).output
+    assert "[2/2] sum constant-lenet" in told
+    assert told.count("no images are set apart for the test") == 1

@@ -240,14 +240,8 @@ def test_digits_are_drawn_and_dealt_and_models_switched(opened: Opened) -> None:
 
 
 @browsed
-def test_pictures_are_refused_in_words_and_saved_json_is_opened(opened: Opened, tmp_path: Path) -> None:
+def test_saved_json_is_opened(opened: Opened, tmp_path: Path) -> None:
     page = opened.page
-    Image.new("L", (50, 50), 255).save(tmp_path / "photo.png")
-    page.locator("#files").set_input_files(tmp_path / "photo.png")
-    page.wait_for_selector("#problem:not([hidden])")
-    said = page.locator("#problem").inner_text()
-    assert said.startswith("photo.png: this page reads no pictures")
-    assert "digitset demo" in said
     with page.expect_download() as download:
         page.get_by_role("button", name="Save JSON").click()
     saved = tmp_path / "digits.json"
@@ -257,6 +251,58 @@ def test_pictures_are_refused_in_words_and_saved_json_is_opened(opened: Opened, 
     page.locator("#files").set_input_files(saved)
     page.wait_for_function("() => document.querySelectorAll('.tiles .tile:not(.blank)').length > 0")
     assert labels(page) == before
+
+
+def _sheet(mnist: Splits, rows: int, columns: int, light: bool) -> Image.Image:
+    """Test images, 6 times as large and apart; on paper that is darker on one side, or light on a dark board."""
+    images = mnist.test.images[: rows * columns].numpy().reshape(rows, columns, 28, 28)
+    ink = np.pad(images, ((0, 0), (0, 0), (4, 4), (6, 6))).transpose(0, 2, 1, 3).reshape(rows * 36, columns * 40)
+    large = np.asarray(Image.fromarray(ink).resize((columns * 240, rows * 216), Image.Resampling.BICUBIC)) / 255
+    paper = np.linspace(235, 150, large.shape[1])
+    noise = np.random.default_rng(0).normal(0, 3, large.shape)
+    grey = 40 + 180 * large + noise if light else paper * (1 - 0.8 * large) + noise
+    return Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+
+
+@browsed
+@pytest.mark.parametrize("light", [False, True], ids=["dark ink", "light ink"])
+def test_pictures_are_read_by_a_plain_rule_and_said_to_be(
+    opened: Opened, tmp_path: Path, mnist: Splits, light: bool
+) -> None:
+    """Four rows of ten test images: nearly all are found in their order, and are read as the originals are."""
+    page = opened.page
+    _sheet(mnist, 4, 10, light).save(tmp_path / "sheet.png")
+    page.get_by_role("button", name="Clear all").click()
+    page.locator("#files").set_input_files(tmp_path / "sheet.png")
+    page.locator("#note", has_text="sheet.png was taken for 40 digits. It was read by a plain rule").wait_for()
+    pixels = state(page, "now.tiles.filter((one) => one.pixels).map((one) => [...one.pixels])")
+    found, originals = np.array(pixels), mnist.test.images[:40].flatten(1).numpy()
+    alike = [np.corrcoef(one, other)[0, 1] for one, other in zip(found, originals, strict=True)]
+    assert np.median(alike) > 0.95
+    reader = digitset.load("classify/any_hand")
+    read = reader.predict([image[None].astype(np.uint8) for image in found.reshape(-1, 28, 28)])
+    assert (np.round(read) == mnist.test.labels[:40].numpy()).sum() >= 39
+
+
+@browsed
+def test_one_digit_by_a_thin_pen_and_pictures_that_have_none(opened: Opened, tmp_path: Path) -> None:
+    page = opened.page
+    thin = _picture(_smooth(np.array(SEVEN)), pen=0.012)
+    Image.fromarray(np.uint8(255 * thin)).save(tmp_path / "thin.png")
+    Image.new("L", (50, 50), 255).save(tmp_path / "empty.png")
+    (tmp_path / "notes.png").write_text("no picture")
+    page.get_by_role("button", name="Clear all").click()
+    page.locator("#files").set_input_files(tmp_path / "thin.png")
+    page.locator("#note", has_text="thin.png was taken for a digit. It was read by a plain rule").wait_for()
+    assert page.locator("#note button").count() == 0
+    image = np.array(state(page, "[...now.tiles[0].pixels]"), np.uint8).reshape(1, 28, 28)
+    assert digitset.load("classify/any_hand").predict([image])[0] == 7
+    page.locator("#files").set_input_files([tmp_path / "empty.png", tmp_path / "notes.png"])
+    page.wait_for_selector("#problem:not([hidden])")
+    said = page.locator("#problem").inner_text()
+    assert "empty.png: no ink is found on it" in said
+    assert "notes.png: expected a picture that this browser can show" in said
+    assert tiles(page).count() == 1
 
 
 @browsed

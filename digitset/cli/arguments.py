@@ -24,6 +24,14 @@ TRUST = "Execute the code that {}, if {} parts are files of somebody's own: read
 Trust = Annotated[Flag, tyro.conf.arg(help=TRUST.format("the folder has", "its"))]
 TrustAll = Annotated[Flag, tyro.conf.arg(help=TRUST.format("the runs have", "their"))]
 
+# Data of the user's own.
+Transpose = Annotated[
+    Flag,
+    tyro.conf.arg(
+        help="The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this."
+    ),
+]
+
 # What a run is made of, and where.
 Tasks = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("tasks"), "FILE.py"]))]
 Models = Annotated[tuple[str, ...], tyro.conf.arg(metavar=" ".join([*registry.names("models"), "FILE.py"]))]

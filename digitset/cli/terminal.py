@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.table import Table
 
 from digitset.bench.executors import Progress as BenchProgress
+from digitset.data.digits import count
+from digitset.data.mnist import Splits
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
 from digitset.run import Run
@@ -20,6 +22,11 @@ from digitset.tasks import load_task
 from digitset.training.progress import console
 
 BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-~=+*#"  # the latter where output has no blocks, as a file in cp1252
+
+
+def say(line: str) -> None:
+    """A line as it is, however long."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 class GridWatch:
@@ -144,12 +151,23 @@ def print_run(run_folder: RunFolder) -> None:
         print_scores(scores)
 
 
+def print_evaluation(scores: Scores, splits: Splits, source: Path | None, own: bool) -> None:
+    """Scores, after what they are of: images read from a source (None is the package), the run's own or others."""
+    of = splits.kind if source is None else f"{source} ({splits.kind})"
+    say(f"on {count(len(splits.test))} of {of}, set aside for testing")
+    for note in splits.notes:
+        say(note)
+    print_scores(scores)
+    if not own:
+        say("other images than those of the training: these scores are not kept")
+
+
 def print_scores(scores: Scores) -> None:
     """A line for each evaluation set."""
     for name, of_set in scores.items():
         low, high = of_set.interval
         values = "  ".join(f"{score} {value:.4f}" for score, value in of_set.scores.items())
-        console.print(f"{name:10}{values}  (accuracy {low:.4f} to {high:.4f}, n {of_set.n:,})", highlight=False)
+        say(f"{name:10}{values}  (accuracy {low:.4f} to {high:.4f}, n {of_set.n:,})")
 
 
 def print_verdicts(out: Path, baseline: str | None = None) -> None:
@@ -166,7 +184,7 @@ def print_verdicts(out: Path, baseline: str | None = None) -> None:
     try:
         boards = leaderboards(out)
     except InputError as error:  # all that was to be made has failed, or uses no images
-        console.print(f"no page yet: {error}", highlight=False, markup=False, soft_wrap=True)
+        say(f"no page yet: {error}")
         return
     for board in boards:
         beside = [] if baseline is None else against_baseline(board, baseline)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -18,11 +18,15 @@ from digitset.cli.arguments import (
     Precision,
     Tasks,
     Trained,
+    Transpose,
     Trust,
     TrustAll,
 )
 from digitset.errors import InputError, TrainingError
 from digitset.run import Run
+
+if TYPE_CHECKING:
+    from digitset.data.mnist import Splits
 
 
 def train(
@@ -123,21 +127,52 @@ def data(
     console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
 
 
-def evaluate(run: tyro.conf.Positional[Trained], device: Device = "auto", trust: Trust = False) -> None:
-    """Score a finished run on the test images and keep the scores in its folder."""
-    from digitset.cli.terminal import print_scores
-    from digitset.data.mnist import load_data
-    from digitset.evaluation.evaluate import evaluate_run_folder
+def evaluate(
+    run: tyro.conf.Positional[Trained],
+    data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
+    transpose: Transpose = False,
+    device: Device = "auto",
+    trust: Trust = False,
+) -> None:
+    """Score a finished run on the test images and keep the scores in its folder.
+
+    Args:
+        data: Where the images are, if not where they were in training. Scores on other images are not kept.
+    """
+    from digitset.cli.terminal import print_evaluation
+    from digitset.device import choose_device
+    from digitset.evaluation.evaluate import evaluate, evaluate_run_folder
     from digitset.inference.predictor import locate
+    from digitset.network import Experiment
     from digitset.run_folder import RunFolder
 
+    if transpose and data is None:
+        raise InputError("--transpose goes with --data")
     run_folder = RunFolder(locate(run))
     run_folder.take_code(trust)
     trained = run_folder.run()
-    splits = load_data(trained.data, trained.transpose)
-    if splits.checksum != run_folder.data_checksum():
+    splits = _data_of(run, trained, data, transpose)
+    own = splits.checksum == run_folder.data_checksum()
+    if not own and data is None:
         raise InputError(f"{run}: trained on other data than {trained.data or 'the packaged MNIST'} holds now")
-    print_scores(evaluate_run_folder(run_folder, splits, device))
+    if own:
+        scores = evaluate_run_folder(run_folder, splits, device)
+    else:
+        network = run_folder.network().to(choose_device(device)).eval()
+        scores = evaluate(network, Experiment.of(trained), splits)
+    print_evaluation(scores, splits, data or trained.data, own)
+
+
+def _data_of(run: str, trained: Run, data: Path | None, transpose: bool) -> "Splits":
+    """The images to score a run on. Raises InputError if there are none, and says how to name them."""
+    from digitset.data.mnist import load_data
+
+    try:
+        return load_data(trained.data, trained.transpose) if data is None else load_data(data, transpose)
+    except InputError as error:
+        if data is not None or trained.data is None:
+            raise
+        raise InputError(f"{error}. {run} was trained on that: --data says where it is now") from None
 
 
 def show(run: tyro.conf.Positional[Trained], trust: Flag = False) -> None:
@@ -166,7 +201,7 @@ def compare(
     device: Device = "auto",
     precision: Precision = "auto",
     data: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")] = None,
-    transpose: Flag = False,
+    transpose: Transpose = False,
 ) -> None:
     """Train the rows of README's tables, set them beside the published numbers, and write a report.
 
@@ -179,7 +214,6 @@ def compare(
         seed: The seed of every run.
         jobs: How many runs at a time; the cores are divided among them, which does more than one run of all cores.
         data: A folder with IDX files or with pictures by label, or an .npz; None is MNIST as it is in the package.
-        transpose: The files of --data hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.bench.compare import compare, plan
     from digitset.bench.executors import processes

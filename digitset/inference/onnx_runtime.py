@@ -148,7 +148,7 @@ def session(content: bytes, threads: int, source: str) -> Any:
     onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # A thread that waits sleeps. Spinning, one answer took twice the processor time, and twice as long beside other work.
+    # A thread that waits sleeps. Spinning, one answer took twice the processor time; beside other work, twice as long.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; not which parts of a graph it has no need of
     try:

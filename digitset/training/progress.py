@@ -20,10 +20,10 @@ class Watch:
     A bar in a terminal; in a notebook one line that is written again and again; elsewhere a line every ten seconds.
     """
 
-    def __init__(self, run: Run, prefix: str = "", notebook: bool | None = None) -> None:
+    def __init__(self, run: Run, notebook: bool | None = None) -> None:
         self.run = run
         self.notebook = console.is_jupyter if notebook is None else notebook
-        self.title = f"{prefix}{run.task} {run.model}-{run.encoder} seed {run.seed}"
+        self.title = f"{run.task} {run.model}-{run.encoder} seed {run.seed}"
         self.train: Event = {}
         self.validation: Event = {}
         self.started = self.printed = time.monotonic()

@@ -39,10 +39,11 @@ export async function normalise(picture) {
   return opened(await call("/v1/normalise", sent(picture)));
 }
 
-// The digits of a picture, from left to right and row by row, each with what to know of it; and what was left out.
+// The digits of a picture, from left to right and row by row, each with what to know of it; what was left out; and what
+// there is to know of how they were found: a text, or null.
 export async function split(picture) {
   const { pictures, notes } = await call("/v1/split", sent(picture));
-  return { found: pictures.map(opened), notes };
+  return { found: pictures.map(opened), notes, how: null };
 }
 
 function opened({ image, one_digit, like }) {

@@ -10,6 +10,7 @@ const TOLD = 0.05; // weights from here on have their number written
 const THICKEST = 9; // pixels, for all of the attention
 const FULL = 0.5; // weights from here on have all of the colour
 const GUTTER = 7; // pixels from a tile to the middle of the gap before it
+const HIGH = 32; // pixels that an arch over the first row may rise by; over others there is the gap between two rows
 
 export function showAttention(svg, now) {
   const stage = svg.parentElement;
@@ -23,9 +24,10 @@ export function showAttention(svg, now) {
   const from = elementOf(flow.from)?.querySelector(".pad").getBoundingClientRect();
   if (!from) return;
   const first = stage.querySelector(".tiles .tile .pad").getBoundingClientRect().top - origin.top;
+  const gap = Number.parseFloat(getComputedStyle(stage.querySelector(".tiles")).rowGap);
   flow.keys.forEach((key, place) => {
     const to = elementOf(key)?.querySelector(".pad").getBoundingClientRect();
-    if (to) svg.append(...line({ origin, from, first }, to, flow.weights[place], key === flow.from));
+    if (to) svg.append(...line({ origin, from, first, gap }, to, flow.weights[place], key === flow.from));
   });
 }
 
@@ -50,13 +52,15 @@ function flowOf(now) {
   return { from, keys, weights: weightsOf(row, now.head) };
 }
 
-function line({ origin, from, first }, to, weight, itself) {
+function line({ origin, from, first, gap }, to, weight, itself) {
   const at = { x: to.left + to.width / 2 - origin.left, y: to.top - origin.top };
   const start = { x: from.left + from.width / 2 - origin.left, y: from.top - origin.top };
   const below = { x: start.x, y: from.bottom - origin.top };
   const path = document.createElementNS(SVG, "path");
-  path.setAttribute("d", itself ? loop(at) : route(start, below, first, at, to));
-  path.setAttribute("stroke-width", (0.75 + THICKEST * weight).toFixed(2));
+  const thick = 0.75 + THICKEST * weight;
+  const high = start.y < first + 1 ? HIGH : Math.min(HIGH, riseTo(gap - thick / 2));
+  path.setAttribute("d", itself ? loop(at, high) : route(start, below, first, at, to, high));
+  path.setAttribute("stroke-width", thick.toFixed(2));
   path.setAttribute("stroke-opacity", (0.12 + 0.78 * Math.min(1, weight / FULL)).toFixed(2));
   return weight < TOLD ? [path] : [path, number(at, weight, to)];
 }
@@ -69,20 +73,23 @@ function number(at, weight, to) {
   return text;
 }
 
-// Within a row an arch over the tiles. To another row the arch ends between two tiles, and goes on there up or down.
-// From an anchor that stands above the tiles it goes straight down.
-function route(start, below, first, at, to) {
+// Within a row an arch over the tiles, no higher than `high`: above it are words. To another row the arch ends between
+// two tiles, and goes on there up or down. From an anchor that stands above the tiles it goes straight down.
+function route(start, below, first, at, to, high) {
   const aside = at.x - to.width / 2 - GUTTER;
   const above = below.y < first;
   const sameRow = Math.abs(at.y - (above ? first : start.y)) < to.height / 2;
-  if (sameRow) return above ? fall(below, at) : arch(start, at.x, at.y);
+  if (sameRow) return above ? fall(below, at) : arch(start, at.x, at.y, high);
   const middle = at.y + to.height / 2;
-  const way = above ? fall(below, { x: aside, y: first }) : arch(start, aside, start.y);
+  const way = above ? fall(below, { x: aside, y: first }) : arch(start, aside, start.y, high);
   return `${way}V${middle + (middle > start.y ? -10 : 10)}Q${aside} ${middle} ${aside + GUTTER} ${middle}`;
 }
 
-function arch({ x, y }, endX, endY) {
-  const rise = Math.min(62, 22 + 0.09 * Math.abs(endX - x));
+// A curve reaches three quarters of the height of the points that bend it.
+const riseTo = (height) => (4 / 3) * height;
+
+function arch({ x, y }, endX, endY, high) {
+  const rise = Math.min(high, 18 + 0.05 * Math.abs(endX - x));
   return `M${x} ${y}C${x} ${y - rise} ${endX} ${endY - rise} ${endX} ${endY}`;
 }
 
@@ -91,7 +98,10 @@ function fall({ x, y }, at) {
   return `M${x} ${y}C${x} ${y + bend} ${at.x} ${at.y - bend} ${at.x} ${at.y}`;
 }
 
-const loop = ({ x, y }) => `M${x - 9} ${y}C${x - 22} ${y - 26} ${x + 22} ${y - 26} ${x + 9} ${y}`;
+function loop({ x, y }, high) {
+  const top = y - Math.min(high, 26);
+  return `M${x - 9} ${y}C${x - 22} ${top} ${x + 22} ${top} ${x + 9} ${y}`;
+}
 
 // One head, or the mean of them all.
 export function showHeads(fieldset, now) {

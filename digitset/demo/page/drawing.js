@@ -1,17 +1,18 @@
 // Pointer events on a pad -> strokes of its tile. A tap only chooses the tile: it takes a movement to draw.
 
 import { read } from "./ink.js";
-import { choose, find, get, isOpen, remember, replace, set, setTiles } from "./state.js";
+import { choose, find, get, isOpen, many, remember, replace, set, setTiles } from "./state.js";
 
 const CLOSEST = 0.004; // of the pad, between points
 const TAP = 3; // pixels
-const STILL = 1000; // milliseconds after a stroke in which the next one of the same digit finds its tile in its place
+const STILL = 1500; // milliseconds after a stroke in which the next one of the same digit finds its tile in its place
 const FINE = 1000; // positions on a pad: points are round, so that they are saved exactly
 let calm = 0;
 
 export function letDraw(pad, item, key) {
   let down = null; // where the pointer came down, and the strokes that were there before
   let points = null;
+  let near = false; // whether the mouse is over the tile
 
   function point(event) {
     const box = pad.getBoundingClientRect();
@@ -42,9 +43,26 @@ export function letDraw(pad, item, key) {
     if (!drawn) return;
     set({ drawn: null });
     setTiles(get().tiles);
-    calm = setTimeout(() => set({ still: false }), STILL);
+    rest();
   }
 
+  function rest() {
+    clearTimeout(calm);
+    calm = setTimeout(finish, STILL);
+  }
+
+  // The digit is drawn, and among many its tile joins the others; not while the mouse is there and may go on.
+  function finish() {
+    if (down) return;
+    set({ still: false });
+    if (many() && get().open === key && !near) set({ open: null });
+  }
+
+  item.addEventListener("pointerenter", (event) => (near = event.pointerType === "mouse"));
+  item.addEventListener("pointerleave", () => {
+    near = false;
+    if (!down && get().open === key) rest();
+  });
   pad.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || down) return;
     if (event.pointerType !== "mouse" && !isOpen(find(key))) return; // it may be the beginning of a swipe

@@ -30,19 +30,20 @@ function openSaved(text) {
 }
 
 async function openPicture(file) {
-  const { found, notes } = await split(file);
+  const { found, notes, how } = await split(file);
   const room = MOST - filled().length;
   if (found.length > room) {
     throw new Error(`there are ${found.length} digits on it, and room for ${room} more. Remove some.`);
   }
   const keys = add(found.map(({ pixels }) => ({ pixels })));
-  if (found.length > 1) set({ note: noteOf(file, found.length, keys) });
+  if (found.length > 1 || how) set({ note: noteOf(file, how, keys) });
   const doubts = found.length > 1 || notes.length ? notes : [found[0].doubt].filter(Boolean);
   if (doubts.length) throw new Error(doubts.join("; "));
 }
 
-function noteOf(file, count, keys) {
-  const text = `${file.name} was taken for ${count} digits.`;
+function noteOf(file, how, keys) {
+  if (keys.length === 1) return { text: `${file.name} was taken for a digit. ${how}` };
+  const text = [`${file.name} was taken for ${keys.length} digits.`, how].filter(Boolean).join(" ");
   return { text, action: "Take it for one", act: () => takeForOne(file, keys) };
 }
 

@@ -2,9 +2,9 @@
 
 import { PEN } from "./state.js";
 
-const SIDE = 28;
-const BOX = 20; // the longest side of a digit of MNIST, in pixels
-const CENTRE = 14.5; // of mass of MNIST's digits on average, in pixels from the edge: the middle of the fifteenth
+export const SIDE = 28;
+export const BOX = 20; // the longest side of a digit of MNIST, in pixels
+export const CENTRE = 14.5; // of mass of MNIST's digits on average, in pixels from the edge: the middle of the fifteenth
 const FINE = 4; // parts of a pixel, each way, over which ink is averaged
 const SMALLEST = 0.15; // of the pad; what is smaller than that stays small
 const SHOWN = 0.085; // of the pad: the width of a stroke of PEN

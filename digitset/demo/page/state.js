@@ -2,6 +2,7 @@
 
 const KEPT = 50; // steps that can be undone
 export const MOST = 60; // tiles
+const MANY = 12; // tiles; more of them are small
 export const PEN = 2.7; // width of MNIST's strokes in its pixels, about
 
 let now = {
@@ -46,6 +47,8 @@ export function tile(content = {}) {
 }
 
 export const filled = () => now.tiles.filter((one) => one.pixels);
+
+export const many = () => filled().length > MANY;
 
 export const model = () => now.models.find((one) => one.name === now.choice[now.task]);
 

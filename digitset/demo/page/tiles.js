@@ -4,10 +4,9 @@ import { letDraw } from "./drawing.js";
 import { grey, paint } from "./ink.js";
 import { colour, mapsOf } from "./maps.js";
 import { letDrag } from "./order.js";
-import { choose, find, get, isOpen, model, set } from "./state.js";
+import { choose, find, get, isOpen, many, model, set } from "./state.js";
 import { alone, contribution, effect, percent, reading, rightAlone, sureAlone } from "./words.js";
 
-const MANY = 12;
 const elements = new Map();
 const rooms = [null, null]; // the keys of the large tiles, of the right one and of the left one
 export const ink = () => getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
@@ -41,7 +40,7 @@ function create(tile, tag) {
 
 export function showTiles(list, now) {
   const filled = now.tiles.filter((one) => one.pixels).length;
-  if (!now.still) document.getElementById("stage").classList.toggle("many", filled > MANY);
+  if (!now.still) document.getElementById("stage").classList.toggle("many", many());
   giveRoom(now.tiles);
   now.tiles.forEach((tile, place) => {
     let item = elements.get(tile.key);

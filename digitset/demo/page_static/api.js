@@ -2,11 +2,13 @@
 // in words for a person; its `again` says whether to ask again.
 
 import { answerOf, inputsOf } from "./answers.js";
+import { digitsOf, oneDigitOf } from "./pictures.js";
 
 const here = (path) => new URL(`../${path}`, import.meta.url);
 const LOST = "The files of this page do not come. They are asked for again until they do.";
-const PICTURES =
-  "this page reads no pictures, only what it saved itself. The installed program does: `digitset demo`";
+const PLAIN =
+  "It was read by a plain rule, made for dark digits that stand apart on even paper. " +
+  "The installed program, `digitset demo`, also reads photographs that are not so, and doubts what is no digit.";
 
 // What `get` gives, once; what failed is tried again when it is next asked for.
 function once(get) {
@@ -48,11 +50,14 @@ export async function dealDigits(count, digit) {
   });
 }
 
-export async function normalise() {
-  throw new Error(PICTURES);
+export async function normalise(picture) {
+  return { pixels: await oneDigitOf(picture), doubt: null };
 }
 
-export const split = normalise;
+export async function split(picture) {
+  const found = await digitsOf(picture);
+  return { found: found.map((pixels) => ({ pixels, doubt: null })), notes: [], how: PLAIN };
+}
 
 const asked = new Map(); // what waits for the worker, by number
 let worker = null;

@@ -287,6 +287,19 @@ def signed(images: UInt8[np.ndarray, "n 28 28"], draw: np.random.Generator) -> G
     return on_paper(ndimage.gaussian_filter(sheet, 0.7), draw)
 
 
+def dry(images: UInt8[np.ndarray, "n 28 28"], draw: np.random.Generator) -> Grey:
+    """Rows of five in the thin strokes of a pen that runs dry: each fades to an eighth and back, again and again."""
+    size, rows = draw.uniform(45, 80), -(-len(images) // 5)
+    ink = np.zeros((int((2 * rows + 1) * size), int(8 * size)), np.float32)
+    for index, image in enumerate(images):
+        _put(ink, image, size, ((2 * (index // 5) + 1) * size, (1.5 * (index % 5) + 1) * size), draw)
+    ink = np.maximum(ndimage.grey_erosion(ink, int(size / 20)), 0)
+    flow = ndimage.gaussian_filter(draw.normal(size=ink.shape), size / 7)
+    ink *= np.clip(0.55 + 0.45 * flow / flow.std(), 0.12, 1)
+    grey = draw.uniform(0.9, 1) * (1 - draw.uniform(0.65, 0.85) * ink) + draw.normal(0, 0.004, ink.shape)
+    return np.clip(grey, 0, 1).astype(np.float32)
+
+
 def page(images: UInt8[np.ndarray, "n 28 28"], draw: np.random.Generator) -> Grey:
     """A scanned page: rows of ten digits of 30 to 50 pixels on a large sheet."""
     size = draw.uniform(30, 50)
@@ -348,5 +361,6 @@ SEVERAL = {  # and how many digits are on each picture
     "in a grid": (gridded, 9),
     "in two polarities": (panels, 6),
     "with signs between": (signed, 4),
+    "a pen that runs dry": (dry, 10),
     "on a page": (page, 50),
 }

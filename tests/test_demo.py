@@ -40,6 +40,7 @@ from digitset.demo.gate import HEADERS, LARGEST
 from digitset.demo.server import PORT, Impatient
 from digitset.inference.explain import explain
 from digitset.pictures.ask import read_all
+from digitset.pictures.one_digit import look
 
 Server = tuple[str, subprocess.Popen]
 
@@ -162,6 +163,19 @@ def test_deals_test_images(service: httpx.Client, mnist: Splits) -> None:
     assert {digit["label"] for digit in eights} == {8}
     seeds = {service.get("/v1/digits").json()["seed"] for _ in range(5)}
     assert len(seeds) == 5
+
+
+def test_says_what_images_look_like(service: httpx.Client, mnist: Splits) -> None:
+    """Of each alone, as a program may ask and as pictures are asked; what is no image is refused."""
+    lines = np.zeros((28, 28), np.uint8)
+    lines[4:24, 6:9] = lines[4:24, 19:22] = lines[12:15, 6:22] = 255
+    images = [mnist.test.images[0].numpy(), lines]
+    told = service.post("/v1/looks", json={"images": [image.tolist() for image in images]}).raise_for_status().json()
+    assert [each["one_digit"] for each in told] == pytest.approx([each.one_digit for each in look(images)])
+    assert told[0]["like"] == "one digit"
+    assert told[1]["one_digit"] < 0.5
+    assert told[1]["like"] != "one digit"
+    assert service.post("/v1/looks", json={"images": []}).status_code == 422
 
 
 def test_normalises_a_picture(service: httpx.Client, predictors: dict[str, Predictor], mnist: Splits) -> None:
@@ -648,6 +662,7 @@ def test_does_what_its_schema_says(server: Server, examples: int) -> None:
     assert sorted(set(paths)) == [
         "/health",
         "/v1/digits",
+        "/v1/looks",
         "/v1/models",
         "/v1/normalise",
         "/v1/predict",

@@ -24,6 +24,7 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 browsed = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install one to test the page")
 SEVEN = ((0.3, 0.2), (0.7, 0.2), (0.45, 0.8))
 ONE = ((0.5, 0.25), (0.5, 0.75))
+H = ((0.3, 0.2), (0.3, 0.8), (0.3, 0.5), (0.7, 0.5), (0.7, 0.2), (0.7, 0.8))
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +171,24 @@ def test_a_drawn_digit_joins_the_sum(page: Page, address: str) -> None:
     assert labels(page)[-2:] == [None, None]
     assert page.locator(".truth").count() == 0, "nobody knows what a person meant to draw"
     page.wait_for_function("() => document.getElementById('status').textContent.startsWith('Exact: ')")
+
+
+@browsed
+def test_a_drawing_of_no_digit_is_told(page: Page, address: str) -> None:
+    """In the words in which an opened picture is told; once it is gone, they are."""
+    do(page, "Clear all")
+    problem = page.locator("#problem")
+    draw(page, page.locator(".tiles .blank .pad"), SEVEN)
+    assert problem.is_hidden()
+    draw(page, page.locator(".tiles .blank .pad"), H)
+    image = state(page, "[...now.tiles[1].pixels]")
+    images = {"images": [np.reshape(image, (28, 28)).tolist()]}
+    (looks,) = httpx.post(f"{address}/v1/looks", json=images, timeout=60).raise_for_status().json()
+    assert looks["one_digit"] < 0.5
+    said = problem.inner_text()
+    assert re.fullmatch(rf"Drawing 2 looks like {looks['like']}; one digit: .+ %\.", said), said
+    do(page, "Clear all")
+    assert problem.is_hidden()
 
 
 @browsed

@@ -1,5 +1,6 @@
 """Pictures become digits as MNIST's were made: MNIST's own stay themselves, rendered and drawn ones come near them."""
 
+import difflib
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,19 @@ def test_each_kind_of_picture_is_split(mnist: Splits, reader: Predictor, kind: s
         read = reader.predict([one.digit[None] for one in found]).tolist()
         right += read == mnist.val.labels[begin : begin + count].tolist()
     assert right >= 3
+
+
+def test_strokes_of_a_pen_that_runs_dry_are_joined(mnist: Splits, reader: Predictor) -> None:
+    """They fade to an eighth of their ink, and are in pieces at any one threshold."""
+    draw, right, more = np.random.default_rng(7), 0, 0
+    for begin in range(300, 340, 10):
+        found = split_picture(rendering.dry(mnist.val.images[begin : begin + 10].numpy(), draw))
+        read = reader.predict([one.digit[None] for one in found]).tolist()
+        matches = difflib.SequenceMatcher(None, mnist.val.labels[begin : begin + 10].tolist(), read, autojunk=False)
+        right += sum(match.size for match in matches.get_matching_blocks())
+        more += len(read)
+    assert right >= 34
+    assert more - right <= 8
 
 
 def test_straight_strokes_are_no_lines_of_the_paper(reader: Predictor) -> None:

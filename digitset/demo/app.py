@@ -30,6 +30,8 @@ from digitset.demo.schema import (
     Dealt,
     Digit,
     Health,
+    Images,
+    Look,
     Model,
     Picture,
     Pictures,
@@ -38,6 +40,7 @@ from digitset.demo.schema import (
     Questions,
     Strict,
     base64_of,
+    pixels,
 )
 from digitset.errors import InputError
 from digitset.inference.predictor import Predictor
@@ -224,6 +227,13 @@ def _add_questions(app: FastAPI, predictors: dict[str, Predictor], queues: Queue
             except InputError as error:
                 raise InputError(f"questions.{index}: {error}") from None
         return answers
+
+    @router.post("/v1/looks", responses=PROBLEMS | TOO_MUCH)
+    async def looks(asked: Images) -> list[Look]:
+        """What each image looks like, as pictures are asked before a model is: one digit, or what else."""
+        images = [pixels(image) for image in asked.images]
+        seen = await (queues.small if len(images) <= FEW else queues.large).do(look, images)
+        return [Look(one_digit=each.one_digit, like=each.like) for each in seen]
 
     app.include_router(router)
     _add_files(app, queues, answer, next(iter(predictors)))

@@ -157,12 +157,23 @@ class Dealt(Strict):
     seed: int = Field(ge=0)
 
 
-class Picture(Strict):
+class Images(Strict):
+    """Images, each of which is asked about alone."""
+
+    images: Annotated[list[Image], Field(min_length=1, max_length=LONGEST, fail_fast=True)]
+
+
+class Look(Strict):
+    """What an image looks like."""
+
+    one_digit: float = Field(ge=0, le=1, description="the probability that the picture shows one digit")
+    like: str = Field(description=f"what it looks like: {', '.join(KINDS)}")
+
+
+class Picture(Look):
     """A picture as the models get it, and what it looks like."""
 
     image: Base64
-    one_digit: float = Field(ge=0, le=1, description="the probability that the picture shows one digit")
-    like: str = Field(description=f"what it looks like: {', '.join(KINDS)}")
 
 
 class Pictures(Strict):

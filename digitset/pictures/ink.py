@@ -23,6 +23,9 @@ EDGE = 0.12  # of a side: a strip along the edge is no thicker
 SETTLED = 5e-4  # of grey: a surface of light that changes less is found
 SAMPLE = 100_000  # pixels, at least, from which the noise of a larger picture is measured
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
+FAINT = 0.1  # of the ink's level: what is darker may be ink where a pen runs dry
+STROKE = 0.1  # of a digit's height: within so much the ink of one stroke is about as dark
+LARGEST, GROWN, FULL = 1.3, 0.15, 0.6  # of a digit's height: no digit is larger; faint ends are longer; a whole digit
 EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
 
 Grey = Float32[np.ndarray, "H W"]
@@ -96,6 +99,60 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
     if not pieces.any():
         raise no_ink(name)
     return np.clip(raw / level, 0, 1).astype(np.float32), pieces, everything & ~ink
+
+
+def with_faint_strokes(ink: Ink) -> Ink:
+    """The same with the ink of a pen that runs dry, made as dark as other ink, where that joins pieces to a digit.
+
+    Ink is what is dark beside the darkest of a stroke around it. It counts if paler ink makes one mark of several
+    pieces of which at most one is as high as a digit, or makes a piece longer, and the mark is no larger than a digit.
+    Where noise is as dark as that, nothing changes.
+    """
+    flat, pieces, lines = ink
+    sides = {
+        number: longest_side(box)
+        for number, box in enumerate(ndimage.find_objects(pieces), 1)
+        if box is not None and not touches_edge(box, pieces.shape)
+    }
+    if not sides:
+        return ink
+    most = max(sides.values())
+    high = float(np.median([side for side in sides.values() if side >= most / 2]))
+    # Nothing is to be found far from ink, and most of a large sheet may be paper.
+    room = int(LARGEST * most)
+    rows, columns = (slice(max(0, part.start - room), part.stop + room) for part in box_of(pieces > 0))
+    flat, pieces = flat.copy(), pieces.copy()
+    _join(flat[rows, columns], pieces[rows, columns], lines[rows, columns], sides, high)
+    return flat, pieces, lines
+
+
+def _join(flat: Grey, pieces: Pieces, lines: Bool[np.ndarray, "H W"], sides: dict[int, int], high: float) -> None:
+    """Makes faint strokes as dark as others, in place, and of one piece with what they join."""
+    smooth = ndimage.gaussian_filter(flat, max(0.5, high / 100), truncate=3)
+    least = max(FAINT, 4 * _noise(-smooth[pieces == 0]))
+    if least > CUT / 2:
+        return
+    around_it = ndimage.maximum_filter(smooth, 1 + 2 * round(STROKE * high / 2))
+    marks = labelled(((smooth > np.maximum(least, CUT * around_it)) | (pieces > 0)) & ~lines)
+    boxes = ndimage.find_objects(marks)
+    for number in np.unique(marks[pieces > 0]).tolist():
+        box = boxes[number - 1] if number else None
+        if box is None or longest_side(box) > LARGEST * max(sides.values()) or touches_edge(box, marks.shape):
+            continue
+        mark = marks[box] == number
+        within = np.unique(pieces[box][mark & (pieces[box] > 0)]).tolist()
+        if _is_whole(within, sides, box, high):
+            pieces[box][mark] = within[0]
+            darker = np.clip(smooth[box] / np.maximum(around_it[box], least), flat[box], 1)
+            flat[box][mark] = darker[mark]
+
+
+def _is_whole(within: list[int], sides: dict[int, int], box: Box, high: float) -> bool:
+    """Whether faint ink makes one digit of pieces, or a longer one of a piece. Two that are as high would be wide."""
+    longest = [sides.get(each, 0) for each in within]
+    if len(within) > 1:
+        return sum(side >= FULL * high for side in longest) < 2 or box[1].stop - box[1].start <= high
+    return longest_side(box) > longest[0] + GROWN * high
 
 
 def no_ink(name: str) -> InputError:

@@ -83,8 +83,8 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture", ink: Ink 
 
 
 def known_ink(grey: Float32[np.ndarray, "_ _"], name: str) -> Ink | None:
-    """The ink of a picture that is looked at as it is, not reduced or made finer. Raises InputError if it has none."""
-    return ink_and_lines(grey, name) if BOX <= max(grey.shape) <= LONGEST else None
+    """The ink of a picture, reduced to `LONGEST`; None if it is first made finer. Raises InputError if it has none."""
+    return ink_and_lines(reduced(grey, LONGEST), name) if max(grey.shape) >= BOX else None
 
 
 def _finer(grey: Grey) -> Grey:

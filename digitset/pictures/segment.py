@@ -24,6 +24,7 @@ from digitset.pictures.ink import (
     no_ink,
     panels,
     touches_edge,
+    with_faint_strokes,
 )
 from digitset.pictures.normalize import Picture, picture
 from digitset.pictures.read import reduced
@@ -167,6 +168,7 @@ def _papers(small: Float32[np.ndarray, "_ _"], name: str, ink: Ink | None = None
             if len(places) == 1:
                 raise
             continue
+        there = with_faint_strokes(there)
         yield _Paper(place, there, *_joined(there[1], *_inside(there[1])))
 
 

@@ -17,9 +17,18 @@ export function showAnswer(places, now) {
   places.answer.replaceChildren(...(text ? [element("p", "invitation", text)] : large(one, said, truth)));
   const charted = !text && said && !said.refused;
   places.chart.replaceChildren(...(charted ? [chartOf(one, said, places.chart.clientWidth)] : []));
-  places.problem.textContent = (now.problem ?? found?.problem)?.message ?? "";
+  places.problem.textContent = (now.problem ?? found?.problem)?.message ?? doubtOf(found);
   places.problem.hidden = !places.problem.textContent;
   tell(places.status, !text && said ? sentence(one, said, truth) : "");
+}
+
+// What to know of the drawings that are asked about, as of opened pictures.
+function doubtOf(found) {
+  const places = Object.entries(found?.doubts ?? {}).map(([key, doubt]) => {
+    const place = found.keys.indexOf(key);
+    return `${place < 0 ? "The anchor" : `Drawing ${place + 1}`} ${doubt}.`;
+  });
+  return places.join(" ");
 }
 
 function element(tag, kind, text) {

@@ -46,8 +46,15 @@ export async function split(picture) {
   return { found: pictures.map(opened), notes, how: null };
 }
 
-function opened({ image, one_digit, like }) {
-  return { pixels: bytes(image), doubt: one_digit < 0.5 ? doubt(one_digit, like) : null };
+const doubted = ({ one_digit, like }) => (one_digit < 0.5 ? doubt(one_digit, like) : null);
+
+const opened = (picture) => ({ pixels: bytes(picture.image), doubt: doubted(picture) });
+
+// What to know of each of some tiles that were drawn, as of opened pictures: a sentence, or null.
+export async function doubts(tiles) {
+  const options = { method: "POST", headers: { "content-type": "application/json" } };
+  const body = JSON.stringify({ images: tiles.map((tile) => base64(tile.pixels)) });
+  return (await call("/v1/looks", { ...options, body })).map(doubted);
 }
 
 function sent(picture) {

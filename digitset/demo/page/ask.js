@@ -1,6 +1,6 @@
 // Asks all models of the task about the digits as they are; while it waits, later changes are one more question.
 
-import { predict } from "./api.js";
+import { doubts, predict } from "./api.js";
 import { base64 } from "./base64.js";
 import { anchored, filled, find, get, model, modelsOfTask, set } from "./state.js";
 
@@ -39,26 +39,41 @@ function askAgain(problem) {
   failed += 1;
 }
 
-// {keys, task, model, said: {model: answer}, problem}, models by name; `keys` are those of the tiles that were asked about.
+// {keys, task, model, said: {model: answer}, doubts: {key: sentence}, problem}, models by name; `keys` are those of the
+// tiles that were asked about, and `doubts` are of drawings that are more probably no digit.
 async function askOnce() {
   const { task, anchor, chosen } = get();
   const tiles = filled();
-  const answers = { task, model: model().name, keys: tiles.map((one) => one.key), said: {}, problem: null };
+  const answers = { task, model: model().name, keys: tiles.map((one) => one.key), said: {}, doubts: {}, problem: null };
   if (!tiles.length || (anchored() && !anchor?.pixels)) return answers;
   const first = model();
   try {
-    await Promise.all(
-      [first, ...modelsOfTask().filter((one) => one !== first)].map(async (one) => {
+    const doubted = askDoubts(anchored() ? [...tiles, anchor] : tiles).then((found) => (answers.doubts = found));
+    await Promise.all([
+      doubted,
+      ...[first, ...modelsOfTask().filter((one) => one !== first)].map(async (one) => {
         const explain = one === first && tiles.length <= MOST_EXPLAINED;
         answers.said[one.name] = await askModel(one, tiles, anchor, chosen, explain);
         // Where nothing is shown yet, the answer does not wait for those of the other models.
         if (one === first && get().answers?.task !== task) set({ answers: { ...answers, said: { ...answers.said } } });
       }),
-    );
+    ]);
   } catch (error) {
     answers.problem = error;
   }
   return answers;
+}
+
+const looked = new Map();
+
+// What there is to know of the drawings among some tiles, by their keys; each is asked about once.
+async function askDoubts(tiles) {
+  const drawings = tiles.filter((tile) => tile.strokes.length);
+  if (looked.size > 1000) looked.clear();
+  const fresh = drawings.filter((tile) => !looked.has(base64(tile.pixels)));
+  if (fresh.length) (await doubts(fresh)).forEach((doubt, place) => looked.set(base64(fresh[place].pixels), doubt));
+  const found = drawings.map((tile) => [tile.key, looked.get(base64(tile.pixels))]);
+  return Object.fromEntries(found.filter(([, doubt]) => doubt));
 }
 
 async function askModel(one, tiles, anchor, chosen, explain) {

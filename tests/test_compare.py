@@ -10,7 +10,6 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from conftest import Outcome
@@ -130,18 +129,6 @@ def test_another_configuration_is_refused(comparison: tuple[Path, str], command:
     outcome = command("compare", "--out", comparison[0])
     assert outcome.code == 2
     assert "holds a different run" in outcome.errors
-
-
-def test_what_looks_wrong_in_the_data_is_told_once(
-    tmp_path: Path, mnist: Splits, command: Callable[..., Outcome]
-) -> None:
-    images, labels = mnist.train.images[:200].numpy(), mnist.train.labels[:200].numpy()
-    images[0] = 0
-    np.savez(tmp_path / "few.npz", images=images, labels=labels)
-    short = ("compare", "--quick", "--tasks", "classify", "--encoders", "lenet", "lenet", "unpadded")
-    outcome = command(*short, "--data", tmp_path / "few.npz", "--out", tmp_path / "out")
-    assert outcome.code == 0, outcome.errors
-    assert outcome.output.count("1 image black all over") == 1
 
 
 def test_no_runs_at_a_time_are_refused(tmp_path: Path, command: Callable[..., Outcome]) -> None:

@@ -4,18 +4,23 @@
 
 Three cases, each with so many callers that ask one question after the other: alone; beside 20 that ask about 1,000
 images each; beside 100 connections that send half a head of a request and 20 that send bodies which are too large.
+
+The callers whose times are measured are one process of this machine, those beside them another one, so that nobody
+waits for them but the service. Whatever else runs there takes its part: `load before` says how many processes wanted a
+core in the minute before. Seconds of the processor are those of the service alone.
 """
 
 import asyncio
 import base64
 import contextlib
 import json
+import os
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +29,14 @@ import httpx
 import numpy as np
 from measure import Rows, expect_committed, show, start
 
+from digitset.bench.executors import processes
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.inference.predictor import load
 
 LARGE, HALF_OPEN, OVERSIZED = 20, 100, 20  # callers beside the others
 TOLERANCE = 1e-3
-Asks = Callable[[random.Random], Coroutine[Any, Any, None]]
+HEAD = b"POST /v1/predict HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
 
 
 @dataclass
@@ -83,25 +89,36 @@ def service(name: str) -> Any:
         process.wait()
 
 
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, body: bytes) -> tuple[int, bytes]:
+    """The status and the content of the answer to a question. Without a library, whose 2 ms would be measured too."""
+    writer.write(HEAD % len(body) + body)
+    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+    (length,) = [int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")]
+    return int(first.split()[1]), await reader.readexactly(length)
+
+
 async def caller(address: str, asked: Asked, seen: Seen, end: float, seed: int) -> None:
-    """Asks one question after the other, and waits a moment where it is told to come back."""
-    draw = random.Random(seed)
-    async with httpx.AsyncClient(base_url=address, timeout=120) as client:
-        while time.monotonic() < end:
-            index, began = draw.randrange(len(asked.bodies)), time.perf_counter()
-            headers = {"content-type": "application/json"}
-            try:
-                response = await client.post("/v1/predict", content=asked.bodies[index], headers=headers)
-            except httpx.TransportError:
-                seen.lost += 1
-                continue
-            seen.statuses[response.status_code] += 1
-            if response.status_code == 200:
-                seen.seconds.append(time.perf_counter() - began)
-                expected = asked.answers[index]
-                seen.wrong += abs(response.json()["answer"] - expected) > TOLERANCE * max(1, abs(expected))
-            else:
-                await asyncio.sleep(float(response.headers.get("retry-after", 1)))
+    """Asks one question after the other on one connection; on a new one if it breaks, after a second if told so."""
+    draw, connection = random.Random(seed), None
+    while time.monotonic() < end:
+        index, began = draw.randrange(len(asked.bodies)), time.perf_counter()
+        try:
+            connection = connection or await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+            status, content = await asyncio.wait_for(ask(*connection, asked.bodies[index]), 120)
+        except (OSError, EOFError, TimeoutError):
+            seen.lost, connection = seen.lost + 1, None
+            continue
+        seen.statuses[status] += 1
+        if status == 200:
+            seen.seconds.append(time.perf_counter() - began)
+            expected = asked.answers[index]
+            seen.wrong += abs(json.loads(content)["answer"] - expected) > TOLERANCE * max(1, abs(expected))
+        else:
+            connection[1].close()
+            connection = None
+            await asyncio.sleep(1)
+    if connection is not None:
+        connection[1].close()
 
 
 async def half_open(address: str, end: float) -> None:
@@ -116,36 +133,70 @@ async def half_open(address: str, end: float) -> None:
 
 
 async def oversized(address: str, end: float) -> None:
+    """Sends bodies of 6.5 MB. Certificates are not read: that takes 25 ms a client."""
+
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 2**16
 
     while time.monotonic() < end:
         with contextlib.suppress(httpx.TransportError):
-            async with httpx.AsyncClient(base_url=address, timeout=120) as client:
+            async with httpx.AsyncClient(base_url=address, timeout=120, verify=False) as client:
                 await client.post("/v1/predict", content=chunks(), headers={"content-type": "application/json"})
 
 
-async def case(address: str, asked: Asked, clients: int, seconds: float, others: str, large: Asked) -> Seen:
-    """What the callers see while others do what the case is called after."""
-    seen, end = Seen(), time.monotonic() + seconds
-    work = [caller(address, asked, seen, end, seed) for seed in range(clients)]
-    beside = Seen()
-    if others == "large":
-        work += [caller(address, large, beside, end, 1_000 + seed) for seed in range(LARGE)]
-    if others == "hostile":
-        work += [half_open(address, end) for _ in range(HALF_OPEN)] + [
-            oversized(address, end) for _ in range(OVERSIZED)
-        ]
-    await asyncio.gather(*work)
-    seen.wrong += beside.wrong
+async def callers(address: str, asked: Asked, clients: int, end: float) -> Seen:
+    """What so many callers see who ask until `end`."""
+    seen = Seen()
+    await asyncio.gather(*(caller(address, asked, seen, end, seed) for seed in range(clients)))
     return seen
+
+
+async def others(address: str, kind: str, large: Asked, end: float) -> Seen:
+    """What others do beside them until `end`, and what they see where they ask something that is answered."""
+    if kind == "large":
+        return await callers(address, large, LARGE, end)
+    if kind == "hostile":
+        work = [half_open(address, end) for _ in range(HALF_OPEN)]
+        await asyncio.gather(*work, *(oversized(address, end) for _ in range(OVERSIZED)))
+    return Seen()
+
+
+def run_others(address: str, kind: str, large: Asked, end: float) -> Seen:
+    """The same in a process of its own."""
+    return asyncio.run(others(address, kind, large, end))
 
 
 def peak(process: subprocess.Popen[str]) -> float:
     """MiB, the most that a process had so far; NaN where the system does not say."""
     status = Path(f"/proc/{process.pid}/status")
     return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10 if status.is_file() else float("nan")
+
+
+def processor_seconds(process: subprocess.Popen[str]) -> float:
+    """What a process has taken of the processor so far; NaN where the system does not say."""
+    path = Path(f"/proc/{process.pid}/stat")
+    if not path.is_file():
+        return float("nan")
+    in_program, in_system = path.read_text().rpartition(")")[2].split()[11:13]  # after the name, which is in brackets
+    return (int(in_program) + int(in_system)) / os.sysconf("SC_CLK_TCK")
+
+
+def rows_of(kind: str, seen: Seen, seconds: float, processor: float, memory: float) -> Rows:
+    """What a case of so many seconds shows; `processor` seconds and MiB of `memory` are the service's."""
+    ordered, answers = sorted(seen.seconds) or [float("inf")], len(seen.seconds)
+    other = sum(seen.statuses.values()) - seen.statuses[200] - seen.statuses[503]
+    return [
+        (f"{kind}: answers per s", answers / seconds),
+        (f"{kind}: wrong answers", seen.wrong),
+        (f"{kind}: come back later", seen.statuses[503]),
+        (f"{kind}: other statuses", other),
+        (f"{kind}: broken connections", seen.lost),
+        (f"{kind}: median ms", 1e3 * ordered[len(ordered) // 2]),
+        (f"{kind}: 99 % ms", 1e3 * ordered[int(0.99 * (len(ordered) - 1))]),
+        (f"{kind}: processor s per s", processor / seconds),
+        (f"{kind}: MiB, highest so far", memory),
+    ]
 
 
 def main(
@@ -155,21 +206,16 @@ def main(
     if clients < 1 or seconds <= 0:
         raise InputError(f"--clients, --seconds: expected at least 1 and more than 0, got {clients} and {seconds:g}")
     asked, large = Asked.of(model, [1 + index % 10 for index in range(200)]), Asked.of(model, [1_000] * 5)
-    rows: Rows = []
-    with service(model) as (address, process):
-        for others in ("alone", "large", "hostile"):
-            seen = asyncio.run(case(address, asked, clients, seconds, others, large))
-            ordered = sorted(seen.seconds) or [float("inf")]
-            rows += [
-                (f"{others}: answers per s", len(seen.seconds) / seconds),
-                (f"{others}: wrong answers", seen.wrong),
-                (f"{others}: come back later", seen.statuses[503]),
-                (f"{others}: other statuses", sum(seen.statuses.values()) - seen.statuses[200] - seen.statuses[503]),
-                (f"{others}: broken connections", seen.lost),
-                (f"{others}: median ms", 1e3 * ordered[len(ordered) // 2]),
-                (f"{others}: 99 % ms", 1e3 * ordered[int(0.99 * (len(ordered) - 1))]),
-                (f"{others}: MiB, highest so far", peak(process)),
-            ]
+    load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    rows: Rows = [("machine: cores", os.cpu_count() or 0), ("machine: load before", load_before)]
+    with service(model) as (address, process), processes(1) as pool:
+        pool.submit(run_others, address, "alone", large, 0.0).result()  # it is there before anything is measured
+        for kind in ("alone", "large", "hostile"):
+            before, end = processor_seconds(process), time.monotonic() + seconds
+            beside = pool.submit(run_others, address, kind, large, end)
+            seen = asyncio.run(callers(address, asked, clients, end))
+            seen.wrong += beside.result().wrong
+            rows += rows_of(kind, seen, seconds, processor_seconds(process) - before, peak(process))
     show(f"{model}, {clients} callers", rows, out)
 
 

@@ -55,12 +55,16 @@ LOOK_EVERY = 2.0  # seconds between two looks at how far the running cells are
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a benchmark is: its runs, the indices of those that are done, the step of those under way by index."""
+    """How far a benchmark is: its runs, the indices of those that are done, the step of those under way by index.
+
+    `later`: the steps of the stages that come after this one.
+    """
 
     stage: str
     runs: list[Run]
     done: set[int] = field(default_factory=set[int])
     steps: dict[int, int] = field(default_factory=dict[int, int])
+    later: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ def _bench(
     trials = [run for grid in grids for run in grid.trials()]
     _refuse_others(tables, candidates, trials, out, checksums)
     jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
-    failures = _make_all(tables, "learning rates", jobs, executor, watch, trials)
+    later = sum(run.steps for run in all_cells if run not in tables)
+    failures = _make_all(tables, "learning rates", jobs, executor, watch, trials, later)
     # A row with a trial that could not be made, or whose every rate diverges, is left out; the others go on.
     failed = {row_name(run) for run in trials if run not in tables}
     rates = chosen_rates([run for run in trials if row_name(run) not in failed], tables.search(trials))
@@ -157,9 +162,15 @@ def _folder(out: Path, run: Run) -> Path:
 
 
 def _make_all(
-    tables: ResultTables, stage: str, jobs: list[Job], executor: Executor, watch: Watch, order: list[Run]
+    tables: ResultTables,
+    stage: str,
+    jobs: list[Job],
+    executor: Executor,
+    watch: Watch,
+    order: list[Run],
+    later: int = 0,
 ) -> list[str]:
-    """Makes what is not in the tables; the errors of runs that did not train."""
+    """Makes what is not in the tables; the errors of runs that did not train. `later` is of `Progress`."""
     runs, failures = [job.run for job in jobs], []
     missing = [index for index, run in enumerate(runs) if run not in tables]
     done = set(range(len(runs))) - set(missing)
@@ -169,7 +180,7 @@ def _make_all(
         pending[executor.submit(job.function, job.run, job.folder, *job.arguments)] = index
     while pending:
         steps = {index: made for index in pending.values() if (made := RunFolder(jobs[index].folder).last_step())}
-        watch(Progress(stage, runs, done, steps))
+        watch(Progress(stage, runs, done, steps, later))
         for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
             index = pending.pop(future)
             try:
@@ -181,7 +192,7 @@ def _make_all(
                 ) from None
             except Exception as error:  # of one cell, whatever it is: the others can be made nevertheless
                 failures.append(_failure(runs[index], error))
-    watch(Progress(stage, runs, done))
+    watch(Progress(stage, runs, done, later=later))
     return failures
 
 

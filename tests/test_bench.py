@@ -251,6 +251,20 @@ def test_no_estimate_is_negative(capsys: pytest.CaptureFixture[str]) -> None:
     assert second.startswith("cells: 2 of 3 done, 80% of the steps, about")
 
 
+def test_an_estimate_covers_what_comes_after_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = {"steps": 2, "images_per_step": 16, "sequences_per_step": 8}
+    rates = (1e-3, 2e-3)
+    grid = Grid(("sum",), ("mlp",), ("lenet",), seeds=3, learning_rates=rates, search_steps=2, settings=settings)
+    told: list[Progress] = []
+    with processes(jobs=1) as executor:
+        bench([grid], tmp_path, executor, told.append, longest=5)
+    assert {(each.stage, each.later) for each in told} == {("learning rates", 6), ("cells", 0)}
+    with GridWatch() as watch:
+        for done in (set[int](), {0}):
+            watch.show(Progress("learning rates", told[0].runs, done, later=6))
+    assert capsys.readouterr().out.rstrip().endswith("left for all")
+
+
 def test_a_killed_worker_is_one_line_and_what_was_made_stays(tmp_path: Path) -> None:
     grid = Grid(("sum",), ("constant", "exact"), ("lenet",), seeds=1, learning_rates=(4e-3,), settings={"steps": 300})
 

@@ -32,6 +32,7 @@ IDLE = {
     "explanations": ["--models", "none"],
     "faults": ["--groups"],
     "inference": ["none"],
+    "install": ["none"],
     "labels": ["--models"],
     "load": ["--clients", "0"],
     "mistakes": ["--models", "none"],

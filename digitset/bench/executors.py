@@ -44,12 +44,16 @@ class Job(Generic[Made]):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far runs are: the runs, the indices of those that are done, the step of those under way by index."""
+    """How far runs are: the runs, the indices of those that are done, the step of those under way by index.
+
+    `later`: the steps of the stages that come after this one.
+    """
 
     stage: str
     runs: list[Run]
     done: set[int] = field(default_factory=set[int])
     steps: dict[int, int] = field(default_factory=dict[int, int])
+    later: int = 0
 
 
 Watch = Callable[[Progress], None]
@@ -67,7 +71,7 @@ def choose_executor(cluster: str | None, jobs: int, cpus: int, gpus: float) -> A
 
 
 def make_runs(
-    jobs: list[Job[Made]], done: set[int], executor: Executor, watch: Watch, stage: str
+    jobs: list[Job[Made]], done: set[int], executor: Executor, watch: Watch, stage: str, later: int = 0
 ) -> "Iterator[tuple[int, Future[Made]]]":
     """Makes all jobs but those whose indices are in `done`; the index and the future of each as it ends.
 
@@ -81,14 +85,14 @@ def make_runs(
             pending[executor.submit(job.function, job.run, job.folder, *job.arguments)] = index
     while pending:
         steps = {index: made for index in pending.values() if (made := RunFolder(jobs[index].folder).last_step())}
-        watch(Progress(stage, runs, done, steps))
+        watch(Progress(stage, runs, done, steps, later))
         for future in wait(pending, timeout=LOOK_EVERY, return_when=FIRST_COMPLETED).done:
             if isinstance(future.exception(), BrokenExecutor):
                 raise TrainingError(
                     "a process was killed, perhaps for lack of memory: go on with the same command, or with --jobs 1"
                 )
             yield pending.pop(future), future
-    watch(Progress(stage, runs, done))
+    watch(Progress(stage, runs, done, later=later))
 
 
 @contextlib.contextmanager

@@ -96,7 +96,8 @@ def _bench(
     trials = [run for grid in grids for run in grid.trials()]
     _refuse_others(tables, candidates, trials, out, checksums)
     jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
-    failures = _make_all(tables, "learning rates", jobs, executor, watch, trials)
+    later = sum(run.steps for run in all_cells if run not in tables)
+    failures = _make_all(tables, "learning rates", jobs, executor, watch, trials, later)
     # A row with a trial that could not be made, or whose every rate diverges, is left out; the others go on.
     failed = {row_name(run) for run in trials if run not in tables}
     rates = chosen_rates([run for run in trials if row_name(run) not in failed], tables.search(trials))
@@ -130,12 +131,18 @@ def _folder(out: Path, run: Run) -> Path:
 
 
 def _make_all(
-    tables: ResultTables, stage: str, jobs: list[Job[CellRows]], executor: Executor, watch: Watch, order: list[Run]
+    tables: ResultTables,
+    stage: str,
+    jobs: list[Job[CellRows]],
+    executor: Executor,
+    watch: Watch,
+    order: list[Run],
+    later: int = 0,
 ) -> list[str]:
-    """Makes what is not in the tables; the errors of runs that did not train."""
+    """Makes what is not in the tables; the errors of runs that did not train. `later` is of `Progress`."""
     failures: list[str] = []
     done = {index for index, job in enumerate(jobs) if job.run in tables}
-    for index, future in make_runs(jobs, done, executor, watch, stage):
+    for index, future in make_runs(jobs, done, executor, watch, stage, later):
         run = jobs[index].run
         try:
             tables.add(run, future.result(), order)

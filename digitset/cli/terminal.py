@@ -66,7 +66,9 @@ class GridWatch:
         began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
         rate = (made - before) / max(1e-9, time.monotonic() - began)
         # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
-        left = f", about {_duration((total - made) / rate)} left" if rate > 0 and made < total else ""
+        rest = total - made + progress.later
+        left = f", about {_duration(rest / rate)} left" if rate > 0 and rest else ""
+        left += " for all" * bool(left and progress.later)
         part = made / total if total else 1.0
         return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
 

@@ -21,7 +21,9 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,6 @@ import httpx
 import numpy as np
 from measure import Rows, expect_committed, show, start
 
-from digitset.bench.executors import processes
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.inference.predictor import load
@@ -208,7 +209,7 @@ def main(
     asked, large = Asked.of(model, [1 + index % 10 for index in range(200)]), Asked.of(model, [1_000] * 5)
     load_before = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     rows: Rows = [("machine: cores", os.cpu_count() or 0), ("machine: load before", load_before)]
-    with service(model) as (address, process), processes(1) as pool:
+    with service(model) as (address, process), ProcessPoolExecutor(1, get_context("spawn")) as pool:
         pool.submit(run_others, address, "alone", large, 0.0).result()  # it is there before anything is measured
         for kind in ("alone", "large", "hostile"):
             before, end = processor_seconds(process), time.monotonic() + seconds

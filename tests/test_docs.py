@@ -135,6 +135,17 @@ def test_every_table_has_its_command() -> None:
             assert f"`{column}`" in page, column
 
 
+def test_what_an_install_costs_is_what_was_measured() -> None:
+    with (ROOT / "results/install.csv").open(newline="") as file:
+        rows = {(row["case"], row["measure"]): float(row["value"]) for row in csv.DictReader(file)}
+    readme, page = (" ".join(words.split()) for words in ((ROOT / "README.md").read_text(), text("using.md")))
+    pypi, cpu = (f"{rows[build, 'environment: MB'] / 1000:.1f} GB" for build in ("pypi", "cpu"))
+    assert f"takes {pypi} on Linux, [{cpu} without CUDA]" in readme
+    assert f"has {pypi}; with a build of torch for the CPU alone it has {cpu}" in page
+    assert f"the install took {rows['pypi', 'install: s']:.0f} s and {rows['cpu', 'install: s']:.0f} s" in page
+    assert f"a file of {rows['cpu', 'wheel: MB']:.0f} MB" in page
+
+
 def test_sizes_of_sets_are_those_of_the_tables() -> None:
     page = text("numbers.md")
     with (ROOT / "results/accuracy.csv").open(newline="") as file:

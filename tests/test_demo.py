@@ -342,7 +342,7 @@ def test_answers_several_questions_in_one_call(service: httpx.Client, mnist: Spl
 
 IMAGE = [[0] * 28] * 28
 BAD = [
-    (b"", "required"),
+    (b"", "expected JSON, got nothing"),
     (b"{", "JSON"),
     (b"[" * 100_000, ""),
     (b"[]", "object"),

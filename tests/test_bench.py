@@ -120,13 +120,17 @@ def test_the_page_is_complete_and_the_same_each_time(made: Path, command: Comman
     outside = [link for link in re.findall(r'(?:src|href)="([^"]+)"', text) if not link.startswith(("#", "data:"))]
     assert not outside
     assert re.search(r"\| exact \| [^|]+\|( [^|]*\|)? lenet \| 2 \|", (made / "report.md").read_text())
-    assert command("report", made).code == 0
+    again = command("report", made)
+    assert again.code == 0
+    assert "no finished runs" not in again.output
     assert (made / "report.html").read_bytes() == page
 
 
 def test_the_tables_are_enough_to_go_on(made: Path, tmp_path: Path, command: Command) -> None:
     for name in ("results", "search", "curves", "lengths"):
         shutil.copy(made / f"{name}.csv", tmp_path)
+    told = "no finished runs there, so the page shows no predictions"
+    assert told in command("report", tmp_path).output
     more = ("--seeds", "3")
     assert command("bench", *SMALL, *more, "--out", tmp_path).code == 0
     assert {path.name for path in tmp_path.glob("runs/**/seed*")} == {"seed2"}

@@ -193,7 +193,15 @@ def print_verdicts(out: Path, baseline: str | None = None) -> None:
         for sentence in [verdict(board), *beside]:
             console.print(f"{board.task}: {sentence}", highlight=False, soft_wrap=True)
     if not is_current(out):
-        from digitset.report.benchmark import write_benchmark  # with matplotlib, which only a page has to wait for
-
-        write_benchmark(out)
+        write_page(out)
     console.print(f"tables: {out / 'results.csv'}   page: {out / 'report.html'}", soft_wrap=True)
+
+
+def write_page(out: Path, trust: bool = False) -> Path:
+    """The page of a benchmark, written again; says so if no run is there whose predictions it could show."""
+    from digitset.report.benchmark import write_benchmark  # with matplotlib, which only a page has to wait for
+
+    page = write_benchmark(out, trust)
+    if not any(out.glob("runs/*/*/seed*/model.json")):
+        say(f"{out / 'runs'}: no finished runs there, so the page shows no predictions")
+    return page

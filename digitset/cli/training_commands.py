@@ -312,10 +312,9 @@ def report(folder: tyro.conf.Positional[Folder], trust: TrustAll = False) -> Non
     Args:
         folder: The folder that `bench` wrote.
     """
-    from digitset.cli.terminal import console
-    from digitset.report.benchmark import write_benchmark
+    from digitset.cli.terminal import console, write_page
 
-    console.print(f"page: {write_benchmark(folder, trust)}", soft_wrap=True)
+    console.print(f"page: {write_page(folder, trust)}", soft_wrap=True)
 
 
 def lengths(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from digitset.data.augment import affine
+from digitset.data.augment import affine, maps
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
 from digitset.rng import generator
@@ -140,3 +141,10 @@ def test_it_is_a_function_of_its_generator(mnist: Splits) -> None:
     assert not torch.equal(first, affine(images, 1.0, generator(0, "b")))
     assert torch.equal(affine(images, 0, generator(0, "a")), images)
     assert (affine(images, 1e-4, generator(0, "a")).float() - images.float()).abs().max() <= 2
+
+
+def test_the_maps_are_applied_as_torch_applies_them(mnist: Splits) -> None:
+    images = mnist.train.images[:256]
+    grid = F.affine_grid(maps(len(images), 1.0, generator(0, "a")), [len(images), 1, 28, 28], align_corners=False)
+    expected = F.grid_sample(images[:, None].float(), grid, align_corners=False)[:, 0]
+    assert (affine(images, 1.0, generator(0, "a")).float() - expected).abs().max() <= 0.501  # rounded

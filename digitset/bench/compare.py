@@ -65,13 +65,17 @@ def compare(runs: list[Run], out: Path, executor: Executor, watch: Watch) -> dic
     splits = load_data(runs[0].data, runs[0].transpose)
     experiments = [Experiment.of(run) for run in runs]
     folders = [RunFolder(out / "runs" / experiment.run.name) for experiment in experiments]
-    finished = [
-        is_finished(folder, experiment, splits.checksum, resume=True)
-        for folder, experiment in zip(folders, experiments, strict=True)
-    ]
+    # The longest first, so that a core is not idle at the end for as long as such a run takes. Of as many images, more
+    # steps take longer.
+    pairs = zip(experiments, folders, strict=True)
+    queue = sorted(pairs, key=lambda pair: (pair[0].run.steps * pair[0].run.images_per_step, pair[0].run.steps))[::-1]
+    done = {
+        index
+        for index, (experiment, folder) in enumerate(queue)
+        if is_finished(folder, experiment, splits.checksum, resume=True)
+    }
     with writing(out):
-        jobs = [Job(each.run, folder.path, make) for each, folder in zip(experiments, folders, strict=True)]
-        done = {index for index, is_done in enumerate(finished) if is_done}
+        jobs = [Job(experiment.run, folder.path, make) for experiment, folder in queue]
         for index, future in make_runs(jobs, done, executor, watch, "runs"):
             future.result()
             done.add(index)

@@ -223,13 +223,15 @@ def compare(
     where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
     runs = plan(tasks, models, encoders, quick, seed=seed, **where)
     _tell_of_data(runs)
-    with _goes_on(), processes(jobs) as workers, GridWatch() as watch:
-        tables = compare(runs, out, workers, watch.show)
-    for task, rows in tables.items():
-        print_table(task, *short_table(task, rows))
-    if data is None:
-        console.print(EXPLANATION, highlight=False, soft_wrap=True)
-    console.print(f"report: {write_comparison(out, tables)}   numbers: {out / 'results.csv'}", soft_wrap=True)
+    with _goes_on(), processes(jobs) as workers:
+        with GridWatch() as watch:
+            tables = compare(runs, out, workers, watch.show)
+        for task, rows in tables.items():
+            print_table(task, *short_table(task, rows))
+        if data is None:
+            console.print(EXPLANATION, highlight=False, soft_wrap=True)
+        page = write_comparison(out, tables, workers)
+    console.print(f"report: {page}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
 def bench(

@@ -18,9 +18,15 @@ def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.G
     if strength == 0:
         return images
     theta = maps(len(images), strength, generator).to(images.device)
-    grid = F.affine_grid(theta, [len(images), 1, 28, 28], align_corners=False)
-    moved = F.grid_sample(images[:, None].float(), grid, align_corners=False)
+    moved = F.grid_sample(images[:, None].float(), _places(theta), align_corners=False)
     return moved[:, 0].round().to(torch.uint8)
+
+
+def _places(theta: Float[Tensor, "N 2 3"]) -> Float[Tensor, "N 28 28 2"]:
+    """Where each pixel comes from, as x and y in -1..1. torch's `affine_grid` takes three times as long."""
+    centre = (2 * torch.arange(28, device=theta.device)[:, None] + 1) / 28 - 1
+    across, down, shift = theta[:, None].unbind(dim=-1)
+    return (across * centre + shift)[:, None] + (down * centre)[:, :, None]
 
 
 def maps(count: int, strength: float, generator: torch.Generator) -> Float[Tensor, "N 2 3"]:

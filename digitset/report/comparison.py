@@ -1,12 +1,14 @@
 """The page of a comparison: its tables and figures, from run folders."""
 
 import math
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from digitset.bench.executors import Executor
 from digitset.bench.tables import CLASSIFIER_RULE, ClassifierImages, ComparisonRow
 from digitset.data.mnist import Splits, load_data
 from digitset.evaluation.calibration import reliability
@@ -16,6 +18,7 @@ from digitset.inference.places import Places, look
 from digitset.inference.predictor import Predictor, load
 from digitset.models import Attends
 from digitset.report import figures
+from digitset.run import Run
 from digitset.tasks import Task
 
 
@@ -71,20 +74,21 @@ def short_table(task: str, rows: list[ComparisonRow]) -> tuple[tuple[str, ...], 
     return tuple(wanted), [tuple(line[headings.index(name)] for name in wanted) for line in cells]
 
 
-def write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
+def write_comparison(out: Path, tables: dict[str, list[ComparisonRow]], executor: Executor) -> Path:
     """Writes `out/report.md` and `out/figures/*.png`; the path of the page.
 
-    Raises InputError if another process writes there. `out` is there.
+    The figures of predictions are drawn by the executor's processes. Raises InputError if another process writes
+    there. `out` is there.
     """
     with locked(out):
-        return _write_comparison(out, tables)
+        return _write_comparison(out, tables, executor)
 
 
-def _write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path:
-    (out / "figures").mkdir(exist_ok=True)
+def _write_comparison(out: Path, tables: dict[str, list[ComparisonRow]], executor: Executor) -> Path:
+    folder = out / "figures"
+    folder.mkdir(exist_ok=True)
+    under_way = {task: _begin_to_draw(folder, rows, executor) for task, rows in tables.items()}
     first = next(iter(tables.values()))[0]
-    run = first.experiment.run
-    splits = load_data(run.data, run.transpose)
     machine = first.run_folder.machine()
     lines = [
         "# Digitset: a comparison",
@@ -100,7 +104,8 @@ def _write_comparison(out: Path, tables: dict[str, list[ComparisonRow]]) -> Path
         lines += [EXPLANATION, ""] if _compared(task, rows) else []
         saw = ClassifierImages.of(row for each in rows for row in each.rows())
         lines += [f"{saw.sentence}.", ""] if saw else []
-        for caption, figure in _draw_figures(out / "figures", rows[0].experiment.task, rows, splits):
+        drawn = _draw_curves(folder, rows[0].experiment.task, rows)
+        for caption, figure in drawn + [each for future in under_way[task] for each in future.result()]:
             lines += [f"![{caption}](figures/{figure.name})", ""]
     lines += [_NOTES, ""]
     page = out / "report.md"
@@ -159,26 +164,36 @@ def _published(task: str, row: ComparisonRow) -> tuple[str, str]:
     return f"{known.accuracy:.2f} (loss {known.loss})", "" if known.last_epochs is None else f"{known.last_epochs:.2f}"
 
 
-def _draw_figures(folder: Path, task: Task, rows: list[ComparisonRow], splits: Splits) -> list[tuple[str, Path]]:
-    """Draws every figure that fits a task; captions and paths, in the order of the page."""
-    trained = [row for row in rows if row.model != CLASSIFIER_RULE]
-    names = [_name(row, trained) for row in trained]
+def _draw_curves(folder: Path, task: Task, rows: list[ComparisonRow]) -> list[tuple[str, Path]]:
+    """Draws what is about all rows of a task: curves of training, and accuracy by length; captions and paths."""
+    names = {name: row for name, row in _names(rows) if row.model != CLASSIFIER_RULE}
     path = folder / f"{task.name}_curves.png"
-    metrics = {name: row.run_folder.metrics() for name, row in zip(names, trained, strict=True)}
+    metrics = {name: row.run_folder.metrics() for name, row in names.items()}
     figures.draw_curves(path, f"{task.name}: training", task.loss_name, metrics)
     drawn = [(f"{task.name}: loss and accuracy over training", path)]
 
-    lengths = {_name(row, trained): _accuracy_by_length(row) for row in rows}
+    lengths = {name: _accuracy_by_length(row) for name, row in _names(rows)}
     if all(len(by_length) > 1 for by_length in lengths.values()):
         path = folder / f"{task.name}_by_length.png"
         figures.draw_accuracy_by_length(path, f"{task.name}: accuracy by length", lengths)
         drawn.append((f"{task.name}: accuracy by length", path))
-
-    for name, row in zip(names, trained, strict=True):
-        if row.experiment.model.uses_images:
-            predictor = load(row.run_folder.path, row.experiment.run.device)
-            drawn += draw_prediction_figures(folder, name, predictor, splits)
     return drawn
+
+
+def _begin_to_draw(
+    folder: Path, rows: list[ComparisonRow], executor: Executor
+) -> list["Future[list[tuple[str, Path]]]"]:
+    """Has other processes draw the figures of each model's predictions; captions and paths, in the table's order."""
+    return [
+        executor.submit(_draw_run, row.experiment.run, row.run_folder.path, folder, name)
+        for name, row in _names(rows)
+        if row.model != CLASSIFIER_RULE and row.experiment.model.uses_images
+    ]
+
+
+def _draw_run(run: Run, run_folder: Path, folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Draws the figures of one run; in a process of its own."""
+    return draw_prediction_figures(folder, name, load(run_folder, run.device), load_data(run.data, run.transpose))
 
 
 def draw_prediction_figures(
@@ -246,11 +261,13 @@ def _places(predictor: Predictor, predictions: Predictions, rows: list[int]) -> 
     return found
 
 
-def _name(row: ComparisonRow, among: list[ComparisonRow]) -> str:
-    """What tells a row from the others of its table: its model, or its encoder where the model is the same."""
-    if row.model == CLASSIFIER_RULE or len({other.model for other in among}) == len(among):
-        return row.model
-    return row.experiment.run.encoder
+def _names(rows: list[ComparisonRow]) -> list[tuple[str, ComparisonRow]]:
+    """What tells each row of a table from the others: its model, or its encoder where models are the same."""
+    models = [row.model for row in rows if row.model != CLASSIFIER_RULE]
+    by_model = len(set(models)) == len(models)
+    return [
+        (row.model if by_model or row.model == CLASSIFIER_RULE else row.experiment.run.encoder, row) for row in rows
+    ]
 
 
 def _accuracy_by_length(row: ComparisonRow) -> dict[int, float]:

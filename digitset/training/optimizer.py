@@ -120,11 +120,18 @@ def _through_gram(wide: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
     norm = gram.diagonal(dim1=1, dim2=2).sum(dim=1).sqrt().clamp(min=LEAST_NORM)[:, None, None]
     gram = gram / norm.square()
     one = torch.eye(gram.shape[1], device=gram.device)
-    whole = one.expand_as(gram)
-    for _ in range(STEPS):
-        factor = torch.baddbmm(gram, gram, gram, beta=SECOND, alpha=THIRD) + FIRST * one
-        whole, gram = factor @ whole, factor @ gram @ factor
+    whole = _factor(gram, one)
+    factor = whole
+    for _ in range(STEPS - 1):
+        gram = factor @ gram @ factor
+        factor = _factor(gram, one)
+        whole = factor @ whole
     return (whole / norm) @ wide
+
+
+def _factor(gram: Float[Tensor, "n A A"], one: Float[Tensor, "A A"]) -> Float[Tensor, "n A A"]:
+    """What one step multiplies a matrix by, from the matrix's Gram matrix."""
+    return torch.baddbmm(gram, gram, gram, beta=SECOND, alpha=THIRD) + FIRST * one
 
 
 _step = cast(Callable[..., float | None], inspect.unwrap(cast(Callable[..., Any], torch.optim.AdamW.step)))  # pyright: ignore[reportUnknownMemberType]

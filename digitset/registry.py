@@ -51,8 +51,10 @@ _own_files: OwnFiles = {}  # that this process was given
 def names(folder: str) -> tuple[str, ...]:
     """The parts of the package and of others that are installed, in alphabetical order. Imports none of them.
 
-    `folder` is "tasks", "encoders" or "models". Files of your own are not among them.
+    `folder` is "tasks", "encoders" or "models"; InputError for another. Files of your own are not among them.
     """
+    if folder not in FOLDERS:
+        raise InputError(unknown("folder", folder, FOLDERS))
     return tuple(sorted({*_in_package(folder), *_installed(folder)}))
 
 

@@ -176,14 +176,18 @@ def _installed(folder: str) -> dict[str, importlib.metadata.EntryPoint]:
 
 
 def _imported(folder: str, name: str) -> types.ModuleType:
-    """The module behind an entry point, whose value is "package.name" or "package.name:Class"."""
+    """The module behind an entry point, whose value is "package.name" or "package.name:Class".
+
+    Raises InputError if it has another name or, whatever the reason is, cannot be imported.
+    """
     module = _installed(folder)[name].module
     if module.rpartition(".")[2] != name:
         raise InputError(f"entry point '{name}' of digitset.{folder}: expected a module of that name, got {module}")
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"entry point '{name}' of digitset.{folder} cannot be imported: {error}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"entry point '{name}' of digitset.{folder} cannot be imported: {reason}") from error
 
 
 def _expect_given(folder: str, name: str) -> OwnFile:

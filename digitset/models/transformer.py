@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.errors import InputError
-from digitset.layers import Attention, Block, Levels, Packing, compared, multilayer_perceptron
+from digitset.layers import Attention, Block, Levels, Packing, compared, multilayer_perceptron, width_beside_anchor
 from digitset.models import Model, SelfAttends
 from digitset.tasks import Task
 
@@ -47,7 +47,7 @@ class Transformer(Model, SelfAttends):
         self.cross = Attention(width, heads) if task.anchored else None
         if self.cross is not None:
             self.cross.start_as_comparison()
-        inputs = (4 if task.anchored else 1) * width
+        inputs = width_beside_anchor(width, task.anchored)
         if task.kind != "quantity":
             self.head = multilayer_perceptron(inputs, hidden, task.output_size, dropout)
         else:

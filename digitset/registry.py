@@ -166,13 +166,13 @@ def _in_package(folder: str) -> set[str]:
 @functools.cache
 def _installed(folder: str) -> dict[str, importlib.metadata.EntryPoint]:
     """The parts that other installed packages offer. Raises InputError if one has the name of another part."""
-    found: dict[str, importlib.metadata.EntryPoint] = {}
+    points: dict[str, importlib.metadata.EntryPoint] = {}
     for point in importlib.metadata.entry_points(group=f"digitset.{folder}"):
-        if point.name in found or point.name in _in_package(folder):
+        if point.name in points or point.name in _in_package(folder):
             of = "an installed package" if point.dist is None else point.dist.name
             raise InputError(f"{of} offers the {folder[:-1]} '{point.name}', which there is already: uninstall it")
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points
 
 
 def _imported(folder: str, name: str) -> types.ModuleType:

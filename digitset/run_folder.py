@@ -226,12 +226,10 @@ class RunFolder:
         code = {folder[:-1]: origin for folder, origin in origins.items() if origin is not None}
         for folder, name in run.parts.items():
             if (file := registry.own_file(folder, name)) is not None:
-                there = self.path / file.path.name
-                if there.exists() and there.read_bytes() != file.content:
-                    raise InputError(
-                        f"{there}: expected no such file, or the one that is trained; choose another --out"
-                    )
-                write_whole(there, file.content)
+                path = self.path / file.path.name
+                if path.exists() and path.read_bytes() != file.content:
+                    raise InputError(f"{path}: expected no such file, or the one that is trained; choose another --out")
+                write_whole(path, file.content)
         values = {"run": run.to_json(), "machine": where, "data": data_checksum}
         self._write_json("run.json", values | ({"code": code} if code else {}))
 
@@ -317,8 +315,8 @@ class RunFolder:
 
     def machine(self) -> Machine:
         """The machine it was trained on. Errors as for `run`."""
-        there = self._run_file().machine
-        return Machine(**{field.name: getattr(there, field.name) for field in dataclasses.fields(Machine)})
+        values = self._run_file().machine
+        return Machine(**{field.name: getattr(values, field.name) for field in dataclasses.fields(Machine)})
 
     def precision(self) -> str:
         """The precision of its training, "float32" or "bfloat16". Errors as for `run`."""
@@ -467,9 +465,9 @@ class RunFolder:
         copy = RunFolder(out)
         for name in copy.own_files():  # of an earlier publication
             (out / name).unlink(missing_ok=True)
-        there = self._run_file()
-        facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
-        facts |= {"data": there.data} | ({"code": self._code(there)} if there.code else {})
+        run_file = self._run_file()
+        facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(run_file.machine)}
+        facts |= {"data": run_file.data} | ({"code": self._code(run_file)} if run_file.code else {})
         copy._write_json("run.json", facts)
         for name in self.own_files():
             write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))

@@ -62,14 +62,14 @@ class GridWatch:
 
     def _line(self, progress: BenchProgress) -> str:
         total = sum(run.steps for run in progress.runs)
-        made = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
-        began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
-        rate = (made - before) / max(1e-9, time.monotonic() - began)
+        steps = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
+        began, before = self.clock.setdefault(progress.stage, (time.monotonic(), steps))
+        rate = (steps - before) / max(1e-9, time.monotonic() - began)
         # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
-        rest = total - made + progress.later
+        rest = total - steps + progress.later
         left = f", about {_duration(rest / rate)} left" if rate > 0 and rest else ""
         left += " for all" * bool(left and progress.later)
-        part = made / total if total else 1.0
+        part = steps / total if total else 1.0
         return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
 
 

@@ -342,7 +342,8 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
 def restore(state: State, run_folder: RunFolder) -> int | None:
     """Loads the run's checkpoint into a state, if there is one; the first process reads it for all.
 
-    The check of the metrics that it belongs to, if it says one.
+    Returns the check of the metrics that it belongs to; None without a checkpoint, and from an older version. Raises
+    InputError if it is damaged, or of another network.
     """
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:

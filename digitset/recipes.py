@@ -51,8 +51,7 @@ def _long(task: str, model: str, steps: int, **changes: Any) -> Run:
 
 
 _CONTAINS: Fields = {"sequences_per_step": 256, "learning_rate": 3e-3}
-# The best that is known within ten minutes of one thread of an AMD EPYC (Zen 5) in bfloat16: benchmarks/accuracy.py.
-BEST = {
+_CONVOLUTIONAL = {
     "sum/exact": _long("sum", "exact", 9_000),
     "sum/transformer": _long("sum", "transformer", 8_000, model_options={"readout": "mode"}),
     "contains/exact": _long("contains", "exact", 8_500, **_CONTAINS),
@@ -60,10 +59,12 @@ BEST = {
     "classify/mlp": _long("classify", "mlp", 9_500, sequences_per_step=256, augmentation_strength=1.5),
 }
 # Transformers all the way: places of an image to its vector, vectors to the answer.
-BEST |= {
-    f"{name}-vit": replace(BEST[name], encoder="vit", optimizer="muon")
+_TRANSFORMERS = {
+    f"{name}-vit": replace(_CONVOLUTIONAL[name], encoder="vit", optimizer="muon")
     for name in ("sum/transformer", "contains/transformer", "classify/mlp")
 }
+# The best that is known within ten minutes of one thread of an AMD EPYC (Zen 5) in bfloat16: benchmarks/accuracy.py.
+BEST = _CONVOLUTIONAL | _TRANSFORMERS
 
 # What comes with the package, trained with seed 0 (benchmarks/trained.py); the best of a task first.
 PACKAGED = {

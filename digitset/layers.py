@@ -59,12 +59,16 @@ class Packing:
 
 
 def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Two linear layers, GELU between them."""
+    """Two linear layers, GELU between them. Raises ValueError if `hidden` is below 1."""
+    if hidden < 1:
+        raise ValueError(f"expected hidden layers of at least 1 number, got {hidden}")
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
 
 
 def convolution(inputs: int, outputs: int, size: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
-    """A convolution with square kernels, batch normalisation, ReLU."""
+    """A convolution with square kernels, batch normalisation, ReLU. Raises ValueError if `outputs` is below 1."""
+    if outputs < 1:
+        raise ValueError(f"expected convolutions of at least 1 channel, got {outputs}")
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, stride, padding, bias=False),
         nn.BatchNorm2d(outputs),

@@ -80,6 +80,8 @@ class _InducedBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, hidden: int, inducing: int) -> None:
         super().__init__()
+        if inducing < 1:
+            raise ValueError(f"expected inducing points of at least 1, got {inducing}")
         self.points = nn.Parameter(torch.randn(inducing, width) * width**-0.5)
         self.gather = _AttentionBlock(width, heads, hidden)
         self.spread = _AttentionBlock(width, heads, hidden)

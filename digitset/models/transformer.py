@@ -42,6 +42,8 @@ class Transformer(Model, SelfAttends):
         if readout not in ("mean", "mode"):
             raise ValueError(f"expected the readout mean or mode, got {readout}")
         layers = (0 if task.anchored else 1) if layers is None else layers
+        if layers < 0:
+            raise ValueError(f"expected layers of at least 0, got {layers}")
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.cross = Attention(width, heads) if task.anchored else None

@@ -363,7 +363,7 @@ def test_a_folder_keeps_its_run(straight: RunFolder) -> None:
         train(replace(RUN, steps=13), straight.path)
 
 
-def test_a_record_tells_the_whole_story(straight: RunFolder) -> None:
+def test_a_run_folder_tells_the_whole_story(straight: RunFolder) -> None:
     values = json.loads((straight.path / "run.json").read_text())
     assert Run.from_json(values["run"]) == RUN
     assert values["data"] == load_data().checksum

@@ -217,7 +217,7 @@ def compare(
     """
     from digitset.bench.compare import compare, plan
     from digitset.bench.executors import processes
-    from digitset.cli.terminal import GridWatch, print_table, say
+    from digitset.cli.terminal import GridWatch, console, print_table
     from digitset.report.comparison import EXPLANATION, short_table, write_comparison
 
     where = {"device": device, "precision": precision, "data": data, "transpose": transpose}
@@ -228,8 +228,8 @@ def compare(
     for task, rows in tables.items():
         print_table(task, *short_table(task, rows))
     if data is None:
-        say(EXPLANATION)
-    say(f"report: {write_comparison(out, tables)}   numbers: {out / 'results.csv'}")
+        console.print(EXPLANATION, highlight=False, soft_wrap=True)
+    console.print(f"report: {write_comparison(out, tables)}   numbers: {out / 'results.csv'}", soft_wrap=True)
 
 
 def bench(

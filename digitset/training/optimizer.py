@@ -119,12 +119,12 @@ def _through_gram(wide: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
     gram = wide @ wide.transpose(1, 2)
     norm = gram.diagonal(dim1=1, dim2=2).sum(dim=1).sqrt().clamp(min=LEAST_NORM)[:, None, None]
     gram = gram / norm.square()
-    identity = torch.eye(gram.shape[1], device=gram.device)
-    product = identity.expand_as(gram)
+    one = torch.eye(gram.shape[1], device=gram.device)
+    whole = one.expand_as(gram)
     for _ in range(STEPS):
-        factor = torch.baddbmm(gram, gram, gram, beta=SECOND, alpha=THIRD) + FIRST * identity
-        product, gram = factor @ product, factor @ gram @ factor
-    return (product / norm) @ wide
+        factor = torch.baddbmm(gram, gram, gram, beta=SECOND, alpha=THIRD) + FIRST * one
+        whole, gram = factor @ whole, factor @ gram @ factor
+    return (whole / norm) @ wide
 
 
 _step = cast(Callable[..., float | None], inspect.unwrap(cast(Callable[..., Any], torch.optim.AdamW.step)))  # pyright: ignore[reportUnknownMemberType]

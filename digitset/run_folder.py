@@ -386,9 +386,10 @@ class RunFolder:
         try:
             saved = torch.load(io.BytesIO(raw[32:]), weights_only=True, map_location="cpu")
         except Exception as error:  # whatever torch meets in a file that something else wrote
-            raise InputError(f"{path}: not a checkpoint of digitset ({type(error).__name__})") from None
+            kind = type(error).__name__
+            raise InputError(f"{path}: not a checkpoint of digitset ({kind}); remove it and train again") from None
         if not isinstance(saved, dict) or not isinstance(saved.get("step"), int):
-            raise InputError(f"{path}: not a checkpoint of digitset: expected its step")
+            raise InputError(f"{path}: not a checkpoint of digitset: expected its step; remove it and train again")
         return saved
 
     def finish(self, weights: dict[str, Tensor], summary: Summary) -> None:
@@ -432,9 +433,10 @@ class RunFolder:
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = f"{' '.join(str(error).split())[:200]} ..."
             raise InputError(
-                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}': {reason}"
+                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}' ({reason}); train the run "
+                "again"
             ) from error
         return network
 

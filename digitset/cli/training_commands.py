@@ -154,7 +154,10 @@ def evaluate(
     splits = _data_of(run, trained, data, transpose)
     own = splits.checksum == run_folder.data_checksum()
     if not own and data is None:
-        raise InputError(f"{run}: trained on other data than {trained.data or 'the packaged MNIST'} holds now")
+        where = trained.data or "the packaged MNIST"
+        raise InputError(
+            f"{run}: trained on other data than {where} holds now; name the images to score on with --data"
+        )
     if own:
         scores = evaluate_run_folder(run_folder, splits, device)
     else:

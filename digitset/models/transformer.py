@@ -76,7 +76,9 @@ class Transformer(Model, SelfAttends):
             query = self.norm(anchor)[:, None]
             return self.cross.weights(query, self._contextual(packed, packing), packing)[:, :, 0]
         if not self.blocks:
-            raise InputError("a transformer with no self-attention layer and no anchor has no attention to show")
+            raise InputError(
+                "a transformer without layers and without an anchor has no attention; take one with layers"
+            )
         received = self.self_attention(tokens, mask)[-1] * mask[:, None, :, None]
         return received.sum(dim=2) / mask.sum(dim=1)[:, None, None]
 

@@ -224,8 +224,8 @@ def check_cells(cells: Iterable[Run]) -> None:
         own = protocol(run)
         if protocols.setdefault((run.task, own.startswith(LENGTH_ONLY)), own) != own:
             raise InputError(
-                f"the grid trains models of task {run.task} with different settings, so they cannot be compared; give all "
-                "the same"
+                f"the grid trains models of task {run.task} with different settings, so they cannot be compared; "
+                "give all the same"
             )
 
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -78,7 +78,7 @@ def _written(image: np.ndarray) -> str:
 
 
 @contextlib.contextmanager
-def service(name: str) -> Any:
+def service(name: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """The address and the process of a service that is started for this."""
     command = [sys.executable, "-m", "digitset", "demo", name, "--port", "0", "--no-browser"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

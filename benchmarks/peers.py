@@ -213,7 +213,7 @@ def make(run: Run, path: Path) -> PeerRow:
 def trained(experiment: Experiment, splits: Splits) -> tuple[Network, int]:
     """The network at the end of training, and how many images it saw.
 
-    `digitset.training.train` does the same for the tasks of the package, with a folder and checkpoints.
+    `digitset.train` does the same for the tasks of the package, with a folder and checkpoints.
     """
     run, device = experiment.run, choose_device(experiment.run.device)
     keep_freed_memory()

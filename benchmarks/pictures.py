@@ -27,6 +27,7 @@ from digitset.pictures.normalize import digit
 from digitset.pictures.number import reader
 from digitset.pictures.segment import split_picture
 
+Render = Callable[..., np.ndarray]  # of an image, or of several, and a generator
 NOTHING = np.zeros((28, 28), np.uint8)  # instead of a digit where no ink is found: its prediction is most likely wrong
 
 
@@ -72,7 +73,7 @@ def main(
     show(f"{split}, {count} digits", rows, out)
 
 
-def rendered(render: Callable, images: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+def rendered(render: Render, images: np.ndarray, seed: int) -> Iterator[np.ndarray]:
     """One picture after the other: together they would fill the memory."""
     draw = np.random.default_rng(seed)
     for image in images:
@@ -93,7 +94,7 @@ def accuracy(name: str, correct: np.ndarray) -> Rows:
 
 
 def of_several(
-    predictor: digitset.Predictor, name: str, render: Callable, groups: list[np.ndarray], labels: np.ndarray, seed: int
+    predictor: digitset.Predictor, name: str, render: Render, groups: list[np.ndarray], labels: np.ndarray, seed: int
 ) -> Rows:
     """Which digits are read in their place, and how many digits are read that are not there."""
     draw = np.random.default_rng(seed)

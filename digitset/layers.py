@@ -1,4 +1,4 @@
-"""What several encoders and models use: sums without padding, attention that can show its weights, Transformer layers.
+"""What several encoders and models use: convolutions, sums without padding, attention, Transformer layers.
 
 Tokens come as [B, L, D] with a mask, or packed: the T tokens that are not padding, [T, D], with a `Packing`.
 """
@@ -30,6 +30,11 @@ def beside_anchor(tokens: Float[Tensor, "B L D"], anchor: Float[Tensor, "B D"] |
     return tokens if anchor is None else compared(tokens, anchor[:, None].expand_as(tokens))
 
 
+def width_beside_anchor(width: int, anchored: bool) -> int:
+    """The length E of the vectors that `beside_anchor` makes of those of length `width`."""
+    return 4 * width if anchored else width
+
+
 @dataclass(frozen=True)
 class Packing:
     """Where the T tokens that are not padding lie among those of B rows of L.
@@ -54,8 +59,21 @@ class Packing:
 
 
 def multilayer_perceptron(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:
-    """Two linear layers, GELU between them."""
+    """Two linear layers, GELU between them. Raises ValueError if `hidden` is below 1."""
+    if hidden < 1:
+        raise ValueError(f"expected hidden layers of at least 1 number, got {hidden}")
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(dropout), nn.Linear(hidden, outputs))
+
+
+def convolution(inputs: int, outputs: int, size: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
+    """A convolution with square kernels, batch normalisation, ReLU. Raises ValueError if `outputs` is below 1."""
+    if outputs < 1:
+        raise ValueError(f"expected convolutions of at least 1 channel, got {outputs}")
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, stride, padding, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )
 
 
 # On a CPU, where gradients are needed, plain products are faster than torch's fused attention up to so many keys.

@@ -1,7 +1,8 @@
 """Encoder + model = a network: what is trained, saved and asked. An experiment is a run with its parts resolved."""
 
+import contextlib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -73,6 +74,16 @@ class Network(nn.Module):
             )
         return self.model(*batch.gather(vectors))
 
+    @contextlib.contextmanager
+    def evaluating(self) -> Generator[None, None, None]:
+        """A context in which the network is in evaluation mode; after it, in the mode it was in."""
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
+
     def embed_in_parts(self, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
         """The vectors of any number of images in bounded memory. For evaluation."""
         return torch.cat([self.embed(part) for part in torch.split(images, IMAGES_AT_ONCE)])
@@ -93,14 +104,13 @@ class Network(nn.Module):
         norms = [module for module in self.modules() if isinstance(module, _BatchNorm)]
         if not norms:
             return
-        was_training, momenta = self.training, [norm.momentum for norm in norms]
-        self.eval()
-        for norm in norms:
-            norm.train()
-            norm.reset_running_stats()
-            norm.momentum = None  # a plain mean over the parts
-        self.embed_in_parts(images)
-        self.train(was_training)
+        momenta = [norm.momentum for norm in norms]
+        with self.evaluating():
+            for norm in norms:
+                norm.train()
+                norm.reset_running_stats()
+                norm.momentum = None  # a plain mean over the parts
+            self.embed_in_parts(images)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 

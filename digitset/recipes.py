@@ -44,35 +44,27 @@ QUICK = {
 
 
 def _long(task: str, model: str, steps: int, **changes: Any) -> Run:
-    """A run of 37 to 44 passes. So many want much variety, hence the strong augmentation and weight decay."""
+    """A run of 19 to 44 passes. So many want much variety, hence the strong augmentation and weight decay."""
     fields: Fields = {"encoder": "unpadded", "augmentation_strength": 1.0, "weight_decay": 0.3}
     fields |= {"sequences_per_step": 128, "curriculum": 0.5, "validate_every": 1_000}
     return Run(task, model, steps=steps, **(fields | changes))
 
 
-# The best that is known within ten minutes of one thread of an AMD EPYC (Zen 5) in bfloat16: benchmarks/accuracy.py.
-BEST = {
+_CONTAINS: Fields = {"sequences_per_step": 256, "learning_rate": 3e-3}
+_CONVOLUTIONAL = {
     "sum/exact": _long("sum", "exact", 9_000),
     "sum/transformer": _long("sum", "transformer", 8_000, model_options={"readout": "mode"}),
-    "contains/exact": _long("contains", "exact", 8_500, sequences_per_step=256, learning_rate=3e-3),
-    "contains/transformer": _long(
-        *("contains", "transformer", 8_000), sequences_per_step=256, learning_rate=3e-3, model_options={"hidden": 192}
-    ),
+    "contains/exact": _long("contains", "exact", 8_500, **_CONTAINS),
+    "contains/transformer": _long("contains", "transformer", 8_000, **_CONTAINS, model_options={"hidden": 192}),
     "classify/mlp": _long("classify", "mlp", 9_500, sequences_per_step=256, augmentation_strength=1.5),
-    # Transformers all the way: places of an image to its vector, vectors to the answer.
-    "sum/transformer-vit": _long(
-        "sum", "transformer", 8_000, encoder="vit", optimizer="muon", model_options={"readout": "mode"}
-    ),
-    "contains/transformer-vit": _long(
-        *("contains", "transformer", 8_000),
-        **{"encoder": "vit", "optimizer": "muon", "learning_rate": 3e-3, "sequences_per_step": 256},
-        model_options={"hidden": 192},
-    ),
-    "classify/mlp-vit": _long(
-        *("classify", "mlp", 9_500),
-        **{"encoder": "vit", "optimizer": "muon", "sequences_per_step": 256, "augmentation_strength": 1.5},
-    ),
 }
+# Transformers all the way: places of an image to its vector, vectors to the answer.
+_TRANSFORMERS = {
+    f"{name}-vit": replace(_CONVOLUTIONAL[name], encoder="vit", optimizer="muon")
+    for name in ("sum/transformer", "contains/transformer", "classify/mlp")
+}
+# The best that is known within ten minutes of one thread of an AMD EPYC (Zen 5) in bfloat16: benchmarks/accuracy.py.
+BEST = _CONVOLUTIONAL | _TRANSFORMERS
 
 # What comes with the package, trained with seed 0 (benchmarks/trained.py); the best of a task first.
 PACKAGED = {

@@ -51,8 +51,10 @@ _own_files: OwnFiles = {}  # that this process was given
 def names(folder: str) -> tuple[str, ...]:
     """The parts of the package and of others that are installed, in alphabetical order. Imports none of them.
 
-    `folder` is "tasks", "encoders" or "models". Files of your own are not among them.
+    `folder` is "tasks", "encoders" or "models"; InputError for another. Files of your own are not among them.
     """
+    if folder not in FOLDERS:
+        raise InputError(unknown("folder", folder, FOLDERS))
     return tuple(sorted({*_in_package(folder), *_installed(folder)}))
 
 
@@ -164,24 +166,28 @@ def _in_package(folder: str) -> set[str]:
 @functools.cache
 def _installed(folder: str) -> dict[str, importlib.metadata.EntryPoint]:
     """The parts that other installed packages offer. Raises InputError if one has the name of another part."""
-    found: dict[str, importlib.metadata.EntryPoint] = {}
+    points: dict[str, importlib.metadata.EntryPoint] = {}
     for point in importlib.metadata.entry_points(group=f"digitset.{folder}"):
-        if point.name in found or point.name in _in_package(folder):
+        if point.name in points or point.name in _in_package(folder):
             of = "an installed package" if point.dist is None else point.dist.name
             raise InputError(f"{of} offers the {folder[:-1]} '{point.name}', which there is already: uninstall it")
-        found[point.name] = point
-    return found
+        points[point.name] = point
+    return points
 
 
 def _imported(folder: str, name: str) -> types.ModuleType:
-    """The module behind an entry point, whose value is "package.name" or "package.name:Class"."""
+    """The module behind an entry point, whose value is "package.name" or "package.name:Class".
+
+    Raises InputError if it has another name or, whatever the reason is, cannot be imported.
+    """
     module = _installed(folder)[name].module
     if module.rpartition(".")[2] != name:
         raise InputError(f"entry point '{name}' of digitset.{folder}: expected a module of that name, got {module}")
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        raise InputError(f"entry point '{name}' of digitset.{folder} cannot be imported: {error}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"entry point '{name}' of digitset.{folder} cannot be imported: {reason}") from error
 
 
 def _expect_given(folder: str, name: str) -> OwnFile:

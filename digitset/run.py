@@ -5,13 +5,13 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import shlex
+import sys
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import tyro
 
@@ -102,12 +102,13 @@ class Run:
     """Steps from one checkpoint to the next."""
 
     def __post_init__(self) -> None:
+        for name, hint in _type_hints(type(self)).items():
+            object.__setattr__(self, name, _of_type(hint, getattr(self, name), name))
         for folder, name in self.parts.items():  # the path of a file becomes the name of what is in it
             object.__setattr__(self, folder[:-1], registry.resolve(folder, name))
         files = [registry.file_name(name) for name in self.parts.values() if registry.is_own_file(name)]
         if len(set(files)) < len(files):
             raise InputError(f"expected files of different names, since a run keeps them, got {', '.join(files)}")
-        self._expect_numbers()
         for name, (least, most) in BOUNDS.items():
             value = getattr(self, name)
             _expect(value >= least, name, f"at least {least}", value)
@@ -131,16 +132,6 @@ class Run:
             given = f"{shortest} {longest}"
             _expect(1 <= shortest <= longest, "lengths", "1 <= shortest <= longest", given)
             _expect(longest <= LONGEST, "lengths", f"at most {LONGEST:,} images", given)
-
-    def _expect_numbers(self) -> None:
-        """Raises InputError where a number is not what its field takes: a whole one, or any that is finite."""
-        for name, hint in _type_hints(type(self)).items():
-            value = getattr(self, name)
-            if hint is int or (hint == int | None and value is not None):
-                _expect(type(value) is int, name, "a whole number", value)
-            elif hint is float:
-                number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
-                _expect(number, name, "a finite number", value)
 
     def __repr__(self) -> str:
         """What differs from the defaults: it makes an equal run."""
@@ -171,15 +162,9 @@ class Run:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, every field."""
-        hints = _type_hints(type(self))
-        values: dict[str, Any] = {
-            name: float(value) if hints[name] is float else value for name, value in vars(self).items()
-        }
-        for name in ("model_options", "encoder_options"):
-            values[name] = dict(values[name])
-        values["data"] = None if self.data is None else str(self.data)
-        values["lengths"] = None if self.lengths is None else list(self.lengths)
-        return values
+        options = {"model_options": dict(self.model_options), "encoder_options": dict(self.encoder_options)}
+        data = None if self.data is None else str(self.data)
+        return vars(self) | options | {"data": data, "lengths": None if self.lengths is None else list(self.lengths)}
 
     def settings(self, without: tuple[str, ...] = ()) -> dict[str, Any]:
         """The settings that identify a training: task, model, encoder, and each field that is not at its default.
@@ -202,12 +187,11 @@ class Run:
         """
         if not isinstance(values, dict):
             raise InputError(f"{source}: expected an object with the fields of a run, got {type(values).__name__}")
-        hints = _type_hints(cls)
-        renamed = {_RENAMED.get(str(name), str(name)): value for name, value in values.items()}
+        renamed: dict[str, Any] = {_RENAMED.get(str(name), str(name)): value for name, value in values.items()}
         if len(renamed) < len(values):
             twice = ", ".join(f"{old} and {new}" for old, new in _RENAMED.items() if {old, new} <= values.keys())
             raise InputError(f"{source}: expected each setting once, got {twice}")
-        unknown = sorted(str(name) for name in renamed.keys() - hints.keys())
+        unknown = sorted(renamed.keys() - _type_hints(cls).keys())
         if unknown:
             raise InputError(f"{source}: unknown keys {', '.join(unknown)}: expected fields of a run of this version")
         if "task" not in renamed:
@@ -216,9 +200,8 @@ class Run:
             value = renamed.get(folder[:-1])
             if isinstance(value, str) and value.endswith(registry.SUFFIX):
                 raise InputError(f"{source}: {folder[:-1]}: expected a name, got the path {value}")
-        restored = {name: _restore(hints[name], value, f"{source}: {name}") for name, value in renamed.items()}
         try:
-            return cls(**restored)
+            return cls(**renamed)
         except InputError as error:
             raise InputError(f"{source}: {error}") from None
 
@@ -240,6 +223,16 @@ _RENAMED = {  # old names of fields, which files of version 0.1 have
 }
 
 
+_IN_WORDS = {
+    str: "a text",
+    int: "a whole number",
+    float: "a finite number",
+    bool: "True or False",
+    tuple: "two whole numbers",
+    dict: "a dict of names and numbers or texts",
+    Path: "a path",
+    types.NoneType: "None",
+}
 _type_hints = functools.cache(typing.get_type_hints)  # a benchmark asks for those of Run thousands of times
 
 
@@ -254,35 +247,42 @@ def digest(settings: dict[str, Any]) -> str:
 
 def _expect(condition: bool, name: str, expected: str, value: object) -> None:
     if not condition:
-        raise InputError(f"--{name.replace('_', '-')}: expected {expected}, got {_shortened(value)}")
+        raise _refused(name, expected, value)
 
 
-def _shortened(value: object) -> str:
-    """A value in a message: an integer of 5,000 digits cannot be written at all."""
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return "a number of more than 30 digits"
-    return f"{value!s:.100}"
+def _refused(name: str, expected: str, value: object) -> InputError:
+    long = isinstance(value, int) and abs(value) >= 10**30  # an integer of 5,000 digits cannot be written at all
+    got = "a number of more than 30 digits" if long else f"{value!s:.100}"
+    return InputError(f"--{name.replace('_', '-')}: expected {expected}, got {got}")
 
 
-def _restore(hint: Any, value: Any, source: str) -> Any:
-    """A JSON value as the type of its field."""
+def _of_type(hint: Any, value: Any, name: str) -> Any:
+    """A value as the type of its field; what stands for it in JSON is converted: a list, a text, a whole number.
+
+    Raises InputError for a value of another type, and for a number that is not finite.
+    """
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
         origin = typing.get_origin(option) or option
         if option is types.NoneType and value is None:
             return None
-        if origin is Path and isinstance(value, str):
+        if origin is Path and isinstance(value, str | Path):
             return Path(value)
-        if origin is tuple and isinstance(value, list) and [type(item) for item in value] == [int, int]:
+        if origin is tuple and isinstance(value, list | tuple) and [type(item) for item in value] == [int, int]:
             return tuple(value)
-        if origin is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if origin is float and _is_finite(value):
             return float(value)
         if origin in (str, int, bool) and type(value) is origin:
             return value
         if origin is dict and isinstance(value, dict) and _are_options(value):
-            return value
-    expected = "a whole number" if hint is int else getattr(hint, "__name__", str(hint))
-    raise InputError(f"{source}: expected {expected}, got {_shortened(value)}")
+            return dict(value)
+    expected = " or ".join(_IN_WORDS[typing.get_origin(option) or option] for option in options)
+    raise _refused(name, expected, value if isinstance(value, int) else repr(value))
+
+
+def _is_finite(value: Any) -> TypeGuard[float]:
+    """Whether a value is a number that a float holds; a whole number may be larger than any."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _are_options(values: dict[Any, Any]) -> bool:

@@ -19,7 +19,7 @@ import functools
 import hashlib
 import io
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -95,7 +95,6 @@ class SetScores:
         Raises InputError, beginning with `where`, for an accuracy that is missing or not from 0 to 1, an interval that
         is none within 0 and 1, and a length without a whole n.
         """
-        parts = values.by_length.items()
         if any(not 0 <= of.get("accuracy", math.nan) <= 1 for of in (values.scores, *values.by_length.values())):
             raise InputError(f"{where}: expected an accuracy from 0 to 1, of the set and of each length")
         if any(not part.get("n", math.nan).is_integer() or part["n"] < 0 for part in values.by_length.values()):
@@ -105,7 +104,7 @@ class SetScores:
             raise InputError(f"{where}: expected an interval from 0 to 1, got {low:g} to {high:g}")
         by_length = {
             length: LengthScores(int(part["n"]), {name: value for name, value in part.items() if name != "n"})
-            for length, part in parts
+            for length, part in values.by_length.items()
         }
         return cls(values.n, values.scores, values.interval, by_length)
 
@@ -227,12 +226,10 @@ class RunFolder:
         code = {folder[:-1]: origin for folder, origin in origins.items() if origin is not None}
         for folder, name in run.parts.items():
             if (file := registry.own_file(folder, name)) is not None:
-                there = self.path / file.path.name
-                if there.exists() and there.read_bytes() != file.content:
-                    raise InputError(
-                        f"{there}: expected no such file, or the one that is trained; choose another --out"
-                    )
-                write_whole(there, file.content)
+                path = self.path / file.path.name
+                if path.exists() and path.read_bytes() != file.content:
+                    raise InputError(f"{path}: expected no such file, or the one that is trained; choose another --out")
+                write_whole(path, file.content)
         values = {"run": run.to_json(), "machine": where, "data": data_checksum}
         self._write_json("run.json", values | ({"code": code} if code else {}))
 
@@ -318,8 +315,8 @@ class RunFolder:
 
     def machine(self) -> Machine:
         """The machine it was trained on. Errors as for `run`."""
-        there = self._run_file().machine
-        return Machine(**{field.name: getattr(there, field.name) for field in dataclasses.fields(Machine)})
+        values = self._run_file().machine
+        return Machine(**{field.name: getattr(values, field.name) for field in dataclasses.fields(Machine)})
 
     def precision(self) -> str:
         """The precision of its training, "float32" or "bfloat16". Errors as for `run`."""
@@ -389,9 +386,10 @@ class RunFolder:
         try:
             saved = torch.load(io.BytesIO(raw[32:]), weights_only=True, map_location="cpu")
         except Exception as error:  # whatever torch meets in a file that something else wrote
-            raise InputError(f"{path}: not a checkpoint of digitset ({type(error).__name__})") from None
+            kind = type(error).__name__
+            raise InputError(f"{path}: not a checkpoint of digitset ({kind}); remove it and train again") from None
         if not isinstance(saved, dict) or not isinstance(saved.get("step"), int):
-            raise InputError(f"{path}: not a checkpoint of digitset: expected its step")
+            raise InputError(f"{path}: not a checkpoint of digitset: expected its step; remove it and train again")
         return saved
 
     def finish(self, weights: dict[str, Tensor], summary: Summary) -> None:
@@ -435,9 +433,10 @@ class RunFolder:
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
-            reason = " ".join(str(error).split())
+            reason = f"{' '.join(str(error).split())[:200]} ..."
             raise InputError(
-                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}': {reason}"
+                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}' ({reason}); train the run "
+                "again"
             ) from error
         return network
 
@@ -447,21 +446,17 @@ class RunFolder:
 
     def save_scores(self, scores: Scores, version: dict[str, int]) -> None:
         """Keeps scores with the version of the task and of the evaluation that they were made with."""
-        made_by = version | {"model": self._model_file().sha256}
-        self._write_json("scores.json", {"version": made_by, "sets": {name: s.to_json() for name, s in scores.items()}})
+        self._write_scores(version | {"model": self._model_file().sha256}, scores)
 
     def scores(self, version: dict[str, int]) -> Scores | None:
         """The saved scores, if they are of this version and these weights; else None.
 
         Raises InputError if the file is damaged.
         """
-        path = self.path / "scores.json"
-        if not path.exists():
+        if not (self.path / "scores.json").exists():
             return None
-        kept = read_json(path, _ScoresFile)
-        if kept.version != version | {"model": self._model_file().sha256}:
-            return None
-        return {name: SetScores.from_file(of_set, f"{path}: {name}") for name, of_set in kept.sets.items()}
+        kept = self._scores_file()
+        return self._sets(kept) if kept.version == version | {"model": self._model_file().sha256} else None
 
     def publish(self, out: Path, card: str) -> None:
         """Copies a finished run, its scores and its own files, without metrics, into another folder; adds its card.
@@ -472,16 +467,15 @@ class RunFolder:
         copy = RunFolder(out)
         for name in copy.own_files():  # of an earlier publication
             (out / name).unlink(missing_ok=True)
-        there = self._run_file()
-        facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(there.machine)}
-        facts |= {"data": there.data} | ({"code": self._code(there)} if there.code else {})
+        run_file = self._run_file()
+        facts = {"run": self.run().shareable().to_json(), "machine": dataclasses.asdict(run_file.machine)}
+        facts |= {"data": run_file.data} | ({"code": self._code(run_file)} if run_file.code else {})
         copy._write_json("run.json", facts)
         for name in self.own_files():
             write_whole(out / name, read_whole(self.path / name, registry.MOST_CODE, "Python code"))
         write_whole(out / "README.md", card.encode())
-        kept = read_json(self.path / "scores.json", _ScoresFile)
-        sets = {name: SetScores.from_file(of_set, name).to_json() for name, of_set in kept.sets.items()}
-        copy._write_json("scores.json", {"version": kept.version, "sets": sets})
+        kept = self._scores_file()
+        copy._write_scores(kept.version, self._sets(kept))
         write_whole(out / "model.safetensors", read_whole(self.path / "model.safetensors", MOST_BYTES, "weights"))
         model = self._model_file()
         files = {name: copy._sha256(name) for name in ("run.json", "README.md", *self.own_files())}
@@ -490,12 +484,12 @@ class RunFolder:
     def check_files(self) -> list[FileCheck]:
         """Reads every file of the folder as it would be used, and says of each what is wrong, if anything is."""
         uses: dict[str, Callable[[], object]] = {
-            "run.json": lambda: (self.run(), self._run_file()),
+            "run.json": self.run,
             "metrics.jsonl": self.metrics,
             "checkpoint": self._metrics_of_checkpoint,
             "model.json": self.summary,
             "model.safetensors": lambda: self.network() if self.knows_code() else self.weights(),
-            "scores.json": self._scores_file,
+            "scores.json": lambda: self._sets(self._scores_file()),
         }
         with contextlib.suppress(InputError):  # which the check of run.json tells
             for folder, name in self.run().parts.items():
@@ -539,21 +533,20 @@ class RunFolder:
         saved = self.load_checkpoint()
         return self._metrics_until(saved["step"], saved.get("metrics_check"))
 
-    def _scores_file(self) -> Scores:
-        """The scores, whatever they were made with."""
-        path = self.path / "scores.json"
-        sets = read_json(path, _ScoresFile).sets
-        return {name: SetScores.from_file(of_set, f"{path}: {name}") for name, of_set in sets.items()}
+    def _scores_file(self) -> _ScoresFile:
+        """The scores and what they were made with, whatever that is."""
+        return read_json(self.path / "scores.json", _ScoresFile)
 
-    def _expect_as_listed(self, name: str) -> bool:
-        """Whether model.json has the hash of a file. Raises InputError if the file has another."""
+    def _sets(self, file: _ScoresFile) -> Scores:
+        where = self.path / "scores.json"
+        return {name: SetScores.from_file(of_set, f"{where}: {name}") for name, of_set in file.sets.items()}
+
+    def _expect_as_listed(self, name: str) -> None:
+        """Raises InputError if model.json has the hash of a file, and the file is missing or has another."""
         listed = self._model_file().files.get(name) if self.finished else None
-        if listed is None:
-            return False
         path = self.path / name
-        if not path.exists() or self._sha256(name) != listed:
+        if listed is not None and not (path.exists() and self._sha256(name) == listed):
             raise InputError(f"{path}: damaged or missing: its SHA-256 is not that in model.json")
-        return True
 
     def _lines(self) -> list[MetricsLine]:
         path = self.path / "metrics.jsonl"
@@ -565,8 +558,13 @@ class RunFolder:
     def _sha256(self, name: str) -> str:
         return hashlib.sha256(read_whole(self.path / name, MOST_BYTES, "a file")).hexdigest()
 
-    def _write_model_json(self, weights: str, summary: Summary, files: dict[str, str]) -> None:
-        self._write_json("model.json", {"sha256": weights, **dataclasses.asdict(summary), "files": files})
+    def _write_model_json(self, sha256: str, summary: Summary, files: dict[str, str]) -> None:
+        """`sha256` is that of the weights."""
+        self._write_json("model.json", {"sha256": sha256, **dataclasses.asdict(summary), "files": files})
+
+    def _write_scores(self, version: Mapping[str, int | str], scores: Scores) -> None:
+        sets = {name: of_set.to_json() for name, of_set in scores.items()}
+        self._write_json("scores.json", {"version": version, "sets": sets})
 
     def _write_json(self, name: str, values: Values) -> None:
         write_whole(self.path / name, to_json(values))

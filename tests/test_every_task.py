@@ -138,3 +138,12 @@ def test_a_card_says_the_scores_of_its_kind(name: str, few: Splits, tmp_path: Pa
     for of_set in kept.values():
         assert all(isinstance(length, int) for length in of_set.by_length)
         assert 0 <= of_set.scores.get("brier", 0) <= (1 if task.kind == "binary" else 2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_leaves_a_network_in_the_mode_it_was_in(few: Splits, training: bool) -> None:
+    """Also one that reads digits, of which there is a set of its own."""
+    predictor = untrained("contains", "exact")
+    network = predictor.network.train(training)
+    assert "digits" in evaluate(network, predictor.experiment, few)
+    assert {module.training for module in network.modules()} == {training}

@@ -13,7 +13,7 @@ from digitset.encoders.vit import Vit
 from digitset.errors import InputError
 from digitset.evaluation.calibration import central_interval
 from digitset.inference.explain import explain
-from digitset.inference.places import _rollout  # pyright: ignore[reportPrivateUsage]
+from digitset.inference.places import look, rolled_out
 from digitset.inference.predictor import Predictor
 from digitset.network import Experiment
 from digitset.run import Run
@@ -95,6 +95,10 @@ def test_places(task: str, model: str) -> None:
     assert places.heads.shape == (n, 8, 4, 4)
     torch.testing.assert_close(places.heads.sum(dim=(2, 3)), torch.ones(n, 8))
     torch.testing.assert_close(places.rollout.sum(dim=(1, 2)), torch.ones(n))
+    run = Run(task, model, "vit", encoder_options={"layers": 0})
+    alone = look(Predictor(run, Experiment.of(run).build(), torch.device("cpu")), images, anchor)
+    assert alone is not None
+    torch.testing.assert_close(alone.rollout, alone.heads.mean(dim=1))
     rest = images[-1:].copy()
     rest[0, 7:14, 14:21] = 0
     for erased, expected in ((images[-1:], 0.0), (rest, float(places.erased[-1, 1, 2]))):
@@ -140,8 +144,8 @@ def test_rollout_goes_through_all_layers() -> None:
     """Attention that always takes the first token, twice: a quarter of the weight is left where it was."""
     first = torch.zeros(1, 2, 4, 4)
     first[..., 0] = 1
-    rolled = _rollout([first, first], torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]]))
-    torch.testing.assert_close(rolled, torch.tensor([[0.75, 0.0, 0.125, 0.125]]))
+    rolled = rolled_out([first, first], torch.tensor([[[0.0, 0.0, 0.5, 0.5]]]))
+    torch.testing.assert_close(rolled, torch.tensor([[[0.75, 0.0, 0.125, 0.125]]]))
 
 
 def test_order_moves_an_explanation_with_its_image() -> None:

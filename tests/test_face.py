@@ -35,6 +35,12 @@ def test_tab_shows_every_name() -> None:
         assert getattr(digitset, name).__doc__
 
 
+def test_names_are_of_tasks_encoders_and_models() -> None:
+    assert "sum" in digitset.names("tasks")
+    with pytest.raises(InputError, match="unknown folder 'model': did you mean 'models'"):
+        digitset.names("model")
+
+
 def test_things_say_what_they_are(tmp_path: Path) -> None:
     assert repr(SHORT) == (
         "Run(task='sum', model='exact', encoder='lenet', steps=2, images_per_step=32, sequences_per_step=16)"

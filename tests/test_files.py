@@ -151,7 +151,7 @@ def test_what_is_not_the_expected_json_is_one_line(finished: Path, tmp_path: Pat
         (("machine", "threads"), "2", "machine.threads: expected int, got str"),
         (("run", "lengths"), [1, 2, 3], "lengths: expected"),
         (("run", "steps"), 10**26, "--steps: expected at most"),
-        (("run", "model_options"), {"hidden": []}, "model_options: expected"),
+        (("run", "model_options"), {"hidden": []}, "--model-options: expected a dict of names"),
         (("data",), None, "data: expected str, got null"),
     ],
 )
@@ -499,6 +499,37 @@ def test_absurd_grids_are_refused(tmp_path: Path, text: str, words: str) -> None
 def test_numbers_of_a_run_have_bounds(name: str, value: Any, words: str) -> None:
     with pytest.raises(InputError, match=words):
         Run("sum", **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("lengths", (1.5, 3), "--lengths: expected two whole numbers or None, got (1.5, 3)"),
+        ("lengths", 5, "--lengths: expected two whole numbers or None, got 5"),
+        ("lengths", (1, 2, 3), "--lengths: expected two whole numbers"),
+        ("model", None, "--model: expected a text, got None"),
+        ("encoder", Path("my.py"), "--encoder: expected a text, got "),
+        ("device", 0, "--device: expected a text, got 0"),
+        ("steps", "5", "--steps: expected a whole number, got '5'"),
+        ("learning_rate", 10**309, "--learning-rate: expected a finite number, got a number of more than 30 digits"),
+        ("model_options", None, "--model-options: expected a dict of names and numbers or texts, got None"),
+        ("model_options", {"hidden": None}, "--model-options: expected a dict of names and numbers or texts"),
+        ("data", 3, "--data: expected a path or None, got 3"),
+        ("transpose", 1, "--transpose: expected True or False, got 1"),
+    ],
+)
+def test_values_of_a_run_have_their_types(name: str, value: Any, words: str) -> None:
+    with pytest.raises(InputError, match=re.escape(words)):
+        Run("sum", **{name: value})
+
+
+def test_a_run_takes_what_stands_for_a_value_in_json() -> None:
+    values: dict[str, Any] = {"lengths": [2, 3], "data": "elsewhere", "model_options": {"hidden": 8}}
+    run = Run("sum", learning_rate=1, **values)
+    values["model_options"]["hidden"] = 9  # of the caller's own dict, which the run does not share
+    expected = Run("sum", learning_rate=1.0, lengths=(2, 3), data=Path("elsewhere"), model_options={"hidden": 8})
+    assert repr(run) == repr(expected)
+    assert run == expected == Run.from_json(run.to_json())
 
 
 def test_onnx_bytes_that_changed_are_told(tmp_path: Path) -> None:

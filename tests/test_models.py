@@ -111,3 +111,24 @@ def test_the_mode_of_the_levels_is_whole_and_for_evaluation_only() -> None:
     assert torch.equal(mode(long, present, None), 500 * mode(tokens[:1, :1], mask[:1, :1], None))
     with pytest.raises(InputError, match="readout mean or mode"):
         Experiment.of(Run("sum", model_options={"readout": "median"})).build()
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "options", "words"),
+    [
+        ("model", "mlp", {"hidden": 0}, "expected hidden layers of at least 1 number, got 0"),
+        ("model", "deepsets", {"hidden": 0}, "expected hidden layers of at least 1 number, got 0"),
+        ("model", "transformer", {"layers": -1}, "expected layers of at least 0, got -1"),
+        ("model", "transformer_exact", {"layers": -1}, "expected layers of at least 0, got -1"),
+        ("model", "set_transformer", {"inducing": 0}, "expected inducing points of at least 1, got 0"),
+        ("encoder", "cnn", {"channels": 0}, "expected convolutions of at least 1 channel, got 0"),
+        ("encoder", "cnn", {"channels": 1}, "expected convolutions of at least 1 channel, got 0"),
+        ("encoder", "unpadded", {"channels": 0}, "expected convolutions of at least 1 channel, got 0"),
+    ],
+)
+def test_sizes_with_which_nothing_is_left_are_refused(
+    part: str, name: str, options: dict[str, int], words: str
+) -> None:
+    run = Run("sum", **{part: name, f"{part}_options": options})
+    with pytest.raises(InputError, match=f"{part} '{name}' cannot be built with .*: {words}"):
+        Experiment.of(run).build()

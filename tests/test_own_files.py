@@ -248,5 +248,9 @@ def test_another_package_offers_parts(tmp_path: Path) -> None:
     code = "run = digitset.Run('classify', 'mlp', 'eye', steps=1, images_per_step=16)\n"
     code += "print('eye' in digitset.names('encoders'), digitset.train(run, 'run').finished)\n"
     assert python(code, tmp_path, tmp_path / "lib").split() == ["True", "True"]
+    (tmp_path / "lib/their_parts/eye.py").write_text("import torch\nnothing_of_this_name\n")
+    asks = "try:\n    digitset.Experiment.of(digitset.Run('classify', 'mlp', 'eye'))\n"
+    said = python(asks + "except digitset.InputError as error:\n    print(error)\n", tmp_path, tmp_path / "lib")
+    assert said.startswith("entry point 'eye' of digitset.encoders cannot be imported: NameError: ")
     with pytest.raises(InputError, match=r"its encoder 'eye' is of the package their-parts 1\.5: install it"):
         digitset.load(tmp_path / "run")

@@ -128,7 +128,9 @@ def test_bad_input_is_one_clear_error(predictors: dict[str, Predictor], mnist: S
     image = mnist.test.images[:2]
     cases = [
         ("sum", [image.float()], None, "expected uint8"),
-        ("sum", [image[0]], None, r"expected images \[n, 28, 28\], got \[28, 28\]"),
+        ("sum", [image[0]], None, r"expected images \[n, 28, 28\], got \[28, 28\]; .* one image is image\[None\]"),
+        ("sum", image, None, "one sequence stands in a list"),
+        ("contains", [image], image[0], r"anchors: expected images .*, got \[28, 28\]; .* one image is image\[None\]"),
         ("sum", [image[:, :20]], None, r"got \[2, 20, 28\]"),
         ("sum", [image[:0]], None, "sequence 0: expected at least one image"),
         ("sum", [image], image[:1], "takes no anchors"),

@@ -190,8 +190,11 @@ def test_pictures_that_do_not_fit(tmp_path: Path, few: tuple[Arrays, Arrays]) ->
     assert "found 1 image that cannot be read as such" in refusal(folder)
     write_pictures(folder, images[:2], np.array([10, 11]))
     assert "expected folders 0 to 9, found 10 (1 image), 11 (1 image)" in refusal(folder)
-    few_images = write_pictures(tmp_path / "c", images[:9], labels[:9])
-    assert "at least 20 images, to divide them, found 9 images" in refusal(few_images)
+    few_images = write_pictures(tmp_path / "c", images[:10], labels[:10])
+    assert "at least 11 images, to divide them, found 10 images" in refusal(few_images)
+    write_pictures(few_images, images[10:11], labels[10:11])
+    splits = load_data(few_images)
+    assert [len(part) for part in (splits.train, splits.val, splits.test)] == [9, 1, 1]
     write_pictures(tmp_path / "d/train", images, labels)
     assert "d/test: expected folders 0 to 9, found none" in refusal(tmp_path / "d").replace("\\", "/")
 

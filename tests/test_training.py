@@ -19,13 +19,13 @@ import torch
 from torch import nn
 
 from digitset.data.mnist import Digits, Splits, load_data
-from digitset.device import choose_precision, wait_for
+from digitset.device import Machine, choose_precision, wait_for
 from digitset.errors import InputError, Stopped, TrainingError
 from digitset.files import to_json
 from digitset.network import Experiment
 from digitset.rng import generator, seed_torch, torch_state_kept
 from digitset.run import Run
-from digitset.run_folder import LengthScores, RunFolder, SetScores
+from digitset.run_folder import LengthScores, RunFolder, SetScores, Summary
 from digitset.training import loop, optimizer
 from digitset.training.loop import learning_rate, lengths_at, train
 from digitset.training.optimizer import AdamW, Muon, optimizers, parameter_groups
@@ -363,7 +363,7 @@ def test_a_folder_keeps_its_run(straight: RunFolder) -> None:
         train(replace(RUN, steps=13), straight.path)
 
 
-def test_a_record_tells_the_whole_story(straight: RunFolder) -> None:
+def test_a_run_folder_tells_the_whole_story(straight: RunFolder) -> None:
     values = json.loads((straight.path / "run.json").read_text())
     assert Run.from_json(values["run"]) == RUN
     assert values["data"] == load_data().checksum
@@ -481,6 +481,17 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
     run_folder.save_checkpoint(saved)
     with pytest.raises(InputError, match="another version of the model"):
         train(RUN, run_folder.path, resume=True)
+
+
+def test_weights_of_another_network_are_one_short_line(tmp_path: Path) -> None:
+    run, other = replace(RUN, model_options={}), replace(RUN, model="mlp", model_options={})
+    run_folder, machine = RunFolder(tmp_path / "run"), Machine.here(torch.device("cpu"))
+    run_folder.start(run, machine, "float32", 1, "0" * 64)
+    run_folder.finish(Experiment.of(other).build().state_dict(), Summary(1, 1, 1.0, 1.0, 1))
+    with pytest.raises(InputError, match="weights of another version of .*; train the run again") as said:
+        run_folder.network()
+    assert "\n" not in str(said.value)
+    assert len(str(said.value)) < 500
 
 
 def test_a_run_of_another_version_of_a_task_is_refused(straight: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

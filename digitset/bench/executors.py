@@ -60,7 +60,7 @@ Watch = Callable[[Progress], None]
 
 
 class Executor(Protocol):
-    """What makes cells."""
+    """What makes runs."""
 
     def submit(self, function: Callable[..., Any], run: Run, folder: Path, /, *arguments: Any) -> "Future[Any]": ...
 
@@ -121,7 +121,7 @@ def processes(jobs: int) -> Iterator[Executor]:
 
 
 class _Processes:
-    """Submits cells to a pool. A process that starts does not see Ctrl-C until it knows what to do then."""
+    """Submits runs to a pool. A process that starts does not see Ctrl-C until it knows what to do then."""
 
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self.pool = pool
@@ -144,7 +144,7 @@ def _ctrl_c_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_busy = threading.Event()  # of a worker: it is making a cell
+_busy = threading.Event()  # of a worker: it is making a run
 _stopping = threading.Event()  # of a worker: it has been asked to stop and begins nothing any more
 
 
@@ -180,9 +180,9 @@ def _give(own_files: registry.OwnFiles) -> None:
 
 @contextlib.contextmanager
 def nodes(address: str, cpus: int, gpus: float) -> Iterator[Executor]:
-    """The nodes of a Ray cluster ("local" starts one of this machine), each cell with so many cores and GPUs.
+    """The nodes of a Ray cluster ("local" starts one of this machine), each run with so many cores and GPUs.
 
-    A cell whose node is lost is made again on another, up to three times. Its folder comes home with its result.
+    A run whose node is lost is made again on another, up to three times. Its folder comes home with its result.
     """
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # nodes have their own installation
     if cpus < 1 or gpus < 0:
@@ -219,7 +219,7 @@ def _expect_answer(address: str) -> None:
 
 
 class _Nodes:
-    """Submits cells to a Ray cluster. The second argument of every function is a folder, which comes home."""
+    """Submits runs to a Ray cluster. The second argument of every function is a folder, which comes home."""
 
     def __init__(self, remote: Any) -> None:
         self.remote = remote
@@ -249,7 +249,7 @@ def _run_away(
     files: dict[str, bytes],
     own_files: registry.OwnFiles,
 ) -> tuple[Any, dict[str, bytes]]:
-    """Makes a cell in a folder of this node, from what there is at home of it; its result and the folder's files."""
+    """Makes a run in a folder of this node, from what there is at home of it; its result and the folder's files."""
     keep_freed_memory()
     _give(own_files)
     with tempfile.TemporaryDirectory() as name:
@@ -259,7 +259,7 @@ def _run_away(
             (folder / file).write_bytes(content)
         try:
             result = function(run, folder, *arguments)
-        except Stopped as stop:  # Ray makes a cell again if its process is gone, and takes this error for a cancelling
+        except Stopped as stop:  # Ray makes a run again if its process is gone, and takes this error for a cancelling
             os._exit(128 + stop.args[0])
         finally:
             give_back_freed_memory()

@@ -218,14 +218,14 @@ def check_cells(cells: Iterable[Run]) -> None:
         if run.name in seen:
             raise InputError(f"the grid has {run.name} twice; leave one out")
         seen.add(run.name)
-        own = protocol(run)
-        alike = protocols.setdefault((run.task, own.startswith(LENGTH_ONLY)), own) == own
         folders.add((run.data, run.transpose))
         if len(folders) > 1:
             raise InputError("the grid has cells of different data: take one benchmark for each")
-        if not alike:
+        own = protocol(run)
+        if protocols.setdefault((run.task, own.startswith(LENGTH_ONLY)), own) != own:
             raise InputError(
-                f"the grid trains models of task {run.task} with different settings: they cannot be compared"
+                f"the grid trains models of task {run.task} with different settings, so they cannot be compared; "
+                "give all the same"
             )
 
 

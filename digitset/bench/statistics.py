@@ -18,7 +18,7 @@ LEVEL = 0.01  # two models differ if the corrected p of their paired test is bel
 FEWEST = 3  # seeds of a test: accuracies come in steps, so that two differences are often equal by chance
 POWER = 0.8  # the probability with which a test shows the difference that is called detectable
 EQUAL = 1e-9  # accuracies that differ by less are the same; no test set has so many items
-MOST_SEEDS = 200  # that a benchmark could be told to take
+MOST_TO_DECIDE = 200  # seeds: where more would be needed, none are named
 Values = Mapping[int, float]  # a score by seed
 
 
@@ -78,8 +78,7 @@ def differences(scores: Mapping[str, Values]) -> list[Difference]:
         seeds = sorted(scores[first].keys() & scores[second].keys())
         if not seeds:
             continue
-        differences = [scores[first][seed] - scores[second][seed] for seed in seeds]
-        over = mean(differences)
+        over = mean([scores[first][seed] - scores[second][seed] for seed in seeds])
         pairs.append((first, second, over, _p(over)))
     corrected = holm([p for *_, p in pairs])
     tests = sum(not math.isnan(p) for p in corrected)
@@ -131,14 +130,14 @@ def seeds_to_decide(difference: Difference, tests: int) -> int | None:
     """How many seeds would show the difference that was found, if it is the true one, with a probability of 80 %.
 
     All seeds are counted, also those there are. None where there is no test, no difference or no scatter, and where
-    more than `MOST_SEEDS` would be needed. It is a guess: both the difference and the scatter are estimates.
+    more than `MOST_TO_DECIDE` would be needed. It is a guess: both the difference and the scatter are estimates.
     """
     if math.isnan(difference.detectable) or difference.mean == 0:
         return None
     deviation = difference.detectable / detectable_effect(difference.n, tests)
     enough = [
         n
-        for n in range(difference.n, MOST_SEEDS + 1)
+        for n in range(difference.n, MOST_TO_DECIDE + 1)
         if deviation * detectable_effect(n, tests) <= abs(difference.mean)
     ]
     return enough[0] if enough else None

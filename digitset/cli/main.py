@@ -145,8 +145,8 @@ def _run() -> None:
     from digitset.cli import model_commands, training_commands
 
     app = tyro.extras.SubcommandApp()
-    for name in COMMANDS:
-        app.command(getattr(training_commands, name, None) or getattr(model_commands, name))
+    for command in COMMANDS:
+        app.command(getattr(training_commands, command, None) or getattr(model_commands, command))
     said = io.StringIO()
     try:
         with contextlib.redirect_stdout(said) if completes else contextlib.nullcontext():

@@ -85,7 +85,7 @@ def publish(
         push: USER/NAME, to put the folder on the Hugging Face Hub as well. Needs digitset[hub].
         half: Round matrices and kernels to float16, for half the size, and score what that makes.
     """
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import say
     from digitset.inference import hub
     from digitset.inference import publish as publishing
     from digitset.run_folder import RunFolder
@@ -95,11 +95,11 @@ def publish(
     publishing.publish(run, folder, None if push is None else f"{hub.PREFIX}{push}", half, trust)
     files = RunFolder(folder).own_files()
     trusted = ", trust=True" if files else ""
-    console.print(f'published: {folder}   digitset.load("{folder}"{trusted})', soft_wrap=True, highlight=False)
+    say(f'published: {folder}   digitset.load("{folder}"{trusted})')
     for file, sha256 in files.items():
-        console.print(f"with your code: {file} (SHA-256 {sha256})", soft_wrap=True, highlight=False)
+        say(f"with your code: {file} (SHA-256 {sha256})")
     if push is not None:
-        console.print(f"on the Hub: {publishing.push(folder, push)}", soft_wrap=True)
+        say(f"on the Hub: {publishing.push(folder, push)}")
 
 
 def export(
@@ -111,17 +111,13 @@ def export(
         path: The file to write.
         attention: Its weights are an output too.
     """
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import say
     from digitset.inference.onnx_export import export
     from digitset.inference.predictor import load
 
     difference = export(load(model, "cpu", trust), path, attention)
     lengths = ", ".join(map(str, difference.lengths))
-    console.print(
-        f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of {lengths} test images",
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{path}: differs from torch by at most {difference.largest:.1g} on sequences of {lengths} test images")
 
 
 def predict(
@@ -177,12 +173,12 @@ def _print_answers(answers: "list[Answer]", asked: "Asked", as_json: bool) -> No
         told = {"answers": list(map(dataclasses.asdict, answers)), "notes": asked.notes, "refused": asked.refused}
         print(json.dumps(told, indent=2))
         return
-    from digitset.cli.terminal import console, print_table
+    from digitset.cli.terminal import print_table, say
 
     for answer in answers:
         if len(answer.pictures) > 1:
             print_table(answer.question, ("picture", "alone", "adds", "one digit"), ask.table(answer))
-        console.print(ask.sentence(answer), highlight=False, markup=False, soft_wrap=True)
+        say(ask.sentence(answer))
 
 
 def _predict_numbers(
@@ -281,7 +277,7 @@ def explain(
     Args:
         out: The figure: PNG, SVG or PDF.
     """
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import say
     from digitset.inference import pretrained
     from digitset.inference.explain import answer_in_words, explain
     from digitset.inference.predictor import load
@@ -297,8 +293,8 @@ def explain(
     draw_explanation(out, _drawable(model), task, asked.images, asked.anchor_image, explanation)
     certainty = asked.certainty(explanation.certainty, range(len(asked.pictures)))
     words = answer_in_words(task, explanation.answer, certainty, explanation.interval)
-    console.print(f"{task.question} {words}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"figure: {out}", highlight=False, markup=False, soft_wrap=True)
+    say(f"{task.question} {words}")
+    say(f"figure: {out}")
     _expect_all(asked.refused)
 
 

@@ -26,7 +26,7 @@ BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-~=+*#"  # the latter where ou
 
 def say(line: str) -> None:
     """A line as it is, however long."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 class GridWatch:
@@ -48,7 +48,7 @@ class GridWatch:
         if self.live:
             self.live.stop()
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            console.print("stopping after the steps under way, with a checkpoint of each run", soft_wrap=True)
+            say("stopping after the steps under way, with a checkpoint of each run")
 
     def show(self, progress: BenchProgress) -> None:
         line = self._line(progress)
@@ -58,18 +58,18 @@ class GridWatch:
         news = {(progress.stage, index) for index in progress.done} - self.told
         self.told |= news
         if news:
-            console.print(line, highlight=False, soft_wrap=True)
+            say(line)
 
     def _line(self, progress: BenchProgress) -> str:
         total = sum(run.steps for run in progress.runs)
-        made = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
-        began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
-        rate = (made - before) / max(1e-9, time.monotonic() - began)
+        steps = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
+        began, before = self.clock.setdefault(progress.stage, (time.monotonic(), steps))
+        rate = (steps - before) / max(1e-9, time.monotonic() - began)
         # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
-        rest = total - made + progress.later
+        rest = total - steps + progress.later
         left = f", about {_duration(rest / rate)} left" if rate > 0 and rest else ""
         left += " for all" * bool(left and progress.later)
-        part = made / total if total else 1.0
+        part = steps / total if total else 1.0
         return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
 
 
@@ -140,15 +140,15 @@ def print_run(run_folder: RunFolder) -> None:
     if not metrics:
         lines["curves"] = "none: a published model has no metrics" if run_folder.finished else "none so far"
     for name, text in lines.items():
-        console.print(f"{name:10}{text}", highlight=False, soft_wrap=True)
+        say(f"{name:10}{text}")
     for split, score in (("train", "loss"), ("train", "accuracy"), ("val", "accuracy")):
         values = [line[score] for line in metrics if line.get("split") == split]
         if values:
             ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
-            console.print(f"{split} {score:10}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
+            say(f"{split} {score:10}{curve(values)}  {ends}")
     scores = run_folder.scores(version(load_task(run.task))) if run_folder.finished else None
     if scores is None:
-        console.print(f"not evaluated yet: digitset evaluate {run_folder.path}", soft_wrap=True)
+        say(f"not evaluated yet: digitset evaluate {run_folder.path}")
     else:
         print_scores(scores)
 
@@ -191,10 +191,10 @@ def print_verdicts(out: Path, baseline: str | None = None) -> None:
     for board in boards:
         beside = [] if baseline is None else against_baseline(board, baseline)
         for sentence in [verdict(board), *beside]:
-            console.print(f"{board.task}: {sentence}", highlight=False, soft_wrap=True)
+            say(f"{board.task}: {sentence}")
     if not is_current(out):
         write_page(out)
-    console.print(f"tables: {out / 'results.csv'}   page: {out / 'report.html'}", soft_wrap=True)
+    say(f"tables: {out / 'results.csv'}   page: {out / 'report.html'}")
 
 
 def write_page(out: Path, trust: bool = False) -> Path:

@@ -73,7 +73,7 @@ def options_of_parts() -> str:
 
 
 def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> None:
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import say
     from digitset.training.loop import train
     from digitset.training.progress import Watch
 
@@ -86,11 +86,11 @@ def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> 
                 callbacks.append(listeners.enter_context(EventFile(folder)).listen)
             run_folder = train(run, folder, resume, callbacks, progress=False)
     except KeyboardInterrupt:
-        console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
+        say(f"stopped; go on with the same command and --resume ({folder})")
         raise
-    console.print(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s", soft_wrap=True)
+    say(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s")
     trust = " --trust" if run_folder.own_files() else ""  # the code is kept with the run, and not executed unasked
-    console.print(f"next: digitset evaluate {folder}{trust}", soft_wrap=True)
+    say(f"next: digitset evaluate {folder}{trust}")
 
 
 def data(
@@ -106,7 +106,7 @@ def data(
         transpose: The files hold rows as columns: set the images upright. EMNIST's own are, without this.
     """
     from digitset.cli.model_commands import check_figure
-    from digitset.cli.terminal import console, print_table
+    from digitset.cli.terminal import print_table, say
     from digitset.data.mnist import load_data
     from digitset.report.figures import draw_samples
 
@@ -122,9 +122,9 @@ def data(
     name = "MNIST of the package" if folder is None else str(folder)
     print_table(name if folder is None else f"{name}: {splits.kind}", ("label", "name", *parts), rows)
     for note in splits.notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+        say(note)
     draw_samples(out, f"{name}: the first training images of each label", splits)
-    console.print(f"sheet: {out}", highlight=False, markup=False, soft_wrap=True)
+    say(f"sheet: {out}")
 
 
 def evaluate(
@@ -154,7 +154,10 @@ def evaluate(
     splits = _data_of(run, trained, data, transpose)
     own = splits.checksum == run_folder.data_checksum()
     if not own and data is None:
-        raise InputError(f"{run}: trained on other data than {trained.data or 'the packaged MNIST'} holds now")
+        where = trained.data or "the packaged MNIST"
+        raise InputError(
+            f"{run}: trained on other data than {where} holds now; name the images to score on with --data"
+        )
     if own:
         scores = evaluate_run_folder(run_folder, splits, device)
     else:
@@ -288,23 +291,23 @@ def bench(
 
 def _tell_of_data(runs: list[Run]) -> None:
     """What may be wrong with the images of many runs; the runs themselves, which keep it too, say nothing here."""
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import say
     from digitset.data.mnist import load_data
 
     for data, transpose in {(run.data, run.transpose) for run in runs if run.data}:
         for note in load_data(data, transpose).notes:
-            console.print(note, highlight=False, markup=False, soft_wrap=True)
+            say(note)
 
 
 @contextlib.contextmanager
 def _goes_on() -> Iterator[None]:
     """Says after Ctrl-C how to go on."""
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import say
 
     try:
         yield
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on where it was", soft_wrap=True)
+        say("stopped; the same command goes on where it was")
         raise
 
 
@@ -314,9 +317,9 @@ def report(folder: tyro.conf.Positional[Folder], trust: TrustAll = False) -> Non
     Args:
         folder: The folder that `bench` wrote.
     """
-    from digitset.cli.terminal import console, write_page
+    from digitset.cli.terminal import say, write_page
 
-    console.print(f"page: {write_page(folder, trust)}", soft_wrap=True)
+    say(f"page: {write_page(folder, trust)}")
 
 
 def lengths(
@@ -333,7 +336,7 @@ def lengths(
         out: The folder of lengths.csv and lengths.png.
         longest: The longest sequences to try.
     """
-    from digitset.cli.terminal import console, print_table
+    from digitset.cli.terminal import print_table, say
     from digitset.data.mnist import load_data
     from digitset.files import writing
     from digitset.inference.length_generalization import LITERATURE, curve, write_csv
@@ -354,11 +357,11 @@ def lengths(
     (task,), curves = tasks, {}
     with writing(out):
         for name, predictor in predictors.items():
-            console.print(f"{name} ...", soft_wrap=True, highlight=False)
+            say(f"{name} ...")
             curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
         write_csv(out / "lengths.csv", curves)
         draw_length_curves(out / "lengths.png", f"{task}: accuracy by length", curves, LITERATURE.get(task, {}))
     for name, points in curves.items():
         rows = [(f"{p.length}", f"{p.n}", f"{p.accuracy:.4f}", f"{p.per_image:.5f}") for p in points]
         print_table(name, ("images", "sequences", "accuracy", "per image"), rows)
-    console.print(f"numbers: {out / 'lengths.csv'}   figure: {out / 'lengths.png'}", soft_wrap=True)
+    say(f"numbers: {out / 'lengths.csv'}   figure: {out / 'lengths.png'}")

@@ -21,7 +21,7 @@ LARGEST = 1_000_000 * 28 * 28  # bytes of one file, uncompressed: a million imag
 
 
 def read_idx(path: Path, dimensions: int, kind: int = UBYTE) -> UInt8[Tensor, "..."] | Int64[Tensor, "..."]:
-    """The values of a file, plain or `.gz`. Not one byte more is unpacked than its header announces, and one.
+    """The values of a file, plain or `.gz`. What its header announces is unpacked, and one byte more to see its end.
 
     Raises InputError for what `parse_idx` refuses, for more than a million images, and for damaged gzip.
     """

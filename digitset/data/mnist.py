@@ -117,9 +117,9 @@ def _divided(source: Source, root: Path) -> tuple[Digits, Digits]:
     if source.test is not None:
         return source.train, source.test
     every = by_content(source.train)
+    if len(every) < 11:  # ten for training, one of which is for validation, and one for the test
+        raise InputError(f"{root}: expected at least 11 images, to divide them, found {count(len(every))}")
     cut = len(every) - min(10_000, len(every) // 10)
-    if cut == len(every):
-        raise InputError(f"{root}: expected at least 20 images, to divide them, found {count(len(every))}")
     return Digits(every.images[:cut], every.labels[:cut]), Digits(every.images[cut:], every.labels[cut:])
 
 

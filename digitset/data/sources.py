@@ -80,11 +80,11 @@ def _source(kind: str, parts: list[Digits], notes: list[str]) -> Source:
 def _idx_paths(root: Path, family: str) -> dict[str, Path | None]:
     """The four files of a family by name: images and labels for training, then for testing."""
     folders, prefixes, labels = FAMILIES[family]
-    found: dict[str, Path | None] = {}
+    paths: dict[str, Path | None] = {}
     for name in [f"{prefix}{end}" for prefix in prefixes for end in ("images-idx3-ubyte", labels)]:
         candidates = [root / folder / file for folder in folders for file in (name, f"{name}.gz")]
-        found[name] = next((file for file in candidates if file.is_file()), None)
-    return found
+        paths[name] = next((file for file in candidates if file.is_file()), None)
+    return paths
 
 
 def _idx(root: Path, families: list[str]) -> Source:

@@ -2,7 +2,6 @@
 
 import math
 import time
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,7 @@ from digitset.demo.about import about
 from digitset.demo.schema import EXPLAINED, Answer, Model, Places, Question, pixels
 from digitset.encoders import LooksAtPlaces
 from digitset.errors import InputError
-from digitset.evaluation.calibration import LEVEL, central_interval
-from digitset.inference.explain import explain
+from digitset.inference.explain import certainty_of, explain
 from digitset.inference.predictor import Predictor
 from digitset.models import Attends, ReadsDigits
 from digitset.tasks import Task
@@ -86,14 +84,18 @@ def _explained(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | No
     if len(images) > EXPLAINED:
         raise InputError(f"explanations are for up to {EXPLAINED} images, got {len(images)}; ask without 'explain'")
     explanation = explain(predictor, images, anchor)
-    values = {field.name: getattr(explanation, field.name) for field in fields(explanation)}
+    values = vars(explanation).copy()
     if math.isnan(float(explanation.contributions[0])):
         values["contributions"] = None
-    values["interval"] = None if explanation.interval is None else list(explanation.interval)
     if explanation.places is not None:
-        maps = explanation.places
-        values["places"] = Places(heads=maps.heads.tolist(), rollout=maps.rollout.tolist(), erased=maps.erased.tolist())
-    return {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
+        values["places"] = Places(**_as_lists(vars(explanation.places)))
+    return _as_lists(values)
+
+
+def _as_lists(values: dict[str, Any]) -> dict[str, Any]:
+    """Values for JSON: what is a tensor or a tuple becomes a list."""
+    values = {name: value.tolist() if isinstance(value, Tensor) else value for name, value in values.items()}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 @torch.inference_mode()
@@ -102,11 +104,13 @@ def _plain(predictor: Predictor, images: np.ndarray, anchor: np.ndarray | None) 
     network, task = predictor.network, predictor.task
     batch = predictor.batch([images], None if anchor is None else anchor[None])
     output = network.apply_model(network.embed_in_parts(batch.images), batch).cpu()
-    values: dict[str, Any] = {"answer": float(task.answer(task.decode(output, network.model.output_kind))[0])}
-    distribution = task.probabilities(output, network.model.output_kind)
-    if distribution is not None:
-        values |= {"distribution": distribution[0].tolist(), "certainty": float(distribution.max())}
-        if task.kind == "quantity":
-            low, high = central_interval(distribution, LEVEL)
-            values["interval"] = [int(low), int(high)]
-    return values
+    kind = network.model.output_kind
+    distribution, certainty, interval = certainty_of(task, output[0], kind)
+    return _as_lists(
+        {
+            "answer": float(task.answer(task.decode(output, kind))[0]),
+            "distribution": distribution,
+            "certainty": certainty,
+            "interval": interval,
+        }
+    )

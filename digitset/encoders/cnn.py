@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from digitset.encoders import Encoder
+from digitset.layers import convolution
 
 
 class Cnn(Encoder):
@@ -20,21 +21,13 @@ class Cnn(Encoder):
         super().__init__()
         self.layers = nn.Sequential(
             OrderedDict(
-                stem=_convolution(1, channels // 2, 5, stride=2),
-                wide=_convolution(channels // 2, channels, 3, stride=2),
-                deep=_convolution(channels, channels, 3),
-                deeper=_convolution(channels, channels, 3),
+                stem=convolution(1, channels // 2, 5, stride=2, padding=2),
+                wide=convolution(channels // 2, channels, 3, stride=2, padding=1),
+                deep=convolution(channels, channels, 3, padding=1),
+                deeper=convolution(channels, channels, 3, padding=1),
             )
         )
         self.embedding = nn.Linear(channels * 7 * 7, width)
 
     def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
         return self.embedding(self.layers(images).permute(0, 2, 3, 1).flatten(1))
-
-
-def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )

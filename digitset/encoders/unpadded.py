@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from digitset.encoders import Encoder
+from digitset.layers import convolution
 
 
 class Unpadded(Encoder):
@@ -21,22 +22,14 @@ class Unpadded(Encoder):
         wide, deep = 2 * channels, 3 * channels
         self.layers = nn.Sequential(
             OrderedDict(
-                stem=_convolution(1, channels, 5, stride=2, padding=2),
-                to12=_convolution(channels, channels, 3),
-                to10=_convolution(channels, wide, 3),
-                to8=_convolution(wide, wide, 3),
-                to6=_convolution(wide, deep, 3),
+                stem=convolution(1, channels, 5, stride=2, padding=2),
+                to12=convolution(channels, channels, 3),
+                to10=convolution(channels, wide, 3),
+                to8=convolution(wide, wide, 3),
+                to6=convolution(wide, deep, 3),
             )
         )
         self.embedding = nn.Linear(deep * 6 * 6, width)
 
     def forward(self, images: Float[Tensor, "N 1 28 28"]) -> Float[Tensor, "N D"]:
         return self.embedding(self.layers(images).permute(0, 2, 3, 1).flatten(1))
-
-
-def _convolution(inputs: int, outputs: int, size: int, stride: int = 1, padding: int = 0) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, size, stride, padding, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )

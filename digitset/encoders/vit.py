@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from digitset.encoders import Encoder, LooksAtPlaces
-from digitset.layers import Block
+from digitset.layers import Block, convolution
 
 
 class Vit(Encoder, LooksAtPlaces):
@@ -77,11 +77,7 @@ class Vit(Encoder, LooksAtPlaces):
 def _convolutions(hidden: int) -> nn.Sequential:
     """28x28 -> 14x14 -> 7x7 -> 4x4. Two kernels of 4 and one of 3: the places lie symmetrically, 8 pixels apart."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 4, 2, padding=1, bias=False),
-        nn.BatchNorm2d(32),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(32, 64, 4, 2, padding=1, bias=False),
-        nn.BatchNorm2d(64),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(64, hidden, 3, 2, padding=1),
+        *convolution(1, 32, 4, stride=2, padding=1),
+        *convolution(32, 64, 4, stride=2, padding=1),
+        nn.Conv2d(64, hidden, 3, stride=2, padding=1),
     )

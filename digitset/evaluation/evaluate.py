@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -68,12 +68,10 @@ def validation_set(digits: Digits, task: Task, lengths: tuple[int, int]) -> Batc
 
 
 @torch.inference_mode()
-def embed(network: Network, digits: Digits) -> Float[Tensor, "N D"]:
+def embed(network: Network, images: UInt8[Tensor, "N 28 28"]) -> Float[Tensor, "N D"]:
     """The vectors of images as evaluation has them."""
-    was_training = network.training
-    vectors = network.eval().embed_in_parts(digits.images)
-    network.train(was_training)
-    return vectors
+    with network.evaluating():
+        return network.embed_in_parts(images)
 
 
 @torch.inference_mode()
@@ -84,17 +82,15 @@ def predict_sets(
 
     `vectors` are those of the pool, if they are known already.
     """
-    was_training = network.training
-    network.eval()
-    vectors = network.embed_in_parts(batches[0].images) if vectors is None else vectors
+    vectors = embed(network, batches[0].images) if vectors is None else vectors
     results: list[Predictions] = []
     for batch in batches:
-        output = torch.cat(list(network.apply_model_in_parts(vectors, batch)))
+        with network.evaluating():
+            output = torch.cat(list(network.apply_model_in_parts(vectors, batch)))
         kind = network.model.output_kind
         probabilities = task.probabilities(output, kind)
         prediction, target = task.decode(output, kind).cpu(), batch.targets(task).cpu()
         results.append(Predictions(batch, prediction, target, None if probabilities is None else probabilities.cpu()))
-    network.train(was_training)
     return results
 
 
@@ -132,7 +128,7 @@ def evaluate(network: Network, experiment: Experiment, splits: Splits) -> Scores
     Where the task cannot tell all digits apart, there is no such set. The images may be on another device.
     """
     splits = splits.to(network.device)
-    task, vectors = experiment.task, embed(network, splits.test)
+    task, vectors = experiment.task, embed(network, splits.test.images)
     sets = evaluation_sets(splits.test, task, experiment.lengths, network.longest)
     scores: Scores = {}
     for name, predictions in zip(sets, predict_sets(network, task, list(sets.values()), vectors), strict=True):
@@ -191,7 +187,7 @@ def _score_digits(network: Network, task: Task, splits: Splits, vectors: Float[T
     names = torch.arange(DIGITS)
     if task.label_invariant:
         counts = torch.zeros(DIGITS, DIGITS, dtype=torch.int64)
-        of_validation = predict_digits(network, embed(network, splits.val)), splits.val.labels.cpu()
+        of_validation = predict_digits(network, embed(network, splits.val.images)), splits.val.labels.cpu()
         counts.index_put_(of_validation, torch.tensor(1), accumulate=True)
         from scipy.optimize import linear_sum_assignment  # here, since its import takes as long as all of ours
 
@@ -204,9 +200,10 @@ def _score_digits(network: Network, task: Task, splits: Splits, vectors: Float[T
 @torch.inference_mode()
 def predict_digits(network: Network, vectors: Float[Tensor, "N D"]) -> Int64[Tensor, " N"]:
     """The most probable digit of each image, on the CPU, for a model that reads digits."""
-    model = network.eval().model
+    model = network.model
     assert isinstance(model, ReadsDigits)
-    return model.digit_log_prob(vectors).argmax(dim=1).cpu()
+    with network.evaluating():
+        return model.digit_log_prob(vectors).argmax(dim=1).cpu()
 
 
 def evaluate_classifier_rule(classifier: Network, task: Task, lengths: tuple[int, int], digits: Digits) -> Scores:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from digitset.data.sequences import Batch
 from digitset.device import plain_torch
 from digitset.evaluation.calibration import LEVEL, central_interval
-from digitset.inference.places import Places, look
+from digitset.inference.places import Places, look, rolled_out
 from digitset.inference.predictor import Images, Predictor
 from digitset.models import Attends, ReadsDigits, SelfAttends
 from digitset.tasks import OutputKind, Task
@@ -102,35 +102,30 @@ def certainty_of(
 
 
 def _questions(whole: Batch) -> Batch:
-    """All images of a sequence; then each alone; then, if there are several, all but each."""
-    n = whole.index.shape[1]
-    index, mask = _padded([list(range(n)), *([i] for i in range(n)), *_left_out(n)])
-    device = whole.index.device
+    """The questions about one sequence, as sequences over its images."""
+    index, lengths = questions(whole.index.shape[1])
+    mask, device = torch.arange(index.shape[1]) < lengths[:, None], whole.index.device
     anchor = None if whole.anchor is None else whole.anchor.expand(len(index))
     return Batch(whole.images, whole.labels, index.to(device), mask.to(device), anchor)
 
 
-def _left_out(n: int) -> list[list[int]]:
-    return [[other for other in range(n) if other != i] for i in range(n)] if n > 1 else []
+def questions(n: int) -> tuple[Int64[Tensor, "B n"], Int64[Tensor, " B"]]:
+    """What n images are asked to explain an answer: all; then each alone; then, of several, all but each.
 
-
-def _padded(rows: list[list[int]]) -> tuple[Int64[Tensor, "B L"], Bool[Tensor, "B L"]]:
+    Rows of indices, with zeros behind shorter ones, and their lengths.
+    """
+    rows = [list(range(n)), *([i] for i in range(n))]
+    rows += [[other for other in range(n) if other != i] for i in range(n)] if n > 1 else []
     index = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True)
-    lengths = torch.tensor([len(row) for row in rows])
-    return index, torch.arange(index.shape[1]) < lengths[:, None]
+    return index, torch.tensor([len(row) for row in rows])
 
 
 def _rollout(layers: list[Float[Tensor, "H n n"]], start: Float[Tensor, " n"] | None) -> Float[Tensor, " n"] | None:
-    """Attention averaged over heads, half of it and half of the residual path in each layer, from last to first.
-
-    `start` is where the reading begins, the anchor's attention; None is all images alike.
-    """
+    """`Explanation.rollout`. `start` is where the reading begins, the anchor's attention; None is all images alike."""
     if start is None and not layers:
         return None
     flow = torch.full((layers[0].shape[-1],), 1 / layers[0].shape[-1]) if start is None else start
-    for layer in reversed(layers):
-        flow = 0.5 * flow + 0.5 * flow @ layer.mean(dim=0)
-    return flow
+    return rolled_out(layers, flow[None])[0]
 
 
 def answer_in_words(task: Task, answer: float, certainty: float | None, interval: tuple[int, int] | None) -> str:

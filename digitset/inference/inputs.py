@@ -72,6 +72,7 @@ def _check_images(images: Any, name: str) -> None:
     if not isinstance(images, np.ndarray if torch is None else np.ndarray | torch.Tensor):
         raise InputError(f"{name}: expected an array or tensor of images [n, 28, 28], got {type(images).__name__}")
     if images.ndim != 3 or tuple(images.shape[1:]) != (28, 28):
-        raise InputError(f"{name}: expected images [n, 28, 28], got {list(images.shape)}")
+        advice = "; one sequence stands in a list, and one image is image[None]" if images.ndim == 2 else ""
+        raise InputError(f"{name}: expected images [n, 28, 28], got {list(images.shape)}{advice}")
     if str(images.dtype).removeprefix("torch.") != "uint8":
         raise InputError(f"{name}: expected uint8, ink 255 on 0, got {images.dtype}; scale to 0..255 and convert")

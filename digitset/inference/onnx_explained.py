@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.evaluation.calibration import LEVEL, central_interval
-from digitset.inference.explain import Explanation, explain
+from digitset.inference.explain import Explanation, explain, questions
 from digitset.inference.onnx_export import TOLERANCE
 from digitset.inference.onnx_ops import expect_onnx, plain, translated
 from digitset.inference.onnx_runtime import session
@@ -123,16 +123,6 @@ def _examples(predictor: Predictor) -> tuple[dict[str, Tensor], Mapping[str, Map
     return inputs, shapes
 
 
-def questions(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The inputs `index` and `lengths` of an explained answer: all images; each alone; all but each, of several."""
-    rows = [list(range(n)), *([i] for i in range(n))]
-    rows += [[other for other in range(n) if other != i] for i in range(n)] if n > 1 else []
-    index = np.zeros((len(rows), n), np.int64)
-    for padded, row in zip(index, rows, strict=True):
-        padded[: len(row)] = row
-    return index, np.array([len(row) for row in rows], np.int64)
-
-
 def _expect_equal(content: bytes, predictor: Predictor) -> None:
     """Raises InputError if what a file says of some test images differs from what `explain` says."""
     runtime = session(content, 1, "the exported model")
@@ -143,7 +133,8 @@ def _expect_equal(content: bytes, predictor: Predictor) -> None:
         index, lengths = questions(n)
         for start in range(0, IMAGES + 1 - n, n):
             images, labels = test.images[start : start + n], test.labels[start : start + n]
-            inputs = {"images": images.numpy(), "index": index, "lengths": lengths, "labels": labels.numpy()}
+            asked = {"images": images, "index": index, "lengths": lengths, "labels": labels}
+            inputs = {name: values.numpy() for name, values in asked.items()}
             anchor = test.images[IMAGES + start] if task.anchored else None
             if anchor is not None:
                 inputs |= {"anchor": anchor[None].numpy(), "anchor_label": labels[:1].numpy()}

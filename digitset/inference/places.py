@@ -52,20 +52,23 @@ def look(predictor: Predictor, images: Images, anchor: Images | None = None) -> 
         return None
     batch = predictor.batch([images], None if anchor is None else anchor[None])
     layers, pooling = network.encoder.attention(network.pixels(batch.images[: len(images)]))
-    side = round(pooling.shape[-1] ** 0.5)
+    side, pooling = round(pooling.shape[-1] ** 0.5), pooling.cpu()
+    rollout = rolled_out([layer.cpu() for layer in layers], pooling.mean(dim=1, keepdim=True))
     return Places(
-        heads=pooling.cpu().unflatten(-1, (side, side)),
-        rollout=_rollout([layer.cpu() for layer in layers], pooling.cpu()).unflatten(-1, (side, side)),
+        heads=pooling.unflatten(-1, (side, side)),
+        rollout=rollout[:, 0].unflatten(-1, (side, side)),
         erased=_erased(predictor, batch, side),
     )
 
 
-def _rollout(layers: list[Float[Tensor, "n H T T"]], pooling: Float[Tensor, "n K T"]) -> Float[Tensor, "n T"]:
-    """From the vector back to the places: in each layer half of the attention, half of the residual path."""
-    flow = pooling.mean(dim=1, keepdim=True)
+def rolled_out(layers: list[Float[Tensor, "*B H T T"]], flow: Float[Tensor, "*B Q T"]) -> Float[Tensor, "*B Q T"]:
+    """Shares of T tokens in what is read, followed back through all layers (Abnar and Zuidema 2020).
+
+    `flow` has the shares after the last layer. A layer is half attention, averaged over heads, and half residual path.
+    """
     for layer in reversed(layers):
-        flow = 0.5 * flow + 0.5 * flow @ layer.mean(dim=1)
-    return flow[:, 0]
+        flow = 0.5 * flow + 0.5 * flow @ layer.mean(dim=-3)
+    return flow
 
 
 def _erased(predictor: Predictor, batch: Batch, side: int) -> Float[Tensor, "n G G"]:

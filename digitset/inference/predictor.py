@@ -27,8 +27,8 @@ Images = np.ndarray | Tensor
 class Predictor:
     """A trained network, ready to answer. Made by `load`.
 
-    `run` is the configuration of its training, `task` what is asked, `network` a torch module in evaluation mode on
-    `device`, and `path` the folder it was loaded from (None for one that was not).
+    `run` is the configuration of its training, `experiment` the same with its parts, `task` what is asked, `network` a
+    torch module in evaluation mode on `device`, and `path` the folder it was loaded from (None for one that was not).
     """
 
     def __init__(self, run: Run, network: Network, device: torch.device, path: Path | None = None) -> None:
@@ -89,7 +89,7 @@ class Predictor:
     @plain_torch()
     @torch.inference_mode()
     def _probabilities(self, sequences: Sequence[Images], anchors: Images | None) -> Float32[np.ndarray, "B A"]:
-        found: list[tuple[list[int], np.ndarray]] = []
+        parts: list[tuple[list[int], np.ndarray]] = []
         for rows, output in self._outputs(sequences, anchors):
             probabilities = self.task.probabilities(output, self.network.model.output_kind)
             if probabilities is None:
@@ -97,9 +97,9 @@ class Predictor:
                     f"model '{self.run.model}' answers '{self.run.task}' with a number, without probabilities; take "
                     "one whose output is a distribution, such as exact"
                 )
-            found.append((rows, probabilities.float().cpu().numpy()))
-        answers = np.zeros((len(sequences), max((part.shape[1] for _, part in found), default=0)), np.float32)
-        for rows, part in found:
+            parts.append((rows, probabilities.float().cpu().numpy()))
+        answers = np.zeros((len(sequences), max((part.shape[1] for _, part in parts), default=0)), np.float32)
+        for rows, part in parts:
             answers[rows, : part.shape[1]] = part
         return answers
 

@@ -110,9 +110,9 @@ def _expect_place(out: Path, run_folder: RunFolder, predictor: Predictor) -> Non
         names = {name for name in names if name != LOCK and left_over(name) not in PUBLISHED}
         if not names:
             return
-        there = RunFolder(out)
-        same = there.exists and _title(there.run()) == _title(predictor.run)
-        files = {*PUBLISHED, *run_folder.own_files(), *(there.own_files() if there.exists else ())}
+        earlier = RunFolder(out)
+        same = earlier.exists and _title(earlier.run()) == _title(predictor.run)
+        files = {*PUBLISHED, *run_folder.own_files(), *(earlier.own_files() if earlier.exists else ())}
         if same and names <= files and run_folder.path.resolve() != out.resolve():  # a run has its history too
             return
     raise InputError(f"{out}: expected no folder, or an earlier publication of this model; choose another")

@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset.layers import Packing, beside_anchor, multilayer_perceptron
+from digitset.layers import Packing, beside_anchor, multilayer_perceptron, width_beside_anchor
 from digitset.models import Attends, Model
 from digitset.tasks import Task
 
@@ -12,8 +12,8 @@ class AttentionPool(Model, Attends):
     """Weights softmax(w (tanh(V h) * sigmoid(U h))) of the paper's equation 9, over features h of each image.
 
     A mean loses the number of images. For a quantity, the head's output is therefore multiplied by that number. With an
-    anchor, the features are those of each image compared with it. Differs from the paper in
-    the encoder, and in a perceptron instead of one linear layer at the end.
+    anchor, the features are those of each image compared with it. Differs from the paper in the encoder, and in a
+    perceptron instead of one linear layer at the end.
     """
 
     output_kind = "numbers"
@@ -23,7 +23,7 @@ class AttentionPool(Model, Attends):
     def __init__(self, width: int, task: Task, longest: int, hidden: int = 256, dropout: float = 0.0) -> None:
         super().__init__()
         self.counts = task.kind == "quantity"
-        inputs = (4 if task.anchored else 1) * width
+        inputs = width_beside_anchor(width, task.anchored)
         self.features = nn.Sequential(nn.Linear(inputs, hidden), nn.GELU())
         self.value = nn.Sequential(nn.Linear(hidden, width), nn.Tanh())
         self.gate = nn.Sequential(nn.Linear(hidden, width), nn.Sigmoid())

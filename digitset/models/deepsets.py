@@ -5,7 +5,7 @@ from typing import Literal
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset.layers import Packing, beside_anchor, multilayer_perceptron
+from digitset.layers import Packing, beside_anchor, multilayer_perceptron, width_beside_anchor
 from digitset.models import Model
 from digitset.tasks import Task
 
@@ -34,7 +34,7 @@ class DeepSets(Model):
         if pool not in ("sum", "mean"):
             raise ValueError(f"deepsets: expected pool 'sum' or 'mean', got '{pool}'")
         self.pool = pool
-        self.phi = multilayer_perceptron((4 if task.anchored else 1) * width, hidden, hidden, dropout)
+        self.phi = multilayer_perceptron(width_beside_anchor(width, task.anchored), hidden, hidden, dropout)
         if task.kind != "quantity":
             self.rho = nn.Sequential(
                 nn.LayerNorm(hidden), multilayer_perceptron(hidden, hidden, task.output_size, dropout)

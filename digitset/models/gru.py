@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset.layers import beside_anchor, multilayer_perceptron
+from digitset.layers import beside_anchor, multilayer_perceptron, width_beside_anchor
 from digitset.models import Model
 from digitset.tasks import Task
 
@@ -38,7 +38,7 @@ class Gru(Model):
         if directions not in (1, 2):
             raise ValueError(f"gru: expected directions 1 or 2, got {directions}")
         kind = nn.GRU if cell == "gru" else nn.LSTM
-        inputs = (4 if task.anchored else 1) * width
+        inputs = width_beside_anchor(width, task.anchored)
         self.forwards = kind(inputs, hidden, batch_first=True)
         self.backwards = kind(inputs, hidden, batch_first=True) if directions == 2 else None
         self.head = multilayer_perceptron(directions * hidden, hidden, task.output_size, dropout)

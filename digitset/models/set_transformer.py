@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from digitset.layers import Attention, Packing, beside_anchor, multilayer_perceptron
+from digitset.layers import Attention, Packing, beside_anchor, multilayer_perceptron, width_beside_anchor
 from digitset.models import Attends, Model
 from digitset.tasks import Task
 
@@ -27,7 +27,7 @@ class SetTransformer(Model, Attends):
     ) -> None:
         super().__init__()
         self.counts = task.kind == "quantity"
-        self.project = nn.Linear((4 if task.anchored else 1) * width, width)
+        self.project = nn.Linear(width_beside_anchor(width, task.anchored), width)
         self.layers = nn.ModuleList(_InducedBlock(width, heads, hidden, inducing) for _ in range(2))
         self.seed = nn.Parameter(torch.randn(1, width) * width**-0.5)
         self.pooling = _AttentionBlock(width, heads, hidden)
@@ -80,6 +80,8 @@ class _InducedBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, hidden: int, inducing: int) -> None:
         super().__init__()
+        if inducing < 1:
+            raise ValueError(f"expected inducing points of at least 1, got {inducing}")
         self.points = nn.Parameter(torch.randn(inducing, width) * width**-0.5)
         self.gather = _AttentionBlock(width, heads, hidden)
         self.spread = _AttentionBlock(width, heads, hidden)

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from digitset.errors import InputError
-from digitset.layers import Attention, Block, Levels, Packing, compared, multilayer_perceptron
+from digitset.layers import Attention, Block, Levels, Packing, compared, multilayer_perceptron, width_beside_anchor
 from digitset.models import Model, SelfAttends
 from digitset.tasks import Task
 
@@ -42,12 +42,14 @@ class Transformer(Model, SelfAttends):
         if readout not in ("mean", "mode"):
             raise ValueError(f"expected the readout mean or mode, got {readout}")
         layers = (0 if task.anchored else 1) if layers is None else layers
+        if layers < 0:
+            raise ValueError(f"expected layers of at least 0, got {layers}")
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.cross = Attention(width, heads) if task.anchored else None
         if self.cross is not None:
             self.cross.start_as_comparison()
-        inputs = (4 if task.anchored else 1) * width
+        inputs = width_beside_anchor(width, task.anchored)
         if task.kind != "quantity":
             self.head = multilayer_perceptron(inputs, hidden, task.output_size, dropout)
         else:
@@ -74,7 +76,9 @@ class Transformer(Model, SelfAttends):
             query = self.norm(anchor)[:, None]
             return self.cross.weights(query, self._contextual(packed, packing), packing)[:, :, 0]
         if not self.blocks:
-            raise InputError("a transformer with no self-attention layer and no anchor has no attention to show")
+            raise InputError(
+                "a transformer without layers and without an anchor has no attention; take one with layers"
+            )
         received = self.self_attention(tokens, mask)[-1] * mask[:, None, :, None]
         return received.sum(dim=2) / mask.sum(dim=1)[:, None, None]
 

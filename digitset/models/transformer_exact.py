@@ -32,6 +32,8 @@ class TransformerExact(Model):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if layers < 0:
+            raise ValueError(f"expected layers of at least 0, got {layers}")
         self.task = task
         self.blocks = nn.ModuleList(Block(width, heads, hidden, dropout, start_as_identity=True) for _ in range(layers))
         self.norm = nn.LayerNorm(width)

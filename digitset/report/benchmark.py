@@ -102,7 +102,7 @@ def _section(board: Leaderboard, folder: Path, trust: bool) -> dict[str, Any]:
 def _charts(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
     """Captions and SVG elements."""
     curves, by_length = read_csv(folder / "curves.csv", CurveRow), read_csv(folder / "lengths.csv", LengthRow)
-    made = [("Each seed is a dot, the bar their mean, the line the 95 % interval of the mean.", charts.seeds(board))]
+    drawn = [("Each seed is a dot, the bar their mean, the line the 95 % interval of the mean.", charts.seeds(board))]
     training = _lines(board, curves, lambda row: (row.step, 1 - row.accuracy))
     caption = "Errors on validation images over training, a line a seed."
     steps = [
@@ -114,13 +114,13 @@ def _charts(board: Leaderboard, folder: Path) -> list[tuple[str, str]]:
     ]
     if steps:  # the length-only baseline has steps of its own, perhaps more
         span = {"xlim": (0, 1.03 * max(steps)), "yscale": "log"}
-        made.append((caption, charts.lines(board, training, "step", "1 - accuracy", **span)))
-    made += _length_charts(board, by_length)
-    made += _label_charts(board, read_csv(folder / "labels.csv", LabelRow))
+        drawn.append((caption, charts.lines(board, training, "step", "1 - accuracy", **span)))
+    drawn += _length_charts(board, by_length)
+    drawn += _label_charts(board, read_csv(folder / "labels.csv", LabelRow))
     if len(board.learned) > 1:
         costs = (("train_seconds", "seconds of training"), ("parameters", "parameters, with the encoder's"))
-        made += [(f"Accuracy against {label}.", charts.frontier(board, column, label)) for column, label in costs]
-    return made
+        drawn += [(f"Accuracy against {label}.", charts.frontier(board, column, label)) for column, label in costs]
+    return drawn
 
 
 def _length_charts(board: Leaderboard, by_length: list[LengthRow]) -> list[tuple[str, str]]:
@@ -135,9 +135,9 @@ def _length_charts(board: Leaderboard, by_length: list[LengthRow]) -> list[tuple
     dotted = " Dotted: published by others." if known else ""
     caption = f"Accuracy by length, first seed; trained on {task.lengths[0]} to {task.lengths[1]} images.{dotted}"
     axes = {"xscale": "log", "horizontal": "images in the sequence"}
-    made = [(caption, charts.lines(board, long, vertical="accuracy", known=known, ylim=(-0.02, 1.02), **axes))]
+    drawn = [(caption, charts.lines(board, long, vertical="accuracy", known=known, ylim=(-0.02, 1.02), **axes))]
     if task.kind != "quantity":
-        return made
+        return drawn
     implied = _lines(board, by_length, lambda row: (row.length, row.per_image or math.nan))
     implied = {name: all_seeds for name, all_seeds in implied.items() if board.names[name].learned}
     known = {
@@ -149,8 +149,8 @@ def _length_charts(board: Leaderboard, by_length: list[LengthRow]) -> list[tuple
         "some hundred images it flatters, because errors cancel."
     )
     vertical = "accuracy ** (1 / images)"
-    made.append((caption, charts.lines(board, implied, vertical=vertical, known=known, **axes)))
-    return made
+    drawn.append((caption, charts.lines(board, implied, vertical=vertical, known=known, **axes)))
+    return drawn
 
 
 def _label_charts(board: Leaderboard, rows: Sequence[LabelRow]) -> list[tuple[str, str]]:
@@ -190,7 +190,7 @@ def _sheets(board: Leaderboard, folder: Path, trust: bool) -> tuple[list[tuple[s
 
     Then sentences on runs whose code is not trusted.
     """
-    made: list[tuple[str, str]] = []
+    sheets: list[tuple[str, str]] = []
     untrusted: list[str] = []
     for name, run_path in sheet_folders(board, folder).items():
         row, run_folder = board.names[name], RunFolder(run_path)
@@ -208,8 +208,8 @@ def _sheets(board: Leaderboard, folder: Path, trust: bool) -> tuple[list[tuple[s
             of_table = commit in {result.commit for result in row.results[row.headline] if result.seed == first}
             note = "" if of_table else f"; the same recipe, trained again (commit {commit or 'unknown'})"
             svgs = [(caption, path.read_text(encoding="utf-8")) for caption, path in drawn]
-            made += [(caption + note, charts.inline(svg, caption)) for caption, svg in svgs]
-    return made, untrusted
+            sheets += [(caption + note, charts.inline(svg, caption)) for caption, svg in svgs]
+    return sheets, untrusted
 
 
 def _made(folder: Path) -> list[tuple[str, ...]]:

@@ -78,19 +78,19 @@ def styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
     """
     pairs = [(colour, "-" if index < 4 else "--") for index, colour in enumerate(COLOURS)]
     known = [name for name in registry.names("models") if name not in BASELINES]
-    made: dict[str, tuple[str, str]] = {}
+    chosen: dict[str, tuple[str, str]] = {}
     names, others = list(names), list[str]()
     for name in names:
         model = name.rpartition("/")[2]
         if model in BASELINES:
-            made[name] = INK, BASELINES[model]
+            chosen[name] = INK, BASELINES[model]
         elif model in known:
-            made[name] = pairs[known.index(model) % len(pairs)]
+            chosen[name] = pairs[known.index(model) % len(pairs)]
         else:
             others.append(name)
-    left = [pair for pair in pairs if pair not in made.values()] or pairs
-    made |= {name: left[index % len(left)] for index, name in enumerate(others)}
-    return {name: {"color": made[name][0], "ls": made[name][1]} for name in names}
+    left = [pair for pair in pairs if pair not in chosen.values()] or pairs
+    chosen |= {name: left[index % len(left)] for index, name in enumerate(others)}
+    return {name: {"color": chosen[name][0], "ls": chosen[name][1]} for name in names}
 
 
 def draw_curves(path: Path, title: str, loss: str, metrics: dict[str, list[dict[str, Any]]]) -> None:
@@ -304,11 +304,11 @@ def _tile(
 
 def colours(values: Float[Tensor, "G G"]) -> np.ndarray:
     """Colours to lie over an image [G, G, 4]: red for up to 1, blue for down to -1, nothing for 0."""
-    made = np.empty((*values.shape, 4))
+    rgba = np.empty((*values.shape, 4))
     for sign, colour in ((1, COLOURS[1]), (-1, COLOURS[0])):
-        made[(values * sign >= 0).numpy(), :3] = to_rgb(colour)
-    made[..., 3] = 0.75 * values.abs().clamp(max=1).numpy()
-    return made
+        rgba[(values * sign >= 0).numpy(), :3] = to_rgb(colour)
+    rgba[..., 3] = 0.75 * values.abs().clamp(max=1).numpy()
+    return rgba
 
 
 def _answer_and_truth(task: Task, answer: float, truth: int, right: bool, class_names: tuple[str, ...]) -> str:

@@ -86,6 +86,6 @@ def _box(axes: Axes, box: tuple[int, int, int, int], colour: str, style: str) ->
 
 def _tint(ink: Bool[np.ndarray, "H W"]) -> np.ndarray:
     """The colour of what was left out where there is such ink, and nothing elsewhere."""
-    made = np.zeros((*ink.shape, 4))
-    made[ink] = to_rgba(LEFT_OUT)
-    return made
+    rgba = np.zeros((*ink.shape, 4))
+    rgba[ink] = to_rgba(LEFT_OUT)
+    return rgba

@@ -66,7 +66,7 @@ def _beside(pair: Difference, tests: int) -> str:
         return f"{found}: {pair.first} is {'better' if pair.mean > 0 else 'worse'}"
     needed = statistics.seeds_to_decide(pair, tests)
     if needed is None:
-        return f"{found}: not separated, and {statistics.MOST_SEEDS} seeds would hardly show a difference so small"
+        return f"{found}: not separated, and {statistics.MOST_TO_DECIDE} seeds would hardly show a difference so small"
     return f"{found}: not separated; if this is the true difference, about {needed} seeds in all would show it"
 
 

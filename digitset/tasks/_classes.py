@@ -13,6 +13,9 @@ class ClassTask(Task):
     kind = "classes"
     loss_name = "cross_entropy"
 
+    def answer_count(self, longest: int) -> int:
+        return self.output_size
+
     def loss(self, output: Float[Tensor, "B C"], target: Int64[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Cross-entropy of the logits of all classes, in nats."""
         return F.cross_entropy(output, target, reduction="none")

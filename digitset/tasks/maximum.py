@@ -14,9 +14,6 @@ class Maximum(ClassTask):
     lengths = (1, 10)
     output_size = DIGITS
 
-    def answer_count(self, longest: int) -> int:
-        return DIGITS
-
     def target(
         self, digits: Int64[Tensor, "B L"], mask: Bool[Tensor, "B L"], anchor: Int64[Tensor, " B"] | None = None
     ) -> Int64[Tensor, " B"]:

@@ -287,10 +287,10 @@ def is_finished(run_folder: RunFolder, experiment: Experiment, checksum: str, re
     """
     if not run_folder.exists:
         return False
-    path, run, there = run_folder.path, experiment.run, run_folder.run()
-    if there.settings() != run.settings() or run_folder.data_checksum() != checksum:
-        old, new = there.to_json(), run.to_json()
-        names = [name for name in new if name in there.settings() | run.settings()]
+    path, run, kept = run_folder.path, experiment.run, run_folder.run()
+    if kept.settings() != run.settings() or run_folder.data_checksum() != checksum:
+        old, new = kept.to_json(), run.to_json()
+        names = [name for name in new if name in kept.settings() | run.settings()]
         differing = [f"{name} {old[name]} -> {new[name]}" for name in names if old[name] != new[name]]
         raise InputError(f"{path} holds a different run ({'; '.join(differing) or 'other data'}): choose another --out")
     if run_folder.task_version() != experiment.task.version:
@@ -342,7 +342,8 @@ def initial_state(experiment: Experiment, device: torch.device, precision: str) 
 def restore(state: State, run_folder: RunFolder) -> int | None:
     """Loads the run's checkpoint into a state, if there is one; the first process reads it for all.
 
-    The check of the metrics that it belongs to, if it says one.
+    Returns the check of the metrics that it belongs to; None without a checkpoint, and from an older version. Raises
+    InputError if it is damaged, or of another network.
     """
     saved = distributed.from_first(lambda: run_folder.load_checkpoint() if run_folder.has_checkpoint else None)
     if saved is None:

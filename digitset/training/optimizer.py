@@ -101,8 +101,8 @@ def orthogonal(matrices: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
     """
     tall = matrices.shape[1] > matrices.shape[2]
     wide = matrices.transpose(1, 2) if tall else matrices
-    made = _through_gram(wide) if wide.shape[2] >= LONG * wide.shape[1] else _directly(wide)
-    return made.transpose(1, 2) if tall else made
+    directions = _through_gram(wide) if wide.shape[2] >= LONG * wide.shape[1] else _directly(wide)
+    return directions.transpose(1, 2) if tall else directions
 
 
 def _directly(wide: Float[Tensor, "n A B"]) -> Float[Tensor, "n A B"]:
@@ -146,13 +146,13 @@ def optimizers(run: Run, network: nn.Module, device: torch.device) -> list[torch
     decayed, others = parameter_groups(network)
     large = [each for each in decayed if each.dim() == 2 and min(each.shape) >= LEAST_SIDE]
     matrices = large if run.optimizer == "muon" else []
-    kept = {id(matrix) for matrix in matrices}
+    of_muon = {id(matrix) for matrix in matrices}
     groups = [
-        {"params": [each for each in decayed if id(each) not in kept], "weight_decay": run.weight_decay},
+        {"params": [each for each in decayed if id(each) not in of_muon], "weight_decay": run.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
     fused = device.type != "mps" or None
-    found: list[torch.optim.Optimizer] = [AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)]
+    chosen: list[torch.optim.Optimizer] = [AdamW(groups, lr=run.learning_rate, betas=(0.9, 0.99), fused=fused)]
     if matrices:
-        found.append(Muon(matrices, lr=run.learning_rate, weight_decay=run.weight_decay))
-    return found
+        chosen.append(Muon(matrices, lr=run.learning_rate, weight_decay=run.weight_decay))
+    return chosen

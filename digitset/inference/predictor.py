@@ -27,8 +27,8 @@ Images = np.ndarray | Tensor
 class Predictor:
     """A trained network, ready to answer. Made by `load`.
 
-    `run` is the configuration of its training, `experiment` the same with its parts, `task` what is asked, `network` a
-    torch module in evaluation mode on `device`, and `path` the folder it was loaded from (None for one that was not).
+    `run` is the configuration of its training, `experiment` the same with its parts, and `task` what is asked.
+    `network` is a torch module in evaluation mode on `device`, and `path` the folder it was loaded from, if it was.
     """
 
     def __init__(self, run: Run, network: Network, device: torch.device, path: Path | None = None) -> None:

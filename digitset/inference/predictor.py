@@ -158,7 +158,7 @@ class Predictor:
 
 
 @plain_torch()
-def load(name: str | Path, device: str = "auto", trust: bool = False) -> Predictor:
+def load(name: str | Path, device: str | torch.device = "auto", trust: bool = False) -> Predictor:
     """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 
     In the package are "sum", the best model of a task, and "sum/transformer", one of several (`digitset models` lists

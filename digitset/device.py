@@ -20,8 +20,9 @@ from digitset.errors import InputError
 Device = torch.device  # `Machine` has a field named torch
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """The device of that name; `auto` is cuda, else mps, else cpu. Raises InputError if it is not present."""
+    name = str(name)
     present = ["cpu"]
     if torch.backends.mps.is_available():
         present.insert(0, "mps")

@@ -435,8 +435,8 @@ class RunFolder:
         except RuntimeError as error:
             reason = f"{' '.join(str(error).split())[:200]} ..."
             raise InputError(
-                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}' ({reason}); train the run "
-                "again"
+                f"{self.path}: weights of another version of '{run.model}' or '{run.encoder}' ({reason}); "
+                "train the run again"
             ) from error
         return network
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import Outcome
 from PIL import Image
 from test_structure import ROOT
@@ -114,6 +115,16 @@ def test_a_callback_that_is_no_list_of_functions_is_told_before_anything_is_writ
         with pytest.raises(InputError, match="callbacks: expected a list of functions"):
             digitset.train(SHORT, tmp_path / "run", callbacks=callbacks)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_is_no_name(tmp_path: Path) -> None:
+    task: Any = "sum"
+    with pytest.raises(InputError, match=re.escape("expected a digitset.Run, got 'sum'; such as digitset.Run('sum')")):
+        digitset.train(task, tmp_path / "run")
+
+
+def test_a_device_is_named_or_given(tmp_path: Path) -> None:
+    assert digitset.load("sum", torch.device("cpu")).device == digitset.load("sum", "cpu").device
 
 
 def test_callbacks_are_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -488,7 +488,7 @@ def test_weights_of_another_network_are_one_short_line(tmp_path: Path) -> None:
     run_folder, machine = RunFolder(tmp_path / "run"), Machine.here(torch.device("cpu"))
     run_folder.start(run, machine, "float32", 1, "0" * 64)
     run_folder.finish(Experiment.of(other).build().state_dict(), Summary(1, 1, 1.0, 1.0, 1))
-    with pytest.raises(InputError, match="weights of another version of .*; train the run again") as said:
+    with pytest.raises(InputError, match=r"weights of another version of .*; train the run again") as said:
         run_folder.network()
     assert "\n" not in str(said.value)
     assert len(str(said.value)) < 500

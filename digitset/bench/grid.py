@@ -131,17 +131,20 @@ def described(
     quick: bool,
     tasks: tuple[str, ...],
     models: tuple[str, ...],
-    **more: Any,
+    encoders: tuple[str, ...] | None = None,
+    seeds: int | None = None,
+    steps: int | None = None,
+    learning_rates: tuple[float, ...] | None = None,
 ) -> list[Grid]:
     """The grids that a command line asks for, in one of three ways. Raises InputError if it is none or several.
 
-    `more` are encoders, seeds, learning_rates and steps, None where the command line does not name them. With `quick`,
-    tasks and models are those that are named, else a few; the rest has small values where it is not named.
+    With `quick`, tasks and models are those that are named, else a few; the rest is small where it is not named.
     """
     named = bool(tasks or models)
     if (file is not None) + (named or quick) != 1:
         raise InputError("expected either --grid FILE, or --tasks and --models, or --quick, perhaps with these")
-    given = {name: value for name, value in more.items() if value is not None}
+    more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
+    given: dict[str, Any] = {name: value for name, value in more.items() if value is not None}
     if not named and given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InputError(f"{options}: expected with --tasks and --models only; a --grid says it itself")

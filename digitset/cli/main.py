@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Generator
 from importlib import metadata
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from digitset import registry
 from digitset.cli.completion import SHELLS, with_names
@@ -105,7 +105,7 @@ def _is_first() -> bool:
     return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ["LOCAL_RANK"] == "0"
 
 
-def _end(code: Any, error: Exception | None = None) -> NoReturn:
+def _end(code: str | int | None, error: Exception | None = None) -> NoReturn:
     """Says an error in one line, once, and exits.
 
     When one process ends with an error, torchrun asks the others to end. A silent one therefore waits to be asked, so

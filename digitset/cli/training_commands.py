@@ -149,8 +149,7 @@ def evaluate(
     if transpose and data is None:
         raise InputError("--transpose goes with --data")
     run_folder = RunFolder(locate(run))
-    run_folder.take_code(trust)
-    trained = run_folder.run()
+    trained = run_folder.take_code(trust)
     splits = _data_of(run, trained, data, transpose)
     own = splits.checksum == run_folder.data_checksum()
     if not own and data is None:
@@ -161,7 +160,7 @@ def evaluate(
     if own:
         scores = evaluate_run_folder(run_folder, splits, device)
     else:
-        network = run_folder.network().to(choose_device(device)).eval()
+        network = run_folder.network(trained).to(choose_device(device)).eval()
         scores = evaluate(network, Experiment.of(trained), splits)
     print_evaluation(scores, splits, data or trained.data, own)
 
@@ -278,8 +277,7 @@ def bench(
     from digitset.bench.runner import bench as run_benchmark
     from digitset.cli.terminal import GridWatch, print_verdicts
 
-    more = {"encoders": encoders, "seeds": seeds, "steps": steps, "learning_rates": learning_rates}
-    grids = described(grid, quick, tasks, models, **more)
+    grids = described(grid, quick, tasks, models, encoders, seeds, steps, learning_rates)
     _tell_of_data([run for each in grids for run in each.cells()])
     baseline = None if baseline is None else expect_baseline(grids, baseline)
     with _goes_on(), choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:

@@ -72,6 +72,7 @@ def curve(predictor: Predictor, test: Digits, longest: int = LENGTHS[-1]) -> lis
 
 
 def write_csv(path: Path, curves: dict[str, list[Point]]) -> None:
+    """Writes the points of each run by name: run, length, n, accuracy, per_image."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("run", "length", "n", "accuracy", "per_image"))

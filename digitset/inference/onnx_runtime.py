@@ -159,6 +159,7 @@ def session(content: bytes, threads: int, source: str) -> Any:
 
 
 def needs_onnx() -> InputError:
+    """What is raised where a library of ONNX is missing."""
     return InputError("needs ONNX: install digitset[onnx]")
 
 

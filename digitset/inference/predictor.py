@@ -27,8 +27,8 @@ Images = np.ndarray | Tensor
 class Predictor:
     """A trained network, ready to answer. Made by `load`.
 
-    `run` is the configuration of its training, `experiment` the same with its parts, `task` what is asked, `network` a
-    torch module in evaluation mode on `device`, and `path` the folder it was loaded from (None for one that was not).
+    `run` is the configuration of its training, `experiment` the same with its parts, and `task` what is asked.
+    `network` is a torch module in evaluation mode on `device`, and `path` the folder it was loaded from, if it was.
     """
 
     def __init__(self, run: Run, network: Network, device: torch.device, path: Path | None = None) -> None:
@@ -158,7 +158,7 @@ class Predictor:
 
 
 @plain_torch()
-def load(name: str | Path, device: str = "auto", trust: bool = False) -> Predictor:
+def load(name: str | Path, device: str | torch.device = "auto", trust: bool = False) -> Predictor:
     """The trained network of a finished run's folder, of a model in the package, or of one on the Hugging Face Hub.
 
     In the package are "sum", the best model of a task, and "sum/transformer", one of several (`digitset models` lists

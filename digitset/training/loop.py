@@ -196,6 +196,8 @@ def train(
     Raises InputError if the folder holds another run, or an unfinished one and `resume` is not set; TrainingError if
     the loss is not finite.
     """
+    if not isinstance(run, Run):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"expected a digitset.Run, got {run!r}; such as digitset.Run('sum')")
     if callable(callbacks) or not all(map(callable, callbacks)):
         raise InputError(f"callbacks: expected a list of functions, got {callbacks!r}")
     if not (_is_watched() if progress is None else progress):

@@ -69,8 +69,8 @@ class Outcomes:
         self.slowest: dict[str, float] = {}
         self.odd: list[str] = []  # what was neither told nor harmless
 
-    def add(self, case: str, outcome: str, seconds: float, what: str = "") -> None:
-        self.counts.setdefault(case, Counter())[outcome] += 1
+    def add(self, case: str, outcome: str, seconds: float, what: str = "", times: int = 1) -> None:
+        self.counts.setdefault(case, Counter())[outcome] += times
         self.slowest[case] = max(self.slowest.get(case, 0.0), seconds)
         if outcome not in ("told", "harmless"):
             self.odd.append(f"{self.group} {case}: {outcome}: {what}")
@@ -316,11 +316,12 @@ def command(words: list[str]) -> int:
 def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> None:
     """A run that is killed at random moments, and goes on each time, until it is finished; then from the start.
 
-    The moments are up to twice as late as a process begins to train, so that about half of them are before.
+    The moments are up to twice as late as a process begins to train, so that about half of them are before. Each kill
+    of a run counts as the run ends, since only its end shows what they did; seconds are of a run with all of its kills.
     """
     straight, done, runs = train(RUN, work / "straight", progress=False), 0, 0
     while done < kills:
-        folder, began, start = work / f"killed{runs}", time.perf_counter(), 0.0
+        folder, began, start, before = work / f"killed{runs}", time.perf_counter(), 0.0, done
         runs += 1
         while not RunFolder(folder).finished:
             launched = time.perf_counter()
@@ -333,7 +334,7 @@ def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> N
                 process.kill()
                 done += 1
         outcome = "harmless" if alike(RunFolder(folder), straight) else "silent"
-        outcomes.add("kills", outcome, time.perf_counter() - began)
+        outcomes.add("kills", outcome, time.perf_counter() - began, times=done - before)
 
 
 def signalled(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:

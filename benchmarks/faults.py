@@ -16,7 +16,6 @@ clock, since others may need the machine too). For groups that start processes, 
 
 import contextlib
 import csv
-import io
 import json
 import os
 import random
@@ -27,19 +26,23 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import torch
+import wrong_words
 from measure import expect_committed, start
 from rich.console import Console
 
 from digitset.cli import main as cli
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
+from digitset.files import left_over
 from digitset.inference import pretrained
 from digitset.network import Experiment
 from digitset.run import Run
@@ -49,7 +52,9 @@ from digitset.training.loop import train
 
 LIMIT = 10  # seconds of the processor
 WAIT = 120  # seconds of the clock
-COLUMNS = ("group", "case", "n", "told", "harmless", "silent", "traceback", "hang", "slowest_seconds")
+MOST_BYTES = 3 << 30  # that a command with wrong words may ask for: a traceback is better than a machine without memory
+ENDS = ("told", "harmless", "silent", "traceback", "hang")
+COLUMNS = ("group", "case", "n", *ENDS, "slowest_seconds", "most_megabytes")
 RUN = Run("sum", "exact", encoder="lenet", steps=40, images_per_step=40, sequences_per_step=20, precision="float32",
           validate_every=20, checkpoint_every=5)  # fmt: skip
 GROUPS = ("damage", "malformed", "inputs", "kills", "signals", "storage", "writers")
@@ -67,18 +72,21 @@ class Outcomes:
         self.group = group
         self.counts: dict[str, Counter[str]] = {}
         self.slowest: dict[str, float] = {}
+        self.largest: dict[str, int] = {}  # MB of memory, where it was measured
         self.odd: list[str] = []  # what was neither told nor harmless
 
-    def add(self, case: str, outcome: str, seconds: float, what: str = "") -> None:
-        self.counts.setdefault(case, Counter())[outcome] += 1
+    def add(self, case: str, outcome: str, seconds: float, what: str = "", times: int = 1, megabytes: int = 0) -> None:
+        self.counts.setdefault(case, Counter())[outcome] += times
         self.slowest[case] = max(self.slowest.get(case, 0.0), seconds)
+        self.largest[case] = max(self.largest.get(case, 0), megabytes)
         if outcome not in ("told", "harmless"):
             self.odd.append(f"{self.group} {case}: {outcome}: {what}")
 
     def rows(self) -> Iterator[list[str]]:
         for case, counts in self.counts.items():
-            ends = [str(counts[name]) for name in COLUMNS[3:-1]]
-            yield [self.group, case, str(sum(counts.values())), *ends, f"{self.slowest[case]:.2f}"]
+            ends = [str(counts[name]) for name in ENDS]
+            most = str(self.largest[case] or "")
+            yield [self.group, case, str(sum(counts.values())), *ends, f"{self.slowest[case]:.2f}", most]
 
 
 def main(
@@ -93,7 +101,7 @@ def main(
 
     Args:
         groups: Some of damage, malformed, inputs, kills, signals, storage, writers.
-        count: Cases of damage; a fifth as many wrong values in each kind of JSON file.
+        count: Cases of damage; a fifth as many wrong values in each kind of JSON file, half as many wrong commands.
         kills: How often runs are killed; a fifth as often they get a signal, and as often they have no room.
         writers: How often two processes start on one folder.
         seed: Of the draws.
@@ -108,7 +116,7 @@ def main(
         makers: dict[str, Callable[[Outcomes], None]] = {
             "damage": lambda outcomes: damage(outcomes, work, draw, count),
             "malformed": lambda outcomes: malformed(outcomes, work, draw, count // 5),
-            "inputs": lambda outcomes: inputs(outcomes, work),
+            "inputs": lambda outcomes: inputs(outcomes, work, draw, count // 2),
             "kills": lambda outcomes: killed(outcomes, work, draw, kills),
             "signals": lambda outcomes: signalled(outcomes, work, draw, kills // 5),
             "storage": lambda outcomes: without_room(outcomes, work, draw, kills // 5),
@@ -125,7 +133,7 @@ def write(out: Path, outcomes: Outcomes) -> None:
     rows, kept = list(outcomes.rows()), list[list[str]]()
     if out.exists():
         with out.open(newline="") as file:
-            kept = [row for row in list(csv.reader(file))[1:] if row[0] != outcomes.group]
+            kept = [[*row, ""][: len(COLUMNS)] for row in list(csv.reader(file))[1:] if row[0] != outcomes.group]
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([list(COLUMNS), *kept, *rows])
@@ -269,58 +277,90 @@ def wrong_values(raw: bytes) -> Iterator[bytes]:
             yield json.dumps(copy).encode()
 
 
-def inputs(outcomes: Outcomes, work: Path) -> None:
-    """Commands with options, files and names that are wrong. A command may also be right to do what it is asked."""
-    picture, pipe, empty = work / "picture.png", work / "pipe.png", work / "empty.png"
-    shutil.copy(Path(__file__).parent.parent / "docs/tutorial_sum.png", picture)
-    os.mkfifo(pipe)
-    empty.touch()
-    odd = [str(pipe), "/dev/zero", "/dev/null", str(empty), str(work), "/nowhere", "[/b]", "a\nb", "\udcff", "$\\frac$"]
-    numbers = ["-1", "0.5", "nan", "inf", "-inf", "1e400", "9" * 30, "9" * 5_000, "x", "", "1_0", "0x10"]
-    options = ("steps", "images-per-step", "sequences-per-step", "learning-rate", "ema-decay", "max-grad-norm", "seed")
-    options += ("width", "weight-decay", "curriculum", "training-sequences", "augmentation-strength", "validate-every")
-    cases: list[tuple[str, list[str]]] = []
-    for name in odd:
-        cases += [(verb, [verb, name]) for verb in ("show", "evaluate", "verify", "report", "lengths")]
-        cases += [("predict", ["predict", "sum", name]), ("explain", ["explain", "sum", name])]
-        cases += [("predict", ["predict", name, str(picture)]), ("predict", ["predict", name + ".onnx", str(picture)])]
-        cases += [("predict", ["predict", "contains", str(picture), "--anchor", name])]
-        cases += [("publish", ["publish", name, str(work / "out")]), ("bench", ["bench", "--grid", name])]
-        cases += [("train", ["train", "sum", "--steps", "1", "--data", name, "--out", str(work / "never")])]
-    for option in options:
-        for number in numbers:
-            words = ["train", "sum", f"--{option}", number, "--data", "/nowhere"]
-            cases.append(("train", words))
-    for case, words in cases:
-        outcome, seconds, what = judged(partial(command, words), lambda code: code == 0)
-        outcomes.add(case, outcome, seconds, f"{' '.join(words)[:100]!r} {what}")
+def inputs(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
+    """Every command with words that are wrong, each in a process and an empty folder of its own.
+
+    A command that ends well although a word is wrong beyond doubt was silent. One that was told leaves no file that is
+    half written.
+    """
+    (work / "words").mkdir()
+    files = wrong_words.Files(work / "words", made_run(work / "of words", ended=True).path)
+    for name, case in wrong_words.cases(files, draw, count):
+        here = Path(tempfile.mkdtemp(dir=work))
+        code, told, seconds, megabytes = command(case.words, here)
+        half = [path.name for path in here.rglob(".*") if left_over(path.name)]
+        what = f"{case.words} code {code} {half or ''} {told[-300:]}"
+        outcome = outcome_of(code, told, case.hopeless or bool(half))
+        label = name if outcome != "harmless" else f"{name}, done as asked"
+        outcomes.add(label, outcome, seconds, what, megabytes=megabytes)
+        shutil.rmtree(here)
 
 
-def command(words: list[str]) -> int:
-    """Runs the command in this process. Raises InputError with what it told, if it told it in one line."""
+def outcome_of(code: int, told: str, wrong: bool) -> str:
+    """How a command ended, from its exit code and what it wrote to stderr; `wrong` if it must not end well."""
+    if code == -signal.SIGKILL:
+        return "hang"
+    lines = told.strip().splitlines()  # there may be notes before the error
+    by_us = bool(lines) and all(line.startswith("digitset: ") for line in lines)
+    by_tyro = "For full helptext" in told  # the parser of arguments has a form of its own
+    if code == 0:
+        return "silent" if wrong else "harmless"
+    return "told" if (code == 2 and (by_us or by_tyro)) or (code == 1 and by_us) else "traceback"
+
+
+def command(words: list[str], folder: Path) -> tuple[int, str, float, int]:
+    """Runs a command in a copy of this process, in a folder: torch need not be imported each time.
+
+    Its exit code (negative: the signal that ended it, SIGKILL if it took too long), what it wrote to stderr, seconds of
+    the processor and the most memory in MB, both with the processes that it started; a copy begins with this one's.
+    """
+    told = folder.parent / f"{folder.name}.stderr"
+    child = os.fork()
+    if not child:
+        become(words, folder, told)
+    began, done, status = time.monotonic(), 0, 0
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    while not done:
+        done, status, usage = os.wait4(child, os.WNOHANG)
+        if not done and time.monotonic() - began > WAIT:
+            os.killpg(child, signal.SIGKILL)
+        time.sleep(0.005)
+    said = told.read_text(errors="replace")
+    told.unlink()
+    return os.waitstatus_to_exitcode(status), said, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 // 10**6
+
+
+def become(words: list[str], folder: Path, told: Path) -> NoReturn:
+    """Makes this process a command, with bounds on the time and memory that it may take."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+    for number, path in enumerate((os.devnull, os.devnull, told)):
+        os.dup2(os.open(path, os.O_RDWR | os.O_CREAT), number)
     sys.argv, code = ["digitset", *words], 0
-    said, told = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(told):
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-    if code == 2:
-        lines = told.getvalue().strip().splitlines()  # there may be notes before the error
-        by_us = told.getvalue().startswith("digitset: ")
-        noted = all(line.startswith("digitset: ") for line in lines)
-        raise InputError(lines[-1] if noted else told.getvalue().strip() if by_us else "arguments")
-    return code
+    sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", errors="backslashreplace")
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> None:
     """A run that is killed at random moments, and goes on each time, until it is finished; then from the start.
 
-    The moments are up to twice as late as a process begins to train, so that about half of them are before.
+    The moments are up to twice as late as a process begins to train, so that about half of them are before. Each kill
+    of a run counts as the run ends, since only its end shows what they did; seconds are of a run with all of its kills.
     """
     straight, done, runs = train(RUN, work / "straight", progress=False), 0, 0
     while done < kills:
-        folder, began, start = work / f"killed{runs}", time.perf_counter(), 0.0
+        folder, began, start, before = work / f"killed{runs}", time.perf_counter(), 0.0, done
         runs += 1
         while not RunFolder(folder).finished:
             launched = time.perf_counter()
@@ -333,7 +373,7 @@ def killed(outcomes: Outcomes, work: Path, draw: random.Random, kills: int) -> N
                 process.kill()
                 done += 1
         outcome = "harmless" if alike(RunFolder(folder), straight) else "silent"
-        outcomes.add("kills", outcome, time.perf_counter() - began)
+        outcomes.add("kills", outcome, time.perf_counter() - began, times=done - before)
 
 
 def signalled(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:

@@ -159,6 +159,11 @@ def flushed(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def as_text(name: str | Path) -> str:
+    """A name as a text or a figure can hold it: one in a folder need not be text."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
 def left_over(name: str) -> str:
     """The name of the file that a process was writing, or is, under another name; empty if it is none of those."""
     match = LEFT_OVER.fullmatch(name)

@@ -137,6 +137,19 @@ def test_lengths(run_folder: Path, tmp_path: Path, command: Callable[..., Outcom
     assert (tmp_path / "lengths/lengths.png").stat().st_size > 10_000
 
 
+def test_names_of_runs_that_are_no_text_and_no_formula(
+    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Outcome]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("\udcff", "$\\frac$", "_a")
+    for name in names:
+        shutil.copytree(run_folder, name)
+    outcome = command("lengths", *names, "--longest", "1", "--out", "out")
+    assert outcome.code == 0, outcome.errors
+    with Path("out/lengths.csv").open() as file:
+        assert [row["run"] for row in csv.DictReader(file)] == ["\\udcff", "$\\frac$", "_a"]
+
+
 def test_mistakes_are_one_line_and_exit_code_2(
     run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Callable[..., Outcome]
 ) -> None:

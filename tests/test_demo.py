@@ -708,6 +708,9 @@ def test_a_taken_port_is_one_clear_error(predictors: dict[str, Predictor]) -> No
             serve(predictors, port=port, open_browser=False)
     with pytest.raises(InputError, match="--host: expected an address of this machine, got nowhere"):
         serve(predictors, host="nowhere", open_browser=False)
+    for host in ("\udcff", "a" * 300):
+        with pytest.raises(InputError, match="--host: expected an address of this machine"):
+            serve(predictors, host=host, open_browser=False)
     with pytest.raises(InputError, match="port 70000"):
         serve(predictors, port=70_000, open_browser=False)
 

@@ -155,6 +155,14 @@ def test_a_run_is_not_overwritten(trained: Path, published: Path, tmp_path: Path
     assert {path.name: path.read_bytes() for path in mine.iterdir()} == before
 
 
+def test_names_that_are_no_text_and_links_that_lead_nowhere(trained: Path, tmp_path: Path) -> None:
+    publish(trained, tmp_path / "\udcff")
+    assert 'digitset.load("\\udcff")' in (tmp_path / "\udcff/README.md").read_text()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="loop"):
+        publish(trained, tmp_path / "loop/model")
+
+
 def test_other_images_are_not_called_mnist(trained: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(trained, other)

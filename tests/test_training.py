@@ -162,6 +162,19 @@ def test_signals_of_a_cluster_leave_a_run_that_goes_on_bit_for_bit(
     assert same_bits(straight, train(RUN, tmp_path / "run", resume=True))
 
 
+def test_a_signal_before_the_first_step_leaves_a_checkpoint_too(straight: RunFolder, tmp_path: Path) -> None:
+    """Whatever has a folder ends at a checkpoint, so that what it prints, how to go on, is true."""
+
+    def interrupt(event: dict[str, Any]) -> None:
+        if event["step"] == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(RUN, tmp_path / "run", callbacks=[interrupt])
+    assert RunFolder(tmp_path / "run").load_checkpoint()["step"] == 1
+    assert same_bits(straight, train(RUN, tmp_path / "run", resume=True))
+
+
 def test_a_second_signal_does_what_it_did_before_the_run(few: Splits, tmp_path: Path) -> None:
     def own(number: int, frame: object) -> None:
         raise Stop

@@ -11,7 +11,7 @@ import tyro
 
 from digitset.cli.arguments import Anchor, Device, File, Flag, Folder, Json, Model, Pictures, Split, Trust, TrustAll
 from digitset.errors import InputError
-from digitset.files import expect_regular
+from digitset.files import as_text, expect_regular
 
 if TYPE_CHECKING:
     from digitset.pictures.ask import Answer, Asked
@@ -290,7 +290,7 @@ def explain(
     task = predictor.task
     ask.expect_anchor_if_asked(task, asked)
     explanation = explain(predictor, asked.images, asked.anchor_image)
-    draw_explanation(out, _drawable(model), task, asked.images, asked.anchor_image, explanation)
+    draw_explanation(out, as_text(model), task, asked.images, asked.anchor_image, explanation)
     certainty = asked.certainty(explanation.certainty, range(len(asked.pictures)))
     words = answer_in_words(task, explanation.answer, certainty, explanation.interval)
     say(f"{task.question} {words}")
@@ -349,13 +349,8 @@ def _draw_steps(path: Path, asked: "Asked") -> None:
     title = "how pictures became digits"
     everything = asked.pictures + ([] if asked.anchor is None else [asked.anchor])
     names = asked.names + ["anchor"] * (asked.anchor is not None)
-    draw_steps(path, title, everything, [_drawable(name) for name in names])
+    draw_steps(path, title, everything, [as_text(name) for name in names])
     print(f"digitset: {title}: {path}", file=sys.stderr)
-
-
-def _drawable(name: str) -> str:
-    """A name as it can be drawn: a file's need not be text."""
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _draw_pages(path: Path, pages: "dict[str, Page]", device: str) -> None:
@@ -371,7 +366,7 @@ def _draw_pages_read(path: Path, pages: "list[tuple[Page, Numbers]]") -> None:
     from digitset.pictures.number import READER
     from digitset.report.page_figure import draw_pages
 
-    pages = [(page, dataclasses.replace(numbers, name=_drawable(numbers.name))) for page, numbers in pages]
+    pages = [(page, dataclasses.replace(numbers, name=as_text(numbers.name))) for page, numbers in pages]
     draw_pages(path, f"what was found, as the packaged '{READER}' reads it", pages)
     print(f"digitset: what was found on each picture: {path}", file=sys.stderr)
 

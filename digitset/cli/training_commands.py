@@ -108,6 +108,7 @@ def data(
     from digitset.cli.model_commands import check_figure
     from digitset.cli.terminal import print_table, say
     from digitset.data.mnist import load_data
+    from digitset.files import as_text
     from digitset.report.figures import draw_samples
 
     check_figure("--out", out)
@@ -119,7 +120,7 @@ def data(
         for label, name, *of in zip(range(10), splits.class_names, *counts, strict=True)
     ]
     rows.append(("all", "", *(f"{len(part):,}" for part in parts.values())))
-    name = "MNIST of the package" if folder is None else str(folder)
+    name = "MNIST of the package" if folder is None else as_text(folder)
     print_table(name if folder is None else f"{name}: {splits.kind}", ("label", "name", *parts), rows)
     for note in splits.notes:
         say(note)
@@ -336,7 +337,7 @@ def lengths(
     """
     from digitset.cli.terminal import print_table, say
     from digitset.data.mnist import load_data
-    from digitset.files import writing
+    from digitset.files import as_text, writing
     from digitset.inference.length_generalization import LITERATURE, curve, write_csv
     from digitset.inference.predictor import load
     from digitset.report.figures import draw_length_curves
@@ -356,7 +357,9 @@ def lengths(
     with writing(out):
         for name, predictor in predictors.items():
             say(f"{name} ...")
-            curves[name] = curve(predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest)
+            curves[as_text(name)] = curve(
+                predictor, load_data(predictor.run.data, predictor.run.transpose).test, longest
+            )
         write_csv(out / "lengths.csv", curves)
         draw_length_curves(out / "lengths.png", f"{task}: accuracy by length", curves, LITERATURE.get(task, {}))
     for name, points in curves.items():

@@ -124,6 +124,9 @@ def _listening_at(host: str, port: int) -> socket.socket:
     except socket.gaierror as error:
         listener.close()
         raise InputError(f"--host: expected an address of this machine, got {host} ({error.strerror})") from None
+    except (TypeError, UnicodeError) as error:  # no text, or none that can be a name
+        listener.close()
+        raise InputError(f"--host: expected an address of this machine, got {host:.200} ({error})") from None
     except (OSError, OverflowError) as error:
         listener.close()
         kind = _TakenError if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else InputError

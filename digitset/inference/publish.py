@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from digitset import registry
 from digitset.data.mnist import load_data
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import evaluate_run_folder, version
-from digitset.files import LOCK, left_over, locked, remove_left_over
+from digitset.files import LOCK, as_text, left_over, locked, remove_left_over
 from digitset.inference import hub
 from digitset.inference.predictor import Predictor, load
 from digitset.run import Run
@@ -92,7 +93,9 @@ def publish(
     with tempfile.TemporaryDirectory() as temporary:
         if half:
             run_folder, scores = _halved(run_folder, predictor, Path(temporary))
-        card = _card(run_folder, predictor, scores, name or out.resolve().name, command, images)
+        card = _card(
+            run_folder, predictor, scores, name or as_text(os.path.realpath(out)).rpartition(os.sep)[2], command, images
+        )
         out.mkdir(parents=True, exist_ok=True)
         with locked(out):
             _expect_place(out, run_folder, predictor)  # another process may have published there since

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
@@ -137,12 +138,12 @@ def draw_length_curves(
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(11, 5.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        style_of = styles(curves | known)
+        style_of, lines = styles(curves | known), list[Line2D]()
         for name, points in (curves | known).items():
             style: dict[str, Any] = {**style_of[name], "lw": 2, "marker": "o", "ms": 4}
             style |= {"lw": 1.2, "ls": ":"} if name in known else {}
             lengths = [point.length for point in points]
-            left.plot(lengths, [point.accuracy for point in points], label=name, **style)
+            lines += left.plot(lengths, [point.accuracy for point in points], **style)
             right.plot(lengths, [point.per_image if point.accuracy else math.nan for point in points], **style)
         for axes in (left, right):
             axes.set(xscale="log", xlabel="images in the sequence")
@@ -151,7 +152,9 @@ def draw_length_curves(
         left.set(ylim=(-0.02, 1.02), ylabel="accuracy")
         right.set(ylim=(0.985, 1.0005), ylabel="accuracy ** (1 / images)")
         figure.suptitle(f"{title} (grey: the lengths of training)")
-        figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=1)
+        legend = figure.legend(lines, [*(curves | known)], loc="outside lower center", ncols=1)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a run may be called $a$
         save(figure, path)
 
 

@@ -269,14 +269,14 @@ def _train_alone(
     state = initial_state(experiment, device, precision)
     data = TrainingSet.of(experiment, splits.to(device).train)
     start = (run, here, precision, experiment.task.version, splits.checksum)
-    distributed.from_first(lambda: run_folder.expect_own_files() if run_folder.exists else run_folder.start(*start))
-    check = restore(state, run_folder)
-    distributed.from_first(lambda: run_folder.drop_metrics_after(state.step, check))
-    if distributed.rank().first:
-        begin = "\n".join(filter(None, [*splits.notes, data.note()]))
-        note = _changes(run_folder.machine(), here) if state.step else begin
-        callback({"step": state.step} | _noted(run_folder, state.step, note))
-    with Interrupt(stop) as interrupt:
+    with Interrupt(stop) as interrupt:  # from before there is a folder: whatever has one ends at a checkpoint
+        distributed.from_first(lambda: run_folder.expect_own_files() if run_folder.exists else run_folder.start(*start))
+        check = restore(state, run_folder)
+        distributed.from_first(lambda: run_folder.drop_metrics_after(state.step, check))
+        if distributed.rank().first:
+            begin = "\n".join(filter(None, [*splits.notes, data.note()]))
+            note = _changes(run_folder.machine(), here) if state.step else begin
+            callback({"step": state.step} | _noted(run_folder, state.step, note))
         _loop(experiment, state, data, splits.to(device).val, run_folder, callback, interrupt)
         distributed.from_first(lambda: run_folder.finish(state.evaluated().state_dict(), _summary(state)))
     interrupt.end(interrupt.signal)

@@ -4,7 +4,7 @@
 
 `handwriting.py` says what those are; the settings are in `digitset/recipes.py`. Training begins with the weights of
 `classify/mlp` and keeps what that knows of MNIST; a stopped one goes on from its checkpoint under `runs/any_hand`.
-Printed on the way: the accuracy on validation images, and on drawn ones, fours and sevens. Test images are scored once,
+Printed on the way: the accuracy on validation images, and on drawn digits of each form. Test images are scored once,
 at the end, with the weights of the last step.
 """
 
@@ -54,7 +54,7 @@ def main(out: Path = pretrained.FOLDER / NAME) -> None:
     if not run_folder.finished:
         train(run, run_folder, splits)
     evaluate_run_folder(run_folder, splits)
-    images = "MNIST, distorted and with strokes added, and drawn ones, fours and sevens"
+    images = "MNIST, distorted and with strokes added, and drawn ones, twos, fours, sevens and nines"
     publish(RUNS, out, NAME, half=True, command="uv run benchmarks/any_hand.py", images=images)
 
 

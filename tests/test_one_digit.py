@@ -208,7 +208,10 @@ def test_drawn_forms_are_as_mnist_has_digits_and_are_read(digit: int) -> None:
     assert right.mean() > 0.95
 
 
-@pytest.mark.parametrize("change", [handwriting.of_width, handwriting.faded, handwriting.with_gap, handwriting.mapped])
+CHANGES = [handwriting.of_width, handwriting.faded, handwriting.with_gap, handwriting.mapped, handwriting.coarse]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_pens_and_maps_change_images_within_their_range(
     change: Callable[[torch.Tensor, torch.Generator], torch.Tensor], mnist: Splits
 ) -> None:
@@ -218,7 +221,7 @@ def test_pens_and_maps_change_images_within_their_range(
     assert changed.min() >= 0
     assert changed.max() <= 1
     differing = (changed != ink).any(dim=2).any(dim=1).float().mean()
-    share = {"of_width": 0.5, "faded": 0.25, "with_gap": 1 / 6, "mapped": 1.0}[change.__name__]
+    share = {"of_width": 0.5, "faded": 0.25, "with_gap": 1 / 6, "mapped": 1.0, "coarse": 1 / 8}[change.__name__]
     assert differing == pytest.approx(share, abs=0.1)
 
 

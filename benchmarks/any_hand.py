@@ -90,11 +90,16 @@ def train(run: Run, run_folder: RunFolder, splits: Splits) -> None:
 
 
 def training_step(run: Run, network: Network, optimizer: torch.optim.Optimizer, train: Digits, step: int) -> None:
-    """One step on images drawn anew; every draw is a function of (seed, step)."""
+    """One step on images drawn anew; every draw is a function of (seed, step).
+
+    Half of them are as MNIST's writers left them, under affine maps alone, so that their hand is not forgotten.
+    """
     draw = generator(run.seed, "any hand", step)
     chosen = torch.randint(len(train), (run.images_per_step,), generator=draw)
     labels = train.labels[chosen]
-    images = handwriting.any_hand(train.images[chosen], labels, draw)
+    own, others = train.images[chosen].tensor_split(2)
+    own = (255 * handwriting.mapped(own.float() / 255, draw, 0)).round().to(torch.uint8)
+    images = torch.cat([own, handwriting.any_hand(others, labels[len(own) :], draw)])
     descend(run, network, [optimizer], F.cross_entropy(network(alone(images)), labels), step)
 
 

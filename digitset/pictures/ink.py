@@ -20,9 +20,12 @@ LINE = 0.6  # of the columns without strokes: a line through the picture is seen
 SMALLEST_FRAME = 30  # pixels
 NEAR_EDGE = 0.04  # of a side: lines of a cell, where it was cut along them, are at the edge or so near
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
+SPAN = 0.4  # of a side: a straight line of a border or frame has no bend for so long
+THICKEST = 0.15  # of a frame's longest side: its lines are no thicker
 SETTLED = 5e-4  # of grey: a surface of light that changes less is found
 SAMPLE = 100_000  # pixels, at least, from which the noise of a larger picture is measured
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
+PALE = 0.2  # of the ink's level: lines of a frame are no paler
 FAINT = 0.1  # of the ink's level: what is darker may be ink where a pen runs dry
 STROKE = 0.1  # of a digit's height: within so much the ink of one stroke is about as dark
 LARGEST, GROWN, FULL = 1.3, 0.15, 0.6  # of a digit's height: no digit is larger; faint ends are longer; a whole digit
@@ -89,7 +92,7 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
         raise no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
     everything = smooth > CUT * level
-    pieces = labelled(everything)
+    pieces = labelled(everything & ~_pale_frames(smooth, max(PALE * level, 3 * noise)))
     framed = without_frames(pieces)
     ink = without_rules(framed > 0)
     if framed is not pieces or not np.array_equal(ink, everything):
@@ -310,10 +313,11 @@ def _without_rules_along_rows(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, 
 
 
 def without_frames(pieces: Pieces) -> Pieces:
-    """The pieces without those that are frames or strips along the edge, numbered as before.
+    """The pieces without those that are frames or strips along the edge, and without a border that a digit touches.
 
     If nothing but such remains, all stay.
     """
+    pieces = _without_border(pieces)
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None}
     left_out = [
         number
@@ -322,6 +326,46 @@ def without_frames(pieces: Pieces) -> Pieces:
         or (longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box))
     ]
     return pieces if len(left_out) == len(boxes) else np.where(np.isin(pieces, left_out), 0, pieces).astype(np.int32)
+
+
+def _without_border(pieces: Pieces) -> Pieces:
+    """The pieces without lines along three or four edges of the picture, or all of them where there are fewer lines.
+
+    What is left of a piece in two parts has two numbers. Unlike the strokes of a round digit that fills its picture,
+    a border goes into the corners, and there is paper beside it.
+    """
+    ink, border, sides = pieces > 0, np.zeros(pieces.shape, bool), 0
+    for axis in (0, 1):
+        side, along = pieces.shape[axis], pieces.shape[1 - axis]
+        deep, length = max(2, round(EDGE * side)), max(3, int(SPAN * along))
+        for turned, whole in ((ink, border), (np.flip(ink, axis), np.flip(border, axis))):
+            band = turned.take(range(deep), axis)
+            thick = ndimage.maximum_filter1d(band, 3, axis=axis)
+            lines = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=1 - axis), length, axis=1 - axis)
+            covered, beside = (lines & band).any(axis=axis).mean(), turned.take(min(deep, side - 1), axis).mean()
+            if covered >= 0.5 and beside < 0.5:
+                sides += 1
+                np.moveaxis(whole, axis, 0)[:deep] |= np.moveaxis(lines & band, axis, 0)
+    room = [max(2, round(EDGE / 2 * side)) for side in pieces.shape]
+    corners = [border[rows, columns].any() for rows in _ends(room[0]) for columns in _ends(room[1])]
+    rest = labelled(ink & ~border)
+    whole = max((longest_side(box) for box in ndimage.find_objects(rest)), default=0)
+    return rest if sides > 2 and sum(corners) > 1 and whole >= 0.2 * max(pieces.shape) else pieces
+
+
+def _ends(room: int) -> tuple[slice, slice]:
+    return slice(0, room), slice(-room, None)
+
+
+def _pale_frames(smooth: Grey, least: float) -> Bool[np.ndarray, "H W"]:
+    """Where frames are, of which only bits are as dark as ink: what is darker than `least` and a frame is one."""
+    pieces = labelled(smooth > least)
+    frames = [
+        number
+        for number, box in enumerate(ndimage.find_objects(pieces), 1)
+        if longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box)
+    ]
+    return np.isin(pieces, frames) if frames else np.zeros(pieces.shape, bool)
 
 
 def _along_edge(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]) -> bool:
@@ -343,7 +387,7 @@ def _along_edge(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]
 def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
     """Whether a piece is made of thin straight lines along rows and columns, with ink of another size between them."""
     piece = pieces[box] == number
-    if piece.sum() > 0.5 * piece.size:
+    if piece.sum() > 0.5 * piece.size or 2 * ndimage.distance_transform_edt(piece).max() > THICKEST * max(piece.shape):
         return False
     inside = [longest_side(each) for each in ndimage.find_objects(np.where(piece, 0, pieces[box])) if each is not None]
     if max(inside, default=0) < max(piece.shape) / 25:
@@ -354,7 +398,7 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
         if band.mean(axis=axis).max() < 0.85:  # no line from one end to the other
             return False
         thick = ndimage.maximum_filter1d(piece, 3, axis=1 - axis)
-        length = max(3, int(0.4 * side))
+        length = max(3, int(SPAN * side))
         straight |= ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
     return float((straight & piece).sum()) >= 0.8 * float(piece.sum())
 

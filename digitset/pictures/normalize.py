@@ -109,22 +109,24 @@ def _closer(grey: Grey, box: Box, scale: float, name: str) -> tuple[Grey, Grey, 
 def _one_digit(pieces: Pieces) -> Bool[np.ndarray, "H W"]:
     """The pixels of the digit, where there is one: its largest piece and, one after the other, what is close to it.
 
-    A piece at the picture's edge begins only if none within has a quarter of its ink. To a digit that is not at the
-    edge, a piece that is belongs only if it is very close.
+    A piece at the picture's edge begins only if none within has a quarter of its ink. To one that does not touch the
+    edge, no piece that does belongs.
     """
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None}
     area = np.bincount(pieces.ravel())
     outer = {number for number, box in boxes.items() if touches_edge(box, pieces.shape, NEAR_EDGE)}
     chosen = [max(boxes, key=lambda number: (area[number] / 4 if number in outer else area[number], -number))]
     whole, rest = boxes[chosen[0]], set(boxes) - set(chosen)
+    if not touches_edge(whole, pieces.shape):
+        rest -= {number for number in outer if touches_edge(boxes[number], pieces.shape)}
     while True:
-        size, edge = longest_side(whole), touches_edge(whole, pieces.shape, NEAR_EDGE)
+        size = longest_side(whole)
         close = {
             number
             for number in rest
             if longest_side(boxes[number]) >= size / 10
             and max(_gap(a, b) for a, b in zip(boxes[number], whole, strict=True))
-            <= (size / 3 if edge or number not in outer else size / 12)
+            <= max(size, longest_side(boxes[number])) / 3
         }
         if not close:
             digit = np.zeros(pieces.shape, bool)

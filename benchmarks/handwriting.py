@@ -41,7 +41,7 @@ def any_hand(
 def pen_and_map(
     ink: Float[Tensor, "N 28 28"], generator: torch.Generator, bend: float = BEND
 ) -> UInt8[Tensor, "N 28 28"]:
-    """Ink of another width, fading or with gaps, each in some of the images; a random map of all; some in few pixels."""
+    """Ink of another width, fading, with gaps or in few pixels, each in some of the images, and under a random map."""
     ink = faded(of_width(ink, generator), generator)
     for _ in range(GAPS):
         ink = with_gap(ink, generator)

@@ -85,14 +85,17 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
     Raises InputError, which begins with `name`, if there is no ink.
     """
     raw = _without_light(grey)
-    smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800) if max(grey.shape) > 200 else raw
+    smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800, truncate=3) if max(grey.shape) > 200 else raw
     noise = _noise(smooth)
     marked = smooth[smooth > max(FAINTEST, 4 * noise)]
     if not marked.size:
         raise no_ink(name)
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
     everything = smooth > CUT * level
-    pieces = labelled(everything & ~_pale_frames(smooth, max(PALE * level, 3 * noise)))
+    pieces = labelled(everything)
+    where = box_of(everything)
+    if (pale := _pale_frames(smooth[where], max(PALE * level, 3 * noise))).any():
+        pieces[where][pale] = 0
     framed = without_frames(pieces)
     ink = without_rules(framed > 0)
     if framed is not pieces or not np.array_equal(ink, everything):
@@ -186,8 +189,8 @@ def _light(small: Float64[np.ndarray, "H W"], edge: bool) -> tuple[Float64[np.nd
     towards = -rest if dark else rest
     paper = ndimage.binary_erosion(towards <= max(FAINTEST, 3 * _noise(towards)), EIGHT, border_value=1).astype(float)
     blur = max(small.shape) / 10
-    weight = ndimage.gaussian_filter(paper, blur)
-    return surface + ndimage.gaussian_filter(rest * paper, blur) / (weight + 0.05), dark
+    weight, more = (ndimage.gaussian_filter(each, blur, truncate=2.5) for each in (paper, rest * paper))
+    return surface + more / (weight + 0.05), dark
 
 
 def _even(small: Float64[np.ndarray, "H W"]) -> tuple[Float64[np.ndarray, "H W"], bool]:
@@ -265,8 +268,8 @@ def labelled(ink: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 
 def _without_specks(pieces: Int32[np.ndarray, "H W"], smallest: float) -> Int32[np.ndarray, "H W"]:
     """The pieces that are at least `smallest` pixels long or wide, numbered as before."""
-    keep = [False] + [longest_side(box) >= smallest for box in ndimage.find_objects(pieces)]
-    return np.where(np.array(keep)[pieces], pieces, 0).astype(np.int32)
+    keep = [longest_side(box) >= smallest for box in ndimage.find_objects(pieces)]
+    return pieces if all(keep) else np.where([False, *keep], range(len(keep) + 1), 0).astype(np.int32)[pieces]
 
 
 def without_rules(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
@@ -337,20 +340,28 @@ def _without_border(pieces: Pieces) -> Pieces:
     ink, border, sides = pieces > 0, np.zeros(pieces.shape, bool), 0
     for axis in (0, 1):
         side, along = pieces.shape[axis], pieces.shape[1 - axis]
-        deep, length = max(2, round(EDGE * side)), max(3, int(SPAN * along))
+        deep = max(2, round(EDGE * side))
         for turned, whole in ((ink, border), (np.flip(ink, axis), np.flip(border, axis))):
             band = turned.take(range(deep), axis)
-            thick = ndimage.maximum_filter1d(band, 3, axis=axis)
-            lines = ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=1 - axis), length, axis=1 - axis)
-            covered, beside = (lines & band).any(axis=axis).mean(), turned.take(min(deep, side - 1), axis).mean()
-            if covered >= 0.5 and beside < 0.5:
+            if band.any(axis=axis).mean() < 0.5:
+                continue
+            lines = band & _straight(band, 1 - axis, max(3, int(SPAN * along)))
+            if lines.any(axis=axis).mean() >= 0.5 and turned.take(min(deep, side - 1), axis).mean() < 0.5:
                 sides += 1
-                np.moveaxis(whole, axis, 0)[:deep] |= np.moveaxis(lines & band, axis, 0)
-    room = [max(2, round(EDGE / 2 * side)) for side in pieces.shape]
-    corners = [border[rows, columns].any() for rows in _ends(room[0]) for columns in _ends(room[1])]
+                np.moveaxis(whole, axis, 0)[:deep] |= np.moveaxis(lines, axis, 0)
+    rows, columns = (_ends(max(2, round(EDGE / 2 * side))) for side in pieces.shape)
+    if sides < 3 or sum(border[row, column].any() for row in rows for column in columns) < 2:
+        return pieces
     rest = labelled(ink & ~border)
-    whole = max((longest_side(box) for box in ndimage.find_objects(rest)), default=0)
-    return rest if sides > 2 and sum(corners) > 1 and whole >= 0.2 * max(pieces.shape) else pieces
+    longest = max((longest_side(box) for box in ndimage.find_objects(rest)), default=0)
+    return rest if longest >= 0.2 * max(pieces.shape) else pieces
+
+
+def _straight(ink: Bool[np.ndarray, "h w"], axis: int, length: int) -> Bool[np.ndarray, "h w"]:
+    """Where ink, made wider by a pixel to either side, goes on so far along an axis."""
+    thick = ndimage.maximum_filter1d(ink, 3, axis=1 - axis)
+    long = ndimage.minimum_filter1d(thick, length, axis=axis)
+    return np.asarray(ndimage.maximum_filter1d(long, length, axis=axis), bool)
 
 
 def _ends(room: int) -> tuple[slice, slice]:
@@ -387,7 +398,7 @@ def _along_edge(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]
 def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
     """Whether a piece is made of thin straight lines along rows and columns, with ink of another size between them."""
     piece = pieces[box] == number
-    if piece.sum() > 0.5 * piece.size or 2 * ndimage.distance_transform_edt(piece).max() > THICKEST * max(piece.shape):
+    if piece.sum() > 0.5 * piece.size:
         return False
     inside = [longest_side(each) for each in ndimage.find_objects(np.where(piece, 0, pieces[box])) if each is not None]
     if max(inside, default=0) < max(piece.shape) / 25:
@@ -397,10 +408,14 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
         band = ndimage.maximum_filter1d(piece, max(3, round(0.04 * piece.shape[1 - axis])), axis=1 - axis)
         if band.mean(axis=axis).max() < 0.85:  # no line from one end to the other
             return False
-        thick = ndimage.maximum_filter1d(piece, 3, axis=1 - axis)
-        length = max(3, int(SPAN * side))
-        straight |= ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
-    return float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+        straight |= _straight(piece, axis, max(3, int(SPAN * side)))
+    thin = 2 * np.max(to_paper(piece)) <= THICKEST * max(piece.shape)
+    return bool(thin) and float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+
+
+def to_paper(ink: Bool[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
+    """From each pixel of ink to the nearest of paper; 0 on paper."""
+    return np.asarray(ndimage.distance_transform_edt(ink))
 
 
 def box_of(ink: Bool[np.ndarray, "H W"]) -> Box:

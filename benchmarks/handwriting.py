@@ -92,9 +92,12 @@ def drawn(
 def upright(
     count: int, generator: torch.Generator, widths: tuple[float, float], stretch: tuple[float, float]
 ) -> Float[Tensor, "N 28 28"]:
-    """Ones that are a stem alone, or in half of them a stem on a foot, as some learn it and as print has it."""
+    """Ones that are a stem alone, or in half of them a stem on a foot, as some learn it and as print has it.
+
+    The foot may be on one side alone.
+    """
     lean, footed = uniform((count,), -0.08, 0.15, generator), torch.rand(count, generator=generator) < 0.5
-    left, right = (uniform((count,), 0.12, 0.42, generator) * footed for _ in range(2))
+    left, right = (uniform((count,), 0, 0.42, generator) * footed for _ in range(2))
     starts, ends = _segments((lean, 0), (-left, 1), count=count), _segments((0, 1), (right, 1), count=count)
     return _as_large_as_mnist(starts, ends, widths, stretch, generator)
 

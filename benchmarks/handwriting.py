@@ -1,4 +1,6 @@
-"""Digits as hands write them that MNIST has few of: flags on ones, bars on sevens, open fours, pens of any width.
+"""Digits as hands write them that MNIST has few of: flags on ones, bars on sevens, open fours, hooks under nines.
+
+And pens of any width, gaps in strokes, few pixels.
 
 Images are float [N, 28, 28], paper 0 and ink 1, and places are (column, row) in pixels. Every draw comes from the
 generator that is given.
@@ -14,9 +16,12 @@ from torch.nn import functional as F
 from digitset.data.augment import maps
 
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels
-DRAWN = {1: 0.2, 4: 0.15, 7: 0.2}  # the share of a digit's images in whose place one is drawn
+DRAWN = {1: 0.2, 2: 0.15, 4: 0.15, 7: 0.2, 9: 0.2}  # the share of a digit's images in whose place one is drawn
 BEND = 0.08  # of half a side, about a pixel: how far a place is moved
 ADDED = {1: 0.25, 7: 0.3}  # the share to which a flag or a bar is added
+LOOP = 8  # straight strokes of which a loop is made
+GAPS = 2  # at most, in a stroke
+COARSE, PIXELS = 1 / 8, (10, 19)  # the share of images that are seen in few pixels, and how many on a side, of 28
 
 
 def any_hand(
@@ -36,9 +41,11 @@ def any_hand(
 def pen_and_map(
     ink: Float[Tensor, "N 28 28"], generator: torch.Generator, bend: float = BEND
 ) -> UInt8[Tensor, "N 28 28"]:
-    """Ink of another width, fading or with a gap, each in some of the images; then a random map of all."""
-    ink = with_gap(faded(of_width(ink, generator), generator), generator)
-    return (255 * mapped(ink, generator, bend)).round().to(torch.uint8)
+    """Ink of another width, fading, with gaps or in few pixels, each in some of the images, and under a random map."""
+    ink = faded(of_width(ink, generator), generator)
+    for _ in range(GAPS):
+        ink = with_gap(ink, generator)
+    return (255 * coarse(mapped(ink, generator, bend), generator)).round().to(torch.uint8)
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -72,7 +79,10 @@ def drawn(
     widths: tuple[float, float] = (1.6, 4.2),
     stretch: tuple[float, float] = (-0.35, 0.6),
 ) -> Float[Tensor, "N 28 28"]:
-    """Ones with a flag, sevens with a bar or an upright end, or open fours; of any proportions, as large as MNIST's.
+    """A digit of `FORMS`, of any proportions, as large as MNIST's.
+
+    Ones with a flag, twos that are narrow on a wide foot, open fours, sevens with a bar or an upright end, nines with a
+    hook.
 
     `widths` of the pen are in pixels; `stretch` is the logarithm of how much wider they become.
     """
@@ -82,9 +92,12 @@ def drawn(
 def upright(
     count: int, generator: torch.Generator, widths: tuple[float, float], stretch: tuple[float, float]
 ) -> Float[Tensor, "N 28 28"]:
-    """Ones that are a stem alone, or in half of them a stem on a foot, as some learn it and as print has it."""
+    """Ones that are a stem alone, or in half of them a stem on a foot, as some learn it and as print has it.
+
+    The foot may be on one side alone.
+    """
     lean, footed = uniform((count,), -0.08, 0.15, generator), torch.rand(count, generator=generator) < 0.5
-    left, right = (uniform((count,), 0.12, 0.42, generator) * footed for _ in range(2))
+    left, right = (uniform((count,), 0, 0.42, generator) * footed for _ in range(2))
     starts, ends = _segments((lean, 0), (-left, 1), count=count), _segments((0, 1), (right, 1), count=count)
     return _as_large_as_mnist(starts, ends, widths, stretch, generator)
 
@@ -115,12 +128,38 @@ def _segments(*points: tuple[Tensor | float, Tensor | float], count: int) -> Flo
     return torch.stack([torch.stack(column, dim=-1) for column in columns], dim=1)
 
 
+def _path(*points: tuple[Tensor | float, Tensor | float], count: int) -> tuple[Tensor, Tensor]:
+    """The strokes from each place to the next."""
+    places = _segments(*points, count=count)
+    return places[:, :-1], places[:, 1:]
+
+
 def _one(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
     """A stroke that rises to the top, the stem, and in a third of them a foot."""
     length, angle = uniform((count,), 0.2, 0.75, g), torch.deg2rad(uniform((count,), 32, 68, g))
     begin = (-length * torch.cos(angle), length * torch.sin(angle))
     foot = uniform((count,), 0.1, 0.35, g) * (torch.rand(count, generator=g) < 0.33)
     return _segments(begin, (0, 0), (-foot, 1), count=count), _segments((0, 0), (0, 1), (foot, 1), count=count)
+
+
+def _two(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """An arch of any depth, the stroke down to the left, and a straight foot, which may be the widest part."""
+    wide, deep = uniform((count,), 0.25, 0.6, g), uniform((count,), 0.05, 0.3, g)
+    turn, back = uniform((count,), 0.12, 0.3, g), uniform((count,), -0.1, 0.15, g)
+    foot, tilt = uniform((count,), 0.35, 0.8, g), uniform((count,), -0.06, 0.06, g)
+    arch = [(0 * wide, deep), (0.2 * wide, deep / 4), (0.6 * wide, 0), (wide, turn), (0.85 * wide, 1.7 * turn)]
+    return _path(*arch, (back, 1), (back + foot, 1 + tilt), count=count)
+
+
+def _nine(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
+    """A loop, the stem at its right, and a hook that comes back to the left and may rise."""
+    wide, high = uniform((count,), 0.15, 0.35, g), uniform((count,), 0.17, 0.3, g)
+    turns = [2 * math.pi * part / LOOP for part in range(LOOP + 1)]
+    loop = [(wide * math.cos(turn), high - high * math.sin(turn)) for turn in turns]
+    foot, back = wide - uniform((count,), -0.1, 0.15, g), uniform((count,), 0.2, 0.7, g)
+    rise, low = uniform((count,), 0, 0.15, g), uniform((count,), 0.7, 0.9, g)
+    hook = [(foot, low), (foot - back / 3, 1), (foot - 0.7 * back, 1), (foot - back, 1 - rise)]
+    return _path(*loop, *hook, count=count)
 
 
 def _seven(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -146,7 +185,7 @@ def _four(count: int, g: torch.Generator) -> tuple[Tensor, Tensor]:
     return starts, _segments((0, at), (wide, at + rise), (foot, 1), count=count)
 
 
-FORMS = {1: _one, 4: _four, 7: _seven}
+FORMS = {1: _one, 2: _two, 4: _four, 7: _seven, 9: _nine}
 
 
 def _flag(ink: Float[Tensor, "N 28 28"], g: torch.Generator) -> Float[Tensor, "N 28 28"]:
@@ -241,3 +280,15 @@ def mapped(ink: Float[Tensor, "N 28 28"], generator: torch.Generator, bend: floa
     bends = torch.randn(len(ink), 2, 6, 6, generator=generator) * uniform((len(ink), 1, 1, 1), 0, bend, generator)
     bends = F.interpolate(bends, size=(SIDE, SIDE), mode="bicubic", align_corners=False)
     return F.grid_sample(ink[:, None], grid + bends.permute(0, 2, 3, 1), align_corners=False)[:, 0].clamp(0, 1)
+
+
+def coarse(ink: Float[Tensor, "N 28 28"], generator: torch.Generator) -> Float[Tensor, "N 28 28"]:
+    """Some of the images in as few pixels as small pictures have, made larger again by cubic splines."""
+    some = _chosen(torch.ones(len(ink), dtype=torch.bool), COARSE, generator)
+    if not len(some):
+        return ink
+    side = int(torch.randint(*PIXELS, (), generator=generator))
+    few = F.interpolate(ink[some][:, None], size=(side, side), mode="area")
+    seen = ink.clone()
+    seen[some] = F.interpolate(few, size=(SIDE, SIDE), mode="bicubic", align_corners=False)[:, 0].clamp(0, 1)
+    return seen

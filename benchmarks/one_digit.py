@@ -40,7 +40,7 @@ from digitset.training.optimizer import optimizers
 
 RUNS = Path("runs/one_digit")
 BATCH = 256
-DRAWN = 32  # of the digits of a step: ones with a flag and upright, open fours, barred sevens, by pens of any width
+DRAWN = 36  # of the digits of a step, at most: upright ones and each of `handwriting.FORMS`, by pens of any width
 WIDTHS, STRETCH = (1.4, 5.2), (-0.45, 0.75)  # of those: see `handwriting.drawn`
 UPRIGHT, THICKEST = "1, upright", 6.5  # its name in reports, and the widest pen in pixels
 BEND = 0.04  # less than `handwriting.BEND`: what is bent more is at times neither a digit nor a letter
@@ -154,18 +154,19 @@ def train(
 
 def batch(digits: Digits, drawings: Drawings, draw: torch.Generator) -> Drawings:
     """Half digits, half drawings, distorted alike."""
-    chosen = torch.randint(len(digits), (BATCH // 2 - DRAWN,), generator=draw)
+    of_each = DRAWN // (1 + len(handwriting.FORMS))
+    chosen = torch.randint(len(digits), (BATCH // 2 - of_each * (1 + len(handwriting.FORMS)),), generator=draw)
     written = handwriting.any_hand(digits.images[chosen], digits.labels[chosen], draw, BEND)
     picked = torch.randint(len(drawings[0]), (BATCH // 2,), generator=draw)
     others = handwriting.pen_and_map(drawings[0][picked].float() / 255, draw, BEND)
-    written_so = list(forms(DRAWN // (1 + len(handwriting.FORMS)), draw).values())
+    written_so = list(forms(of_each, draw).values())
     european = handwriting.pen_and_map(torch.cat(written_so), draw, BEND)
     kinds = torch.cat([torch.zeros(BATCH // 2, dtype=torch.int64), drawings[1][picked]])
     return torch.cat([written, european, others]), kinds
 
 
 def forms(count: int, draw: torch.Generator) -> dict[str, Tensor]:
-    """So many ones, fours and sevens of each form as hands draw them, [count, 28, 28] each."""
+    """So many digits of each form as hands draw them, [count, 28, 28] each."""
     upright = handwriting.upright(count, draw, (WIDTHS[0], THICKEST), STRETCH)
     drawn = {str(digit): handwriting.drawn(digit, count, draw, WIDTHS, STRETCH) for digit in handwriting.FORMS}
     return {UPRIGHT: upright, **drawn}
@@ -173,7 +174,7 @@ def forms(count: int, draw: torch.Generator) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def report(step: int, network: OneDigit, val: Digits, drawings: Drawings) -> None:
-    """Prints how validation digits, drawn ones, fours and sevens, and other drawings are told apart."""
+    """Prints how validation digits, drawn ones of each form, and other drawings are told apart."""
     network.eval()
     european = forms(400, generator(0, "drawn for validation"))
     scores = {"digits": network(val.images).softmax(dim=1)[:, 0]}

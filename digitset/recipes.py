@@ -76,7 +76,7 @@ PACKAGED = {
 # What else comes with the package, for people's own pictures; trained on from the best by benchmarks/any_hand.py.
 FOR_PICTURES = {
     "classify/any_hand": replace(
-        BEST["classify/mlp"], steps=300, learning_rate=6e-4, weight_decay=0.1, augmentation_strength=1.0
+        BEST["classify/mlp"], steps=1_200, learning_rate=6e-4, weight_decay=0.1, augmentation_strength=1.0
     ),
 }
 

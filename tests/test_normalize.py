@@ -121,6 +121,52 @@ def test_a_border_all_around_is_no_paper(mnist: Splits, wide: int, light: bool) 
     assert len(split_picture(sheet if light else 1 - sheet)) == 6
 
 
+def in_cell(image: np.ndarray, high: int, side: int = 84) -> np.ndarray:
+    """Ink 1 on paper 0: a digit whose foot is three pixels above its cell's lower edge."""
+    rows, columns = np.nonzero(image)
+    ink = rendering.enlarged(image[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1], high / 20)
+    sheet = np.zeros((side, side), np.float32)
+    left = (side - ink.shape[1]) // 2
+    sheet[side - 3 - len(ink) : side - 3, left : left + ink.shape[1]] = ink
+    return sheet
+
+
+def test_a_digit_is_read_that_touches_the_lines_of_its_cell(mnist: Splits, reader: Predictor) -> None:
+    made = []
+    for image in mnist.val.images[200:230].numpy():
+        sheet = in_cell(image, 44)
+        sheet[:4] = sheet[-4:] = sheet[:, :3] = sheet[:, -3:] = 0.9
+        made.append(digit(1 - sheet))
+    right = reader.predict([one[None] for one in made]) == mnist.val.labels[200:230].numpy()
+    assert right.sum() >= 27
+
+
+def test_bits_of_lines_in_the_corners_are_of_no_digit(mnist: Splits) -> None:
+    """As a cell has them that is turned a little."""
+    for image in mnist.val.images[200:230].numpy():
+        sheet = in_cell(image, 62)
+        alone = digit(1 - sheet)
+        sheet[:2, :14] = sheet[:2, -14:] = sheet[-2:, :14] = sheet[:14, -2:] = sheet[-14:, :2] = sheet[-14:, -2:] = 0.9
+        assert alike(digit(1 - sheet), alone) > 0.85
+
+
+def test_thick_strokes_with_a_speck_between_are_no_frame() -> None:
+    """An open 6 of upright and level strokes."""
+    sheet = Image.new("L", (75, 75), 255)
+    ImageDraw.Draw(sheet).line([(26, 8), (26, 62), (50, 62), (50, 40), (38, 40)], 20, 8)
+    ImageDraw.Draw(sheet).rectangle((42, 20, 44, 22), 20)
+    flat = 1 - np.asarray(sheet, np.float32) / 255
+    assert normalize(1 - flat).ink.sum() > 0.9 * flat.sum()
+
+
+def test_the_parts_of_a_broken_digit_may_be_of_any_size() -> None:
+    """A small dark arch over a wide thin one, farther from it than a third of itself: a 3 with a gap."""
+    sheet = np.zeros((68, 68), np.float32)
+    sheet[14:20, 24:40] = sheet[14:32, 34:40] = 1
+    sheet[40:43, 20:48] = sheet[40:54, 45:48] = 1
+    assert normalize(1 - sheet).ink[40:54].sum() > 50
+
+
 def test_bars_and_signs_of_division_are_no_digits(mnist: Splits) -> None:
     sheet = np.zeros((120, 420), np.float32)
     for index, left in enumerate((20, 160, 320)):

@@ -14,8 +14,8 @@ from jaxtyping import Float32, UInt8
 
 from digitset.errors import InputError
 from digitset.inference.onnx_runtime import OnnxPredictor
-from digitset.pictures.normalize import LONGEST, Picture, known_ink, normalize
-from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture, reduced
+from digitset.pictures.normalize import Picture, known_ink, normalize
+from digitset.pictures.read import NothingReadError, find_pictures, left_out, read_picture
 from digitset.pictures.segment import Page, count_digits, find_digits
 
 if TYPE_CHECKING:
@@ -175,8 +175,8 @@ def _reader() -> "Reader":
 
 def digit_and_count(grey: Float32[np.ndarray, "_ _"], name: str) -> tuple[Picture, int]:
     """The digit on a picture, and how many there may be. Raises InputError if no ink is found."""
-    ink = known_ink(grey, name)
-    return normalize(grey, name, ink), count_digits(reduced(grey, LONGEST), ink)
+    known = known_ink(grey, name)
+    return normalize(grey, name, known), count_digits(*(known or (grey, None)))
 
 
 def _marks(

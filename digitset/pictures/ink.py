@@ -20,9 +20,12 @@ LINE = 0.6  # of the columns without strokes: a line through the picture is seen
 SMALLEST_FRAME = 30  # pixels
 NEAR_EDGE = 0.04  # of a side: lines of a cell, where it was cut along them, are at the edge or so near
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
+SPAN = 0.4  # of a side: a straight line of a border or frame has no bend for so long
+THICKEST = 0.15  # of a frame's longest side: its lines are no thicker
 SETTLED = 5e-4  # of grey: a surface of light that changes less is found
 SAMPLE = 100_000  # pixels, at least, from which the noise of a larger picture is measured
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
+PALE = 0.2  # of the ink's level: lines of a frame are no paler
 FAINT = 0.1  # of the ink's level: what is darker may be ink where a pen runs dry
 STROKE = 0.1  # of a digit's height: within so much the ink of one stroke is about as dark
 LARGEST, GROWN, FULL = 1.3, 0.15, 0.6  # of a digit's height: no digit is larger; faint ends are longer; a whole digit
@@ -82,7 +85,7 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
     Raises InputError, which begins with `name`, if there is no ink.
     """
     raw = _without_light(grey)
-    smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800) if max(grey.shape) > 200 else raw
+    smooth = ndimage.gaussian_filter(raw, max(grey.shape) / 800, truncate=3) if max(grey.shape) > 200 else raw
     noise = _noise(smooth)
     marked = smooth[smooth > max(FAINTEST, 4 * noise)]
     if not marked.size:
@@ -90,6 +93,9 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
     level = float(np.percentile(marked[marked >= _otsu(marked)], 70))
     everything = smooth > CUT * level
     pieces = labelled(everything)
+    where = box_of(everything)
+    if (pale := _pale_frames(smooth[where], max(PALE * level, 3 * noise))).any():
+        pieces[where][pale] = 0
     framed = without_frames(pieces)
     ink = without_rules(framed > 0)
     if framed is not pieces or not np.array_equal(ink, everything):
@@ -183,8 +189,8 @@ def _light(small: Float64[np.ndarray, "H W"], edge: bool) -> tuple[Float64[np.nd
     towards = -rest if dark else rest
     paper = ndimage.binary_erosion(towards <= max(FAINTEST, 3 * _noise(towards)), EIGHT, border_value=1).astype(float)
     blur = max(small.shape) / 10
-    weight = ndimage.gaussian_filter(paper, blur)
-    return surface + ndimage.gaussian_filter(rest * paper, blur) / (weight + 0.05), dark
+    weight, more = (ndimage.gaussian_filter(each, blur, truncate=2.5) for each in (paper, rest * paper))
+    return surface + more / (weight + 0.05), dark
 
 
 def _even(small: Float64[np.ndarray, "H W"]) -> tuple[Float64[np.ndarray, "H W"], bool]:
@@ -262,8 +268,8 @@ def labelled(ink: Bool[np.ndarray, "H W"]) -> Int32[np.ndarray, "H W"]:
 
 def _without_specks(pieces: Int32[np.ndarray, "H W"], smallest: float) -> Int32[np.ndarray, "H W"]:
     """The pieces that are at least `smallest` pixels long or wide, numbered as before."""
-    keep = [False] + [longest_side(box) >= smallest for box in ndimage.find_objects(pieces)]
-    return np.where(np.array(keep)[pieces], pieces, 0).astype(np.int32)
+    keep = [longest_side(box) >= smallest for box in ndimage.find_objects(pieces)]
+    return pieces if all(keep) else np.where([False, *keep], range(len(keep) + 1), 0).astype(np.int32)[pieces]
 
 
 def without_rules(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
@@ -310,10 +316,11 @@ def _without_rules_along_rows(ink: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, 
 
 
 def without_frames(pieces: Pieces) -> Pieces:
-    """The pieces without those that are frames or strips along the edge, numbered as before.
+    """The pieces without those that are frames or strips along the edge, and without a border that a digit touches.
 
     If nothing but such remains, all stay.
     """
+    pieces = _without_border(pieces)
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None}
     left_out = [
         number
@@ -322,6 +329,54 @@ def without_frames(pieces: Pieces) -> Pieces:
         or (longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box))
     ]
     return pieces if len(left_out) == len(boxes) else np.where(np.isin(pieces, left_out), 0, pieces).astype(np.int32)
+
+
+def _without_border(pieces: Pieces) -> Pieces:
+    """The pieces without lines along three or four edges of the picture, or all of them where there are fewer lines.
+
+    What is left of a piece in two parts has two numbers. Unlike the strokes of a round digit that fills its picture,
+    a border goes into the corners, and there is paper beside it.
+    """
+    ink, border, sides = pieces > 0, np.zeros(pieces.shape, bool), 0
+    for axis in (0, 1):
+        side, along = pieces.shape[axis], pieces.shape[1 - axis]
+        deep = max(2, round(EDGE * side))
+        for turned, whole in ((ink, border), (np.flip(ink, axis), np.flip(border, axis))):
+            band = turned.take(range(deep), axis)
+            if band.any(axis=axis).mean() < 0.5:
+                continue
+            lines = band & _straight(band, 1 - axis, max(3, int(SPAN * along)))
+            if lines.any(axis=axis).mean() >= 0.5 and turned.take(min(deep, side - 1), axis).mean() < 0.5:
+                sides += 1
+                np.moveaxis(whole, axis, 0)[:deep] |= np.moveaxis(lines, axis, 0)
+    rows, columns = (_ends(max(2, round(EDGE / 2 * side))) for side in pieces.shape)
+    if sides < 3 or sum(border[row, column].any() for row in rows for column in columns) < 2:
+        return pieces
+    rest = labelled(ink & ~border)
+    longest = max((longest_side(box) for box in ndimage.find_objects(rest)), default=0)
+    return rest if longest >= 0.2 * max(pieces.shape) else pieces
+
+
+def _straight(ink: Bool[np.ndarray, "h w"], axis: int, length: int) -> Bool[np.ndarray, "h w"]:
+    """Where ink, made wider by a pixel to either side, goes on so far along an axis."""
+    thick = ndimage.maximum_filter1d(ink, 3, axis=1 - axis)
+    long = ndimage.minimum_filter1d(thick, length, axis=axis)
+    return np.asarray(ndimage.maximum_filter1d(long, length, axis=axis), bool)
+
+
+def _ends(room: int) -> tuple[slice, slice]:
+    return slice(0, room), slice(-room, None)
+
+
+def _pale_frames(smooth: Grey, least: float) -> Bool[np.ndarray, "H W"]:
+    """Where frames are, of which only bits are as dark as ink: what is darker than `least` and a frame is one."""
+    pieces = labelled(smooth > least)
+    frames = [
+        number
+        for number, box in enumerate(ndimage.find_objects(pieces), 1)
+        if longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box)
+    ]
+    return np.isin(pieces, frames) if frames else np.zeros(pieces.shape, bool)
 
 
 def _along_edge(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]) -> bool:
@@ -353,10 +408,14 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
         band = ndimage.maximum_filter1d(piece, max(3, round(0.04 * piece.shape[1 - axis])), axis=1 - axis)
         if band.mean(axis=axis).max() < 0.85:  # no line from one end to the other
             return False
-        thick = ndimage.maximum_filter1d(piece, 3, axis=1 - axis)
-        length = max(3, int(0.4 * side))
-        straight |= ndimage.maximum_filter1d(ndimage.minimum_filter1d(thick, length, axis=axis), length, axis=axis)
-    return float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+        straight |= _straight(piece, axis, max(3, int(SPAN * side)))
+    thin = 2 * np.max(to_paper(piece)) <= THICKEST * max(piece.shape)
+    return bool(thin) and float((straight & piece).sum()) >= 0.8 * float(piece.sum())
+
+
+def to_paper(ink: Bool[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
+    """From each pixel of ink to the nearest of paper; 0 on paper."""
+    return np.asarray(ndimage.distance_transform_edt(ink))
 
 
 def box_of(ink: Bool[np.ndarray, "H W"]) -> Box:

@@ -9,7 +9,7 @@ done to a photograph, its ink has to be told from its paper: that is most of wha
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 from scipy import ndimage
 
@@ -24,6 +24,7 @@ from digitset.pictures.ink import (
     box_of,
     ink_and_lines,
     longest_side,
+    to_paper,
     touches_edge,
 )
 from digitset.pictures.read import reduced, resized
@@ -31,9 +32,12 @@ from digitset.pictures.read import reduced, resized
 SIDE, BOX, MIDDLE = 28, 20, 14  # of MNIST, in pixels; the centre of mass is within half a pixel of MIDDLE
 CLOSE = 0.25  # of the picture's longest side: a smaller digit is looked at again from close by
 FINER = 96  # pixels: tiny pictures are made so long before ink is looked for
-LONGEST = 1200  # pixels; larger pictures are reduced before ink is looked for
+LONGEST = 1000  # pixels; larger pictures are reduced before ink is looked for
 FINE = 2  # pixels of a picture in one of MNIST's, from which strokes have a width that can be measured and changed
 THIN, THICK = 2.0, 5.0  # MNIST's pixels; of the validation images, 5 % have thinner strokes and 1 % have thicker ones
+
+Known = tuple[Grey, Ink]
+"""A picture, reduced to `LONGEST`, and its ink."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,7 @@ def digit(grey: Float32[np.ndarray, "_ _"], name: str = "picture") -> UInt8[np.n
     return normalize(grey, name).digit
 
 
-def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture", ink: Ink | None = None) -> Picture:
+def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture", known: Known | None = None) -> Picture:
     """The one digit of a picture, with all that led to it.
 
     `grey`: 0 black .. 1 white, dark ink on light or light ink on dark, of any size. The largest piece of ink is the
@@ -64,14 +68,13 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture", ink: Ink 
     there is a digit beside them. An image of MNIST comes out nearly as itself, of either polarity: most differ by two
     grey levels at most, a few by some dozens. Paper with blots or folds but no digit may be read as one.
 
-    `ink`: what `known_ink` has found on this picture, so that it is not looked for twice.
+    `known`: what `known_ink` has found on this picture, so that it is not looked for twice.
 
     Raises InputError, which begins with `name`, if no ink is found.
     """
     if max(grey.shape) < BOX:
         grey = _finer(grey)
-    small = reduced(grey, LONGEST)
-    flat, pieces, _ = ink_and_lines(small, name) if ink is None else ink
+    small, (flat, pieces, _) = known or _found(grey, name)
     chosen = _one_digit(pieces)
     box = box_of(chosen)
     if longest_side(box) > CLOSE * max(small.shape):
@@ -82,9 +85,14 @@ def normalize(grey: Float32[np.ndarray, "_ _"], name: str = "picture", ink: Ink 
         return picture(small, flat, chosen)
 
 
-def known_ink(grey: Float32[np.ndarray, "_ _"], name: str) -> Ink | None:
-    """The ink of a picture, reduced to `LONGEST`; None if it is first made finer. Raises InputError if it has none."""
-    return ink_and_lines(reduced(grey, LONGEST), name) if max(grey.shape) >= BOX else None
+def known_ink(grey: Float32[np.ndarray, "_ _"], name: str) -> Known | None:
+    """The ink of a picture; None if the picture is first made finer. Raises InputError if it has none."""
+    return _found(grey, name) if max(grey.shape) >= BOX else None
+
+
+def _found(grey: Grey, name: str) -> Known:
+    small = reduced(grey, LONGEST)
+    return small, ink_and_lines(small, name)
 
 
 def _finer(grey: Grey) -> Grey:
@@ -109,22 +117,24 @@ def _closer(grey: Grey, box: Box, scale: float, name: str) -> tuple[Grey, Grey, 
 def _one_digit(pieces: Pieces) -> Bool[np.ndarray, "H W"]:
     """The pixels of the digit, where there is one: its largest piece and, one after the other, what is close to it.
 
-    A piece at the picture's edge begins only if none within has a quarter of its ink. To a digit that is not at the
-    edge, a piece that is belongs only if it is very close.
+    A piece at the picture's edge begins only if none within has a quarter of its ink. To one that does not touch the
+    edge, no piece that does belongs.
     """
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(pieces), 1) if box is not None}
-    area = np.bincount(pieces.ravel())
+    area = np.bincount(pieces[box_of(pieces > 0)].ravel())
     outer = {number for number, box in boxes.items() if touches_edge(box, pieces.shape, NEAR_EDGE)}
     chosen = [max(boxes, key=lambda number: (area[number] / 4 if number in outer else area[number], -number))]
     whole, rest = boxes[chosen[0]], set(boxes) - set(chosen)
+    if not touches_edge(whole, pieces.shape):
+        rest -= {number for number in outer if touches_edge(boxes[number], pieces.shape)}
     while True:
-        size, edge = longest_side(whole), touches_edge(whole, pieces.shape, NEAR_EDGE)
+        size = longest_side(whole)
         close = {
             number
             for number in rest
             if longest_side(boxes[number]) >= size / 10
             and max(_gap(a, b) for a, b in zip(boxes[number], whole, strict=True))
-            <= (size / 3 if edge or number not in outer else size / 12)
+            <= max(size, longest_side(boxes[number])) / 3
         }
         if not close:
             digit = np.zeros(pieces.shape, bool)
@@ -169,19 +179,14 @@ def _as_thick_as_mnist(
         return ink
     room = int(2 * scale)
     chosen = np.pad(chosen, room)
-    depth = _distance(chosen)
+    depth = to_paper(chosen)
     middle = (depth > 0) & (depth >= ndimage.maximum_filter(depth, 3))
     width = 2 * float(np.median(depth[middle])) / scale
     if THIN <= width <= THICK:
         return ink
     more = (float(np.clip(width, THIN, THICK)) - width) * scale / 2
-    distance = depth - _distance(~chosen)  # above 0 in ink
+    distance = depth - to_paper(~chosen)  # above 0 in ink
     return np.clip(distance + more + 0.5, 0, 1).astype(np.float32)
-
-
-def _distance(inside: Bool[np.ndarray, "h w"]) -> Float64[np.ndarray, "h w"]:
-    """From each pixel within to the nearest without; 0 without."""
-    return np.asarray(ndimage.distance_transform_edt(inside))
 
 
 def _centred(cropped: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "28 28"]:

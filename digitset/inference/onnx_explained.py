@@ -42,8 +42,8 @@ def export_explained(predictor: Predictor) -> bytes:
     `digit_probabilities` [n, 10], as in `Explanation`.
 
     Where the encoder has maps, one input more: `erase`, int64 [P], which squares of their grid to erase, row by row
-    from 1 on; the first is 0, which erases nothing. And outputs `heads` [n, K, G, G], `rollout` [n, G, G] and `erased` [n, P], as
-    in `Places`.
+    from 1 on; the first is 0, which erases nothing. And outputs `heads` [n, K, G, G], `rollout` [n, G, G] and `erased`
+    [n, P], as in `Places`.
 
     Weights that lose nothing by it stand in half precision. Raises InputError where ONNX is not installed, the model
     has a part that ONNX cannot express, or the file's answers differ from those of `explain` by more than 1e-4.
@@ -123,7 +123,10 @@ class _Explained(nn.Module):
         assert isinstance(encoder, LooksAtPlaces)
         layers, heads = encoder.attention(self.network.pixels(images))
         anchors = None if asked is None else asked.expand(erased.shape[0], -1)
-        output, kind = model(erased[:, None], torch.ones_like(erased[:, :1], dtype=torch.bool), anchors), model.output_kind
+        output, kind = (
+            model(erased[:, None], torch.ones_like(erased[:, :1], dtype=torch.bool), anchors),
+            model.output_kind,
+        )
         if task.kind != "quantity":  # the same loss, but ONNX rounds cross-entropies of logits to less than is shown
             output, kind = task.decode(output, kind), "distribution"
         count = erased.shape[0] // images.shape[0]

@@ -20,7 +20,7 @@ import pytest
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 from scipy.ndimage import center_of_mass, shift
-from test_demo_page import CHROMIUM, ONE, PAGE, SEVEN, browsed, draw, labels, state, switch, tiles
+from test_demo_page import CHROMIUM, ONE, PAGE, SEVEN, browsed, draw, labels, state, switch, tiles, violations
 
 import digitset
 from digitset import InputError
@@ -31,8 +31,8 @@ from digitset.inference.explain import explain
 from digitset.pictures.normalize import digit
 
 ROOT = Path(__file__).parent.parent
-MODELS = ("sum/exact", "sum/mlp", "contains/transformer")
-MOST_BYTES = 25_000_000
+MODELS = ("sum/exact", "sum/mlp", "contains/transformer", "contains/transformer-vit", "classify/mlp-vit")
+MOST_BYTES = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, runtime: Path | str) -> Site:
     predictors = {name: digitset.load(name) for name in MODELS}
     with pytest.MonkeyPatch.context() as patch:
         if isinstance(runtime, str):
-            patch.setattr(static_page, "read_runtime", lambda _: dict.fromkeys(static_page.PARTS, b""))
+            patch.setattr(static_page, "read_runtime", lambda _: dict.fromkeys(static_page.PARTS.values(), b""))
         static_page.write_page(predictors, folder, runtime)
     return Site(folder, runtime if isinstance(runtime, str) else None)
 
@@ -178,6 +178,9 @@ def answers_are_those_of_the_library(page: Page, name: str, count: int, mnist: S
             equal(answer[field], getattr(expected, field), field)
         equal(answer["pairwise"], None if task.anchored else expected.pairwise, "pairwise")
         equal(answer["contributions"], expected.contributions if len(rows) > 1 else None, "contributions")
+        assert (answer["places"] is None) == (expected.places is None)
+        for field in answer["places"] or {}:
+            equal(answer["places"][field], getattr(expected.places, field), field)
 
 
 def tile(mnist: Splits, row: int) -> dict[str, Any]:
@@ -191,7 +194,7 @@ def equal(found: Any, expected: Any, field: str) -> None:
 
 
 @browsed
-@pytest.mark.parametrize(("name", "count"), [("sum/exact", 80), ("sum/mlp", 60), ("contains/transformer", 60)])
+@pytest.mark.parametrize(("name", "count"), [(name, 40) for name in MODELS])
 def test_answers_are_those_of_the_library(opened: Opened, name: str, count: int, mnist: Splits) -> None:
     answers_are_those_of_the_library(opened.page, name, count, mnist)
 
@@ -237,6 +240,41 @@ def test_digits_are_drawn_and_dealt_and_models_switched(opened: Opened) -> None:
     tiles(page).first.focus()
     page.keyboard.press("4")
     page.wait_for_function("() => window.page.get().tiles[0].label === 4")
+
+
+@browsed
+def test_where_a_vision_transformer_looks_is_shown(opened: Opened) -> None:
+    """A map lies over each digit, and none over those of a model whose encoder has no attention."""
+    page = opened.page
+    assert page.get_by_role("button", name="what it rests on").count() == 0
+    switch(page, "classify")
+    settled(page)
+    tiles(page).first.click()
+    for name in ("where it looks", "what it rests on"):
+        page.get_by_role("button", name=name).click()
+        page.wait_for_function(
+            "(count) => document.querySelectorAll('.tiles .map:not([hidden])').length === count", arg=5
+        )
+    sizes = page.locator(".tiles .map:not([hidden])").evaluate_all(
+        "(maps) => maps.map((map) => [map.width, map.height])"
+    )
+    assert sizes == [[4, 4]] * 5
+
+
+@browsed
+@pytest.mark.parametrize(
+    "context", [{"viewport": {"width": 1300, "height": 950}},
+                {"viewport": {"width": 390, "height": 844}, "color_scheme": "dark", "has_touch": True}],
+    ids=["wide and light", "narrow and dark"],
+)  # fmt: skip
+def test_accessible_by_the_rules_of_axe(browser: Browser, site: Site, context: dict[str, Any]) -> None:
+    for opened in opened_page(browser, site, **context):
+        for task in ("sum", "contains", "classify"):
+            switch(opened.page, task)
+            settled(opened.page)
+            assert violations(opened.page) == [], task
+        tiles(opened.page).first.click()
+        assert violations(opened.page) == []
 
 
 @browsed
@@ -349,7 +387,7 @@ def test_the_folder_has_all_that_the_page_asks_for(site: Site) -> None:
             assert (path.parent / imported).resolve().is_file(), f"{path.name} imports {imported}"
     models = json.loads((folder / "models.json").read_text(encoding="utf-8"))
     assert [model["name"] for model in models] == list(MODELS)
-    assert all(model["file"] in files and not model["places"] for model in models)
+    assert all(model["file"] in files and model["places"] == ("vit" in model["name"]) for model in models)
     first = (folder / "offline.js").read_text(encoding="utf-8").partition("\n")[0]
     kept = json.loads(first.removeprefix("const KEPT = ").removesuffix(";"))
     assert {*kept["files"]} | {"index.html", "offline.js"} == files | {"./"}

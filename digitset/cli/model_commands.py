@@ -310,8 +310,7 @@ def demo(
     """Open a page where you draw digits and watch models read them, and a service. Needs digitset[demo].
 
     Args:
-        models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones, with --static those
-            without maps of where they look.
+        models: Packaged models, folders of runs, or hub:USER/NAME; by default all packaged ones.
         host: Where to listen; by default callers on this machine alone are answered.
         port: The port; 0 is any that is free. By default 8000 or, if that is taken, the next one that is free.
         browser: Open the page.
@@ -319,7 +318,6 @@ def demo(
         runtime: With --static, npm's package onnxruntime-web, by default where `npm pack` puts it.
     """
     from digitset.demo import serve, write_page
-    from digitset.encoders import LooksAtPlaces
     from digitset.inference import pretrained
     from digitset.inference.predictor import load
     from digitset.models import Attends
@@ -329,8 +327,6 @@ def demo(
     if static is not None and (port is not None or host != "127.0.0.1" or not browser):
         raise InputError("--static writes a folder: leave out --host, --port and --no-browser")
     loaded = {name: load(name, trust=trust) for name in models or pretrained.names_for_pictures()}
-    if static is not None and not models:  # it cannot show where these look
-        loaded = {name: each for name, each in loaded.items() if not isinstance(each.network.encoder, LooksAtPlaces)}
     # A model begins for its task if it comes first: from an anchor, attention is to be seen.
     last = [name for name, each in loaded.items() if each.task.anchored and not isinstance(each.network.model, Attends)]
     predictors = loaded if models else {name: loaded[name] for name in sorted(loaded, key=last.__contains__)}

@@ -19,26 +19,28 @@ from digitset.data.mnist import load_data
 from digitset.demo.answers import describe
 from digitset.errors import InputError
 from digitset.files import read_whole
-from digitset.inference.onnx_explained import export_explained
+from digitset.inference.onnx_explained import export_explained, grid
 from digitset.inference.predictor import Predictor
 
 PACKAGE = Path(__file__).parent.parent
 VERSION = "1.30.0"
 RUNTIME = Path(f"onnxruntime-web-{VERSION}.tgz")  # as `npm pack` names it
 DIGEST = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="  # npm's sha512
-PARTS = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")  # the smallest that compute on the processor
+PARTS = {  # of the package, the smallest that compute on the processor -> their names in the folder
+    "ort.wasm.bundle.min.mjs": "ort.wasm.bundle.min.mjs",
+    "ort-wasm-simd-threaded.wasm": "ort-wasm-simd-threaded.bin",  # packed: a quarter of its size
+}
 MOST_BYTES = 100 << 20
 EVERY = 10  # each tenth test image is dealt
 WORDS = {  # of the page with a service -> of the one without
     'Nothing leaves this machine. Programs ask the same service: <a href="/v1/openapi.json">/v1/openapi.json</a>.': (
         "Nothing leaves this browser: the models run in it, and after the first visit it needs no network. "
-        "The installed program, <code>digitset demo</code>, reads photographs better; where a vision transformer looks "
-        "on a digit is shown there and not here."
+        "The installed program, <code>digitset demo</code>, reads photographs better."
     ),
     "</head>": """<style>
 #answer:empty::after {
   opacity: 0; animation: told 0s 1s forwards;
-  content: "The models are on their way: 16 MB, once.";
+  content: "The models are on their way: MEGABYTES MB, once.";
 }
 @keyframes told { to { opacity: 1; } }
 </style>
@@ -55,7 +57,7 @@ if (location.protocol === "file:") {
 
 
 def read_runtime(path: str | Path) -> dict[str, bytes]:
-    """The files of ONNX Runtime that the page needs, by name, from npm's package onnxruntime-web.
+    """The files of ONNX Runtime that the page needs, by their names there, from npm's package onnxruntime-web.
 
     Raises InputError if it is not there, or is not the version that is known to work, byte for byte.
     """
@@ -67,7 +69,8 @@ def read_runtime(path: str | Path) -> dict[str, bytes]:
         raise InputError(f"{path}: not onnxruntime-web {VERSION} as npm has it; {bring} brings that")
     with tarfile.open(fileobj=io.BytesIO(content)) as package:
         files = {part: package.extractfile(f"package/dist/{part}") for part in PARTS}
-        return {part: file.read() for part, file in files.items() if file is not None}
+        read = {part: file.read() for part, file in files.items() if file is not None}
+    return {PARTS[part]: _packed(content) if part.endswith(".wasm") else content for part, content in read.items()}
 
 
 def write_page(predictors: dict[str, Predictor], folder: str | Path, runtime: str | Path = RUNTIME) -> None:
@@ -80,7 +83,9 @@ def write_page(predictors: dict[str, Predictor], folder: str | Path, runtime: st
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: expected a folder that is empty, or nothing; choose another --static")
     files = {f"runtime/{name}": content for name, content in read_runtime(runtime).items()}
-    files |= _page() | _digits() | _models(predictors)
+    files |= _digits() | _models(predictors)
+    first = [content for name, content in files.items() if name.startswith("runtime/") or name == "models/0.onnx"]
+    files |= _page(sum(map(len, first)))
     files["NOTICE"] = _notice()
     files["offline.js"] = _offline(files)
     for name, content in files.items():
@@ -91,15 +96,15 @@ def write_page(predictors: dict[str, Predictor], folder: str | Path, runtime: st
     print(f"{folder}: {len(files)} files, {size:.1f} MB, for any static host. Here: python -m http.server -d {folder}")
 
 
-def _page() -> dict[str, bytes]:
-    """The page, and what is in the place of the service."""
+def _page(first: int) -> dict[str, bytes]:
+    """The page, and what is in the place of the service; `first` is the bytes that the first answer waits for."""
     page, instead = PACKAGE / "demo" / "page", PACKAGE / "demo" / "page_static"
     parts = {path.name: path for path in [*sorted(page.iterdir()), *sorted(instead.iterdir())]}
     html = parts.pop("index.html").read_text(encoding="utf-8")
     del parts["offline.js"]
     for old, new in WORDS.items():
         assert html.count(old) == 1, old
-        html = html.replace(old, new)
+        html = html.replace(old, new.replace("MEGABYTES", f"{first / 1e6:.0f}"))
     return {"index.html": html.encode()} | {f"page/{name}": path.read_bytes() for name, path in parts.items()}
 
 
@@ -107,7 +112,11 @@ def _digits() -> dict[str, bytes]:
     """Test images, of each its digit and then its pixels."""
     test = load_data().test
     values = torch.cat([test.labels[::EVERY, None].to(torch.uint8), test.images[::EVERY].flatten(1)], dim=1)
-    return {"digits.bin": gzip.compress(values.numpy().astype(np.uint8).tobytes(), mtime=0)}
+    return {"digits.bin": _packed(values.numpy().astype(np.uint8).tobytes())}
+
+
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
 
 
 def _models(predictors: dict[str, Predictor]) -> dict[str, bytes]:
@@ -116,9 +125,8 @@ def _models(predictors: dict[str, Predictor]) -> dict[str, bytes]:
     for number, (name, predictor) in enumerate(predictors.items()):
         file = f"models/{number}.onnx"
         files[file] = export_explained(predictor)
-        # where on an image an encoder looks takes the gradients of a loss, or many more answers
-        model = describe(name, predictor, number == 0).model_copy(update={"places": False})
-        models.append(model.model_dump() | {"file": file})
+        model = describe(name, predictor, number == 0)
+        models.append(model.model_dump() | {"file": file, "side": grid(predictor.network)})
         print(f"{name}: {len(files[file]) / 1e6:.1f} MB", flush=True)
     return files | {"models.json": json.dumps(models, indent=1).encode()}
 

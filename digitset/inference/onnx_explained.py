@@ -13,12 +13,14 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 
 from digitset.data.mnist import load_data
+from digitset.encoders import LooksAtPlaces
 from digitset.errors import InputError
 from digitset.evaluation.calibration import LEVEL, central_interval
 from digitset.inference.explain import Explanation, explain, questions
 from digitset.inference.onnx_export import TOLERANCE
 from digitset.inference.onnx_ops import expect_onnx, plain, translated
 from digitset.inference.onnx_runtime import session
+from digitset.inference.places import kept, rolled_out
 from digitset.inference.predictor import Predictor
 from digitset.models import Attends, ReadsDigits, SelfAttends
 from digitset.network import Network
@@ -39,13 +41,17 @@ def export_explained(predictor: Predictor) -> bytes:
     them: `distribution` [1, A], `interval`, int64 [2], `attention` [H, n], `pairwise` [H, n, n] and
     `digit_probabilities` [n, 10], as in `Explanation`.
 
+    Where the encoder has maps, one input more: `erase`, int64 [P], which squares of their grid to erase, row by row
+    from 1 on; the first is 0, which erases nothing. And outputs `heads` [n, K, G, G], `rollout` [n, G, G] and `erased`
+    [n, P], as in `Places`.
+
     Weights that lose nothing by it stand in half precision. Raises InputError where ONNX is not installed, the model
     has a part that ONNX cannot express, or the file's answers differ from those of `explain` by more than 1e-4.
     """
     expect_onnx()
     network = predictor.experiment.build()  # another, on the CPU wherever the predictor's is
     network.load_state_dict(predictor.network.state_dict())
-    graph = _Explained(plain(network), predictor.task).eval()
+    graph = _Explained(plain(network), predictor.task, grid(predictor.network)).eval()
     program = translated(graph, *_examples(predictor), graph.names, predictor.run, half=True)
     content = program.model_proto.SerializeToString()
     _expect_equal(content, predictor)
@@ -55,10 +61,12 @@ def export_explained(predictor: Predictor) -> bytes:
 class _Explained(nn.Module):
     """What is exported."""
 
-    def __init__(self, network: Network, task: Task) -> None:
+    def __init__(self, network: Network, task: Task, side: int) -> None:
         super().__init__()
-        self.network, self.task = network, task
+        self.network, self.task, self.side = network, task, side
         model = network.model
+        self.kept: Tensor
+        self.register_buffer("kept", kept(side) if side else None)
         distribution = model.output_kind == "distribution" or task.kind != "quantity"
         has = {
             "answers": True,
@@ -68,6 +76,7 @@ class _Explained(nn.Module):
             "attention": isinstance(model, Attends),
             "pairwise": isinstance(model, SelfAttends) and not task.anchored,
             "digit_probabilities": isinstance(model, ReadsDigits) and not task.label_invariant,
+            **dict.fromkeys(("heads", "rollout", "erased"), side > 0),
         }
         self.names = [name for name, there in has.items() if there]
 
@@ -79,8 +88,12 @@ class _Explained(nn.Module):
         labels: Int64[Tensor, " n"],
         anchor: UInt8[Tensor, "1 28 28"] | None = None,
         anchor_label: Int64[Tensor, " 1"] | None = None,
+        erase: Int64[Tensor, " P"] | None = None,
     ) -> tuple[Tensor, ...]:
-        model, vectors = self.network.model, self.network.embed(images)
+        model = self.network.model
+        pictures = images if erase is None else (images[:, None] * self.kept[erase]).flatten(0, 1)
+        erased = self.network.embed(pictures)  # [n * P, D], of each image the whole one first
+        vectors = erased if erase is None else erased.view(images.shape[0], erase.shape[0], -1)[:, 0]
         tokens, mask = vectors[index], torch.arange(index.shape[1]) < lengths[:, None]
         asked = None if anchor is None else self.network.embed(anchor)
         output = model(tokens, mask, None if asked is None else asked.expand(index.shape[0], -1))
@@ -100,7 +113,40 @@ class _Explained(nn.Module):
             values["pairwise"] = model.self_attention(whole, everywhere)[-1][0]
         if isinstance(model, ReadsDigits) and "digit_probabilities" in self.names:
             values["digit_probabilities"] = model.digit_log_prob(vectors).exp()
+        if erase is not None:
+            values |= self._places(images, erased, asked)
         return tuple(values[name] for name in self.names)
+
+    def _places(self, images: Tensor, erased: Tensor, asked: Tensor | None) -> dict[str, Tensor]:
+        """As `digitset.inference.places.look` has them; `erased` are vectors, of each image the whole one first."""
+        encoder, model, task, side = self.network.encoder, self.network.model, self.task, self.side
+        assert isinstance(encoder, LooksAtPlaces)
+        layers, heads = encoder.attention(self.network.pixels(images))
+        anchors = None if asked is None else asked.expand(erased.shape[0], -1)
+        output, kind = (
+            model(erased[:, None], torch.ones_like(erased[:, :1], dtype=torch.bool), anchors),
+            model.output_kind,
+        )
+        if task.kind != "quantity":  # the same loss, but ONNX rounds cross-entropies of logits to less than is shown
+            output, kind = task.decode(output, kind), "distribution"
+        count = erased.shape[0] // images.shape[0]
+        whole = output.view(images.shape[0], count, -1)[:, :1].expand(-1, count, -1).flatten(0, 1)
+        answers = task.answer(task.decode(whole, kind)).round().long()
+        losses = task.training_loss(output, kind, answers).view(images.shape[0], count)
+        return {
+            "heads": heads.unflatten(-1, (side, side)),
+            "rollout": rolled_out(layers, heads.mean(dim=1, keepdim=True))[:, 0].unflatten(-1, (side, side)),
+            "erased": losses - losses[:, :1],
+        }
+
+
+def grid(network: Network) -> int:
+    """How many squares a side of the encoder's maps has; 0 where it has none."""
+    if not (network.model.uses_images and isinstance(network.encoder, LooksAtPlaces)):
+        return 0
+    with torch.no_grad():
+        pooling = network.encoder.attention(torch.zeros(1, 1, 28, 28, device=network.device))[1]
+    return round(pooling.shape[-1] ** 0.5)
 
 
 def _examples(predictor: Predictor) -> tuple[dict[str, Tensor], Mapping[str, Mapping[int, object]]]:
@@ -120,6 +166,9 @@ def _examples(predictor: Predictor) -> tuple[dict[str, Tensor], Mapping[str, Map
         inputs["anchor"] = torch.zeros(1, 28, 28, dtype=torch.uint8)
         inputs["anchor_label"] = torch.zeros(1, dtype=torch.int64)
         shapes |= {"anchor": {}, "anchor_label": {}}
+    if grid(predictor.network):
+        inputs["erase"] = torch.arange(3)
+        shapes |= {"erase": {0: free}}
     return inputs, shapes
 
 
@@ -128,7 +177,7 @@ def _expect_equal(content: bytes, predictor: Predictor) -> None:
     runtime = session(content, 1, "the exported model")
     test, task = load_data().test, predictor.task
     names = [output.name for output in runtime.get_outputs()]
-    most = 1 if task.single_image else predictor.network.longest
+    most, side = 1 if task.single_image else predictor.network.longest, grid(predictor.network)
     for n in (n for n in COMPARED if most is None or n <= most):
         index, lengths = questions(n)
         for start in range(0, IMAGES + 1 - n, n):
@@ -138,6 +187,8 @@ def _expect_equal(content: bytes, predictor: Predictor) -> None:
             anchor = test.images[IMAGES + start] if task.anchored else None
             if anchor is not None:
                 inputs |= {"anchor": anchor[None].numpy(), "anchor_label": labels[:1].numpy()}
+            if side:
+                inputs["erase"] = np.arange(side**2 + 1)
             found = dict(zip(names, runtime.run(None, inputs), strict=True))
             difference = _difference(found, explain(predictor, images, anchor))
             if not difference <= TOLERANCE:
@@ -159,6 +210,11 @@ def _difference(found: dict[str, np.ndarray], expected: Explanation) -> float:
     for name in ("distribution", "attention", "pairwise", "digit_probabilities"):
         if name in found:
             differences.append(_apart(found[name], getattr(expected, name).numpy()))
+    if expected.places is not None:
+        maps = expected.places
+        erased = np.pad(maps.erased.flatten(1).numpy(), ((0, 0), (1, 0)))
+        differences += [_apart(found["heads"], maps.heads.numpy()), _apart(found["erased"], erased)]
+        differences.append(_apart(found["rollout"], maps.rollout.numpy()))
     return float(np.max(differences))
 
 

@@ -50,6 +50,7 @@ def translated(
             if half:  # before layers are made one, whose weights are others
                 _halve(program)
                 program.optimize()
+                _halve(program)  # those that were turned round
     except torch.onnx.OnnxExporterError as error:
         cause = error.__cause__ or error
         while cause.__cause__ is not None:

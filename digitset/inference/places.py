@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from digitset.data.sequences import Batch
@@ -61,6 +61,16 @@ def look(predictor: Predictor, images: Images, anchor: Images | None = None) -> 
     )
 
 
+def kept(side: int) -> UInt8[Tensor, "P 28 28"]:
+    """What to multiply an image with: 1, but 0 in one square of the grid, row by row. Before these, all of it."""
+    edges = [round(28 * index / side) for index in range(side + 1)]
+    masks = torch.ones(side**2 + 1, 28, 28, dtype=torch.uint8)
+    for place in range(side**2):
+        row, column = divmod(place, side)
+        masks[place + 1, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = 0
+    return masks
+
+
 def rolled_out(layers: list[Float[Tensor, "*B H T T"]], flow: Float[Tensor, "*B Q T"]) -> Float[Tensor, "*B Q T"]:
     """Shares of T tokens in what is read, followed back through all layers (Abnar and Zuidema 2020).
 
@@ -77,17 +87,13 @@ def _erased(predictor: Predictor, batch: Batch, side: int) -> Float[Tensor, "n G
     `batch` is one sequence, with its anchor's image last.
     """
     network, task, n = predictor.network, predictor.task, batch.index.shape[1]
-    edges = [round(28 * index / side) for index in range(side + 1)]
-    copies = batch.images[:n].repeat(side**2 + 1, 1, 1).unflatten(0, (-1, n))  # the last are whole
-    for place in range(side**2):
-        row, column = divmod(place, side)
-        copies[place, :, edges[row] : edges[row + 1], edges[column] : edges[column + 1]] = 0
+    copies = batch.images[:n] * kept(side).to(batch.images.device)[:, None]  # the first are whole
     images = torch.cat([copies.flatten(0, 1), batch.images[n:]])
     index = torch.arange((side**2 + 1) * n, device=images.device)[:, None]
     anchor = None if batch.anchor is None else torch.full_like(index[:, 0], len(index))
     alone = Batch(images, torch.zeros_like(images[:, 0, 0], dtype=torch.int64), index, index >= 0, anchor)
     output = torch.cat(list(network.apply_model_in_parts(network.embed_in_parts(images), alone)))
     kind = network.model.output_kind
-    answers = task.answer(task.decode(output[-n:], kind)).round().long()
+    answers = task.answer(task.decode(output[:n], kind)).round().long()
     losses = task.training_loss(output, kind, answers.repeat(side**2 + 1)).view(-1, n)
-    return (losses[:-1] - losses[-1]).T.reshape(n, side, side).float().cpu()
+    return (losses[1:] - losses[0]).T.reshape(n, side, side).float().cpu()

@@ -13,7 +13,7 @@ export function questionsOf(count, explain) {
 }
 
 // {name: {type, data, dims}}; digitset/inference/onnx_explained.py says what they are.
-export function inputsOf(tiles, anchor, explain) {
+export function inputsOf(model, tiles, anchor, explain) {
   const count = tiles.length;
   const questions = questionsOf(count, explain);
   const images = new Uint8Array(count * PIXELS);
@@ -25,6 +25,10 @@ export function inputsOf(tiles, anchor, explain) {
     lengths: whole(questions.map((row) => row.length), [questions.length]),
     labels: whole(tiles.map((tile) => tile.label ?? 0), [count]),
   };
+  if (model.places) {
+    const squares = explain ? model.side ** 2 : 0; // erased, one after another; 0 is the whole image
+    inputs.erase = whole(Array.from({ length: squares + 1 }, (_, square) => square), [squares + 1]);
+  }
   if (anchor) {
     inputs.anchor = { type: "uint8", data: Uint8Array.from(anchor.pixels), dims: [1, 28, 28] };
     inputs.anchor_label = whole([anchor.label ?? 0], [1]);
@@ -53,8 +57,13 @@ export function answerOf(model, outputs, tiles, anchor, explain) {
     pairwise: given("pairwise"),
     rollout: null,
     digit_probabilities: given("digit_probabilities"),
-    places: null,
+    places: model.places && explain ? placesOf(model.side, outputs) : null,
   };
+}
+
+function placesOf(side, { heads, rollout, erased }) {
+  const grids = nested(erased).map(([, ...squares]) => nested({ data: squares, dims: [side, side] }));
+  return { heads: nested(heads), rollout: nested(rollout), erased: grids };
 }
 
 // Values in a row -> lists of lists, as deep as there are dimensions.

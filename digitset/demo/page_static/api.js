@@ -94,7 +94,7 @@ function run(path, inputs) {
 export async function predict(name, tiles, anchor, explain) {
   const begin = performance.now();
   const model = (await listModels()).find((one) => one.name === name);
-  const outputs = await run(model.file, inputsOf(tiles, anchor, explain));
+  const outputs = await run(model.file, inputsOf(model, tiles, anchor, explain));
   keepForLater();
   return { ...answerOf(model, outputs, tiles, anchor, explain), seconds: (performance.now() - begin) / 1000 };
 }

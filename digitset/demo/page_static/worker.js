@@ -4,9 +4,9 @@
 import { InferenceSession, Tensor, env } from "../runtime/ort.wasm.bundle.min.mjs";
 
 env.wasm.numThreads = 1; // more need headers that a static host does not send
-env.wasm.wasmPaths = { wasm: new URL("../runtime/ort-wasm-simd-threaded.wasm", import.meta.url).href };
 const sessions = new Map();
-let last = Promise.resolve();
+let program = null; // of the runtime
+let last = begun(); // it takes a moment
 
 addEventListener("message", ({ data }) => {
   last = last.then(() => answer(data)).then(postMessage);
@@ -25,10 +25,27 @@ async function answer({ number, file, inputs }) {
 
 async function opened(file) {
   if (!sessions.has(file)) {
-    const response = await fetch(file).catch(() => null);
-    if (!response?.ok) throw Object.assign(new Error(file), { lost: true });
+    const [content] = await Promise.all([read(file), started()]);
     const options = { executionProviders: ["wasm"], logSeverityLevel: 3 }; // errors alone
-    sessions.set(file, await InferenceSession.create(new Uint8Array(await response.arrayBuffer()), options));
+    sessions.set(file, await InferenceSession.create(new Uint8Array(await content.arrayBuffer()), options));
   }
   return sessions.get(file);
+}
+
+// The runtime's program, packed: not all hosts pack what they send. What failed is tried again when it is next needed.
+async function started() {
+  if (program) return;
+  const packed = await read(new URL("../runtime/ort-wasm-simd-threaded.bin", import.meta.url));
+  program = await new Response(packed.body.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  env.wasm.wasmBinary = program;
+}
+
+async function begun() {
+  await started().catch(() => null);
+}
+
+async function read(file) {
+  const response = await fetch(file).catch(() => null);
+  if (!response?.ok) throw Object.assign(new Error(file), { lost: true });
+  return response;
 }

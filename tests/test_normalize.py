@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rendering
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
@@ -98,6 +99,25 @@ def test_strokes_of_a_pen_that_runs_dry_are_joined(mnist: Splits, reader: Predic
         more += len(read)
     assert right >= 34
     assert more - right <= 8
+
+
+@pytest.mark.parametrize(("pale", "found"), [([1], 6), ([0], 6), ([0, 1, 3, 4], 2)])
+def test_a_digit_is_found_that_is_pale_all_over(mnist: Splits, pale: list[int], found: int) -> None:
+    """If few are: much that is pale may shine through from the back of the sheet."""
+    row = [rendering.enlarged(np.pad(image, 2), 2) for image in mnist.val.images[1:7].numpy()]
+    ink = np.concatenate([each * (0.2 if index in pale else 1) for index, each in enumerate(row)], axis=1)
+    noise = np.random.default_rng(0).normal(0, 0.004, ink.shape)
+    assert len(split_picture((0.95 - 0.8 * ink + noise).astype(np.float32))) == found
+
+
+def test_a_pale_frame_is_no_digit(mnist: Splits) -> None:
+    """Of its lines only bits are as dark as ink."""
+    ink = np.concatenate([rendering.enlarged(np.pad(image, 2), 2) for image in mnist.val.images[1:7].numpy()], axis=1)
+    sheet, draw = np.pad(ink, 30), np.random.default_rng(0)
+    for line in (np.s_[15:17, 15:-15], np.s_[-17:-15, 15:-15], np.s_[15:-15, 15:17], np.s_[15:-15, -17:-15]):
+        sheet[line] = 0.5
+    grey = 0.9 - 0.7 * ndimage.gaussian_filter(sheet, 0.6) + draw.normal(0, 0.01, sheet.shape)
+    assert len(split_picture(grey.astype(np.float32))) == 6
 
 
 def test_straight_strokes_are_no_lines_of_the_paper(reader: Predictor) -> None:

@@ -22,12 +22,14 @@ NEAR_EDGE = 0.04  # of a side: lines of a cell, where it was cut along them, are
 EDGE = 0.12  # of a side: a strip along the edge is no thicker
 SPAN = 0.4  # of a side: a straight line of a border or frame has no bend for so long
 THICKEST = 0.15  # of a frame's longest side: its lines are no thicker
+SIDES = 0.5  # of a pale frame: two of its lines are as far apart; a digit on a line has no such two
 SETTLED = 5e-4  # of grey: a surface of light that changes less is found
 SAMPLE = 100_000  # pixels, at least, from which the noise of a larger picture is measured
 CUT = 0.4  # of the ink's level: what is darker is ink; lower than a half, so that faint strokes do not break
 PALE = 0.2  # of the ink's level: lines of a frame are no paler
 FAINT = 0.1  # of the ink's level: what is darker may be ink where a pen runs dry
 STROKE = 0.1  # of a digit's height: within so much the ink of one stroke is about as dark
+FEW = 0.5  # of the pieces: digits that are pale all over are no more; what shines through from the back may be
 LARGEST, GROWN, FULL = 1.3, 0.15, 0.6  # of a digit's height: no digit is larger; faint ends are longer; a whole digit
 EIGHT = np.ones((3, 3), bool)  # a pixel and its neighbours
 
@@ -94,8 +96,10 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
     everything = smooth > CUT * level
     pieces = labelled(everything)
     where = box_of(everything)
-    if (pale := _pale_frames(smooth[where], max(PALE * level, 3 * noise))).any():
-        pieces[where][pale] = 0
+    pale = np.zeros_like(everything)
+    pale[where] = _pale_frames(smooth[where], max(PALE * level, 3 * noise))
+    if pale.any():
+        pieces[pale] = 0
     framed = without_frames(pieces)
     ink = without_rules(framed > 0)
     if framed is not pieces or not np.array_equal(ink, everything):
@@ -104,7 +108,7 @@ def ink_and_lines(grey: Float32[np.ndarray, "H W"], name: str) -> Ink:
     pieces = _without_specks(pieces, max(3, max(grey.shape) / speck))
     if not pieces.any():
         raise no_ink(name)
-    return np.clip(raw / level, 0, 1).astype(np.float32), pieces, everything & ~ink
+    return np.clip(raw / level, 0, 1).astype(np.float32), pieces, (everything | pale) & ~ink
 
 
 def with_faint_strokes(ink: Ink) -> Ink:
@@ -125,7 +129,7 @@ def with_faint_strokes(ink: Ink) -> Ink:
     most = max(sides.values())
     high = float(np.median([side for side in sides.values() if side >= most / 2]))
     # Nothing is to be found far from ink, and most of a large sheet may be paper.
-    room = int(LARGEST * most)
+    room = int(2 * LARGEST * most)
     rows, columns = (slice(max(0, part.start - room), part.stop + room) for part in box_of(pieces > 0))
     flat, pieces = flat.copy(), pieces.copy()
     _join(flat[rows, columns], pieces[rows, columns], lines[rows, columns], sides, high)
@@ -140,15 +144,27 @@ def _join(flat: Grey, pieces: Pieces, lines: Bool[np.ndarray, "H W"], sides: dic
         return
     around_it = ndimage.maximum_filter(smooth, 1 + 2 * round(STROKE * high / 2))
     marks = labelled(((smooth > np.maximum(least, CUT * around_it)) | (pieces > 0)) & ~lines)
-    boxes = ndimage.find_objects(marks)
-    for number in np.unique(marks[pieces > 0]).tolist():
-        box = boxes[number - 1] if number else None
-        if box is None or longest_side(box) > LARGEST * max(sides.values()) or touches_edge(box, marks.shape):
-            continue
-        mark = marks[box] == number
+    boxes = {
+        number: box
+        for number, box in enumerate(ndimage.find_objects(marks), 1)
+        if longest_side(box) <= LARGEST * max(sides.values()) and not touches_edge(box, marks.shape)
+    }
+    seen = set(np.unique(marks[pieces > 0]).tolist())
+    beside_line = ndimage.maximum_filter(lines, 3 + 2 * round(STROKE * high / 2)) if lines.any() else lines
+    pale = [
+        number
+        for number, box in boxes.items()
+        if number not in seen and FULL * high <= _height(box) and not (beside_line[box] & (marks[box] == number)).any()
+    ]
+    if len(pale) > FEW * len(sides):
+        pale = []
+    new = int(pieces.max())
+    for number in [*(seen & set(boxes)), *pale]:
+        box, mark = boxes[number], marks[boxes[number]] == number
         within = np.unique(pieces[box][mark & (pieces[box] > 0)]).tolist()
-        if _is_whole(within, sides, box, high):
-            pieces[box][mark] = within[0]
+        if not within or _is_whole(within, sides, box, high):
+            new += 1
+            pieces[box][mark] = new
             darker = np.clip(smooth[box] / np.maximum(around_it[box], least), flat[box], 1)
             flat[box][mark] = darker[mark]
 
@@ -374,7 +390,7 @@ def _pale_frames(smooth: Grey, least: float) -> Bool[np.ndarray, "H W"]:
     frames = [
         number
         for number, box in enumerate(ndimage.find_objects(pieces), 1)
-        if longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box)
+        if longest_side(box) >= SMALLEST_FRAME and _is_frame(pieces, number, box, SIDES)
     ]
     return np.isin(pieces, frames) if frames else np.zeros(pieces.shape, bool)
 
@@ -395,8 +411,11 @@ def _along_edge(piece: Bool[np.ndarray, "h w"], box: Box, shape: tuple[int, ...]
     return touched and float((piece & near).sum()) >= 0.85 * float(piece.sum())
 
 
-def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
-    """Whether a piece is made of thin straight lines along rows and columns, with ink of another size between them."""
+def _is_frame(pieces: Pieces, number: int, box: Box, sides: float = 0.0) -> bool:
+    """Whether a piece is made of thin straight lines along rows and columns, with ink of another size between them.
+
+    Lines go from one end to the other, in either way so far apart as `sides` says, in parts of the piece.
+    """
     piece = pieces[box] == number
     if piece.sum() > 0.5 * piece.size:
         return False
@@ -405,8 +424,10 @@ def _is_frame(pieces: Pieces, number: int, box: Box) -> bool:
         return False
     straight = np.zeros_like(piece)
     for axis, side in enumerate(piece.shape):
-        band = ndimage.maximum_filter1d(piece, max(3, round(0.04 * piece.shape[1 - axis])), axis=1 - axis)
-        if band.mean(axis=axis).max() < 0.85:  # no line from one end to the other
+        across = piece.shape[1 - axis]
+        band = ndimage.maximum_filter1d(piece, max(3, round(0.04 * across)), axis=1 - axis)
+        lines = np.nonzero(band.mean(axis=axis) >= 0.85)[0]
+        if not len(lines) or np.ptp(lines) < sides * across:
             return False
         straight |= _straight(piece, axis, max(3, int(SPAN * side)))
     thin = 2 * np.max(to_paper(piece)) <= THICKEST * max(piece.shape)
@@ -422,6 +443,10 @@ def box_of(ink: Bool[np.ndarray, "H W"]) -> Box:
     """The smallest box around ink, of which there is some."""
     rows, columns = (np.nonzero(ink.any(axis=1 - axis))[0] for axis in (0, 1))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _height(box: Box) -> int:
+    return box[0].stop - box[0].start
 
 
 def longest_side(box: tuple[slice, ...]) -> int:

@@ -40,6 +40,7 @@ from measure import expect_committed, start
 from rich.console import Console
 
 from digitset.cli import main as cli
+from digitset.data.mnist import PACKAGED_CHECKSUM
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
 from digitset.files import left_over
@@ -175,7 +176,7 @@ def made_run(folder: Path, ended: bool) -> RunFolder:
     """A run with all of its files, whose weights are those before training; or one that ended at a checkpoint."""
     run_folder = RunFolder(folder)
     train_machine = RunFolder(pretrained.FOLDER / "sum/exact").machine()
-    run_folder.start(RUN, train_machine, "float32", 1, "0" * 64)
+    run_folder.start(RUN, train_machine, "float32", 1, PACKAGED_CHECKSUM)
     network = Experiment.of(RUN).build()
     for step in range(10, 41 if ended else 31, 10):
         run_folder.add_metrics({"step": step, "split": "train", "loss": 1 / step, "accuracy": step / 100})

@@ -210,7 +210,13 @@ def test_mistakes_are_one_line(made: Path, tmp_path: Path, command: Command) -> 
     mlp = ("--tasks", "sum", "--models", "mlp", "--steps", "9")
     for arguments, words in (
         (("bench",), "--grid FILE"),
-        (("bench", "--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected at least 1"),
+        (("bench", "--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected 1 to 1,024"),
+        (("bench", "--tasks", "sum", "--models", "exact", "--jobs", str(2**31)), "--jobs: expected 1 to 1,024"),
+        (("bench", "--tasks", "sum", "--models", "exact", "--gpus", "inf"), "--cpus and --gpus go with --cluster"),
+        (
+            ("bench", "--tasks", "sum", "--models", "exact", "--cluster", "local", "--gpus", "nan"),
+            "--cpus, --gpus: expect",
+        ),
         (("bench", *SMALL, "--steps", "9", "--learning-rates", "2e-3", "--out", made), "choose another --out"),
         (("bench", *SMALL, "--learning-rates", "1e-3", "--out", made), "choose another --out"),
         (("bench", *SMALL, "--learning-rates", "2e-3", "8e-3", "9e-3", "--out", made), "choose another --out"),

@@ -302,6 +302,12 @@ def _stopped_by_ctrl_c(begun: Path) -> None:
         raise KeyboardInterrupt
 
 
+def test_the_end_of_a_benchmark_looks_through_no_objects() -> None:
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1_000))\n"
+    code += "from digitset.bench.executors import processes\nwith processes(1): pass"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
+
+
 def test_ctrl_c_also_ends_a_cell_that_is_not_in_its_steps(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         _stopped_by_ctrl_c(tmp_path / "begun")

@@ -18,6 +18,7 @@ clock, since others may need the machine too). For groups that start processes, 
 import contextlib
 import csv
 import json
+import multiprocessing.process
 import os
 import random
 import resource
@@ -336,6 +337,8 @@ def become(words: list[str], folder: Path, told: Path) -> NoReturn:
     """Makes this process a command, with bounds on the time and memory that it may take."""
     os.setsid()
     os.chdir(folder)
+    # where processes begin that it starts
+    multiprocessing.process.ORIGINAL_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
     os.environ["HF_HUB_OFFLINE"] = "1"
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))

@@ -4,10 +4,11 @@
 
 `damage`: a run, an unfinished run and a published model, with one file changed each time (a bit, a byte, cut off, a
 part twice), are read as they are used. `malformed`: their JSON files are replaced by what is no such file. `inputs`:
-commands get wrong options, files and names. `kills`: a run is killed again and again at random moments; its weights
-and metrics are compared with those of a run that was not. `signals`: the same with SIGTERM, SIGHUP and SIGINT, which
-have to end it with a checkpoint and exit code 128 + n. `storage`: a run cannot write more bytes than a limit, as on a
-full disk, or its folder is removed under it. `writers`: two processes start to train into one folder.
+every command gets wrong options, files and names. `kills`: a run is killed again and again at random moments; its
+weights and metrics are compared with those of a run that was not. `signals`: the same with SIGTERM, SIGHUP and SIGINT,
+which have to end it with a checkpoint and exit code 128 + n. `storage`: a run cannot write more bytes than a limit, as
+on a full disk, or its folder is removed under it; other commands have no room either, or a read-only folder. `writers`:
+two processes start to train into one folder.
 
 Each case ends in one of these: it was told in one line (and exit code 2), it was harmless (the same values were read),
 it was silent (other values were read), a traceback, a hang (more than LIMIT seconds of the processor, or WAIT of the
@@ -17,6 +18,7 @@ clock, since others may need the machine too). For groups that start processes, 
 import contextlib
 import csv
 import json
+import multiprocessing.process
 import os
 import random
 import resource
@@ -36,10 +38,11 @@ from typing import NoReturn
 
 import torch
 import wrong_words
-from measure import expect_committed, start
+from measure import RESULTS, expect_committed, start
 from rich.console import Console
 
 from digitset.cli import main as cli
+from digitset.data.mnist import PACKAGED_CHECKSUM
 from digitset.errors import InputError
 from digitset.evaluation.evaluate import version
 from digitset.files import left_over
@@ -119,7 +122,7 @@ def main(
             "inputs": lambda outcomes: inputs(outcomes, work, draw, count // 2),
             "kills": lambda outcomes: killed(outcomes, work, draw, kills),
             "signals": lambda outcomes: signalled(outcomes, work, draw, kills // 5),
-            "storage": lambda outcomes: without_room(outcomes, work, draw, kills // 5),
+            "storage": lambda outcomes: storage(outcomes, work, draw, kills // 5),
             "writers": lambda outcomes: two_writers(outcomes, work, writers),
         }
         for group in groups:
@@ -175,7 +178,7 @@ def made_run(folder: Path, ended: bool) -> RunFolder:
     """A run with all of its files, whose weights are those before training; or one that ended at a checkpoint."""
     run_folder = RunFolder(folder)
     train_machine = RunFolder(pretrained.FOLDER / "sum/exact").machine()
-    run_folder.start(RUN, train_machine, "float32", 1, "0" * 64)
+    run_folder.start(RUN, train_machine, "float32", 1, PACKAGED_CHECKSUM)
     network = Experiment.of(RUN).build()
     for step in range(10, 41 if ended else 31, 10):
         run_folder.add_metrics({"step": step, "split": "train", "loss": 1 / step, "accuracy": step / 100})
@@ -334,6 +337,8 @@ def become(words: list[str], folder: Path, told: Path) -> NoReturn:
     """Makes this process a command, with bounds on the time and memory that it may take."""
     os.setsid()
     os.chdir(folder)
+    # where processes begin that it starts
+    multiprocessing.process.ORIGINAL_DIR = str(folder)  # pyright: ignore[reportAttributeAccessIssue]
     os.environ["HF_HUB_OFFLINE"] = "1"
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
@@ -394,6 +399,60 @@ def signalled(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -
         outcomes.add(number.name, "told" if right else "silent", time.perf_counter() - began, what)
 
 
+def storage(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
+    """A run that cannot write, and commands that cannot: what they would replace stays, and nothing is half written."""
+    without_room(outcomes, work, draw, count)
+    run = made_run(work / "stored", ended=True).path
+    one_cell = "bench --tasks sum --models constant --steps 1 --seeds 1 --longest 1 --out out"
+    uses = {  # a command, and bytes that are about those of its largest file
+        "publish": (["publish", str(run), "out"], 250_000),
+        "export": (["export", "sum/exact", "out/model.onnx"], 500_000),
+        "report": (["report", "out"], (RESULTS / "bench/report.html").stat().st_size),
+        "bench": (one_cell.split(), 20_000),
+    }
+    for index in range(count):
+        for name, (words, most) in uses.items():
+            here = work / f"{name}{index}"
+            out = here / "out"
+            shutil.copytree(RESULTS / "bench", out) if name == "report" else out.mkdir(parents=True)
+            before = {path: path.read_bytes() for path in out.iterdir()}
+            read_only = index % 2 == 0
+            began = time.perf_counter()
+            code, told = _with_little(words, here, None if read_only else draw.randrange(most), read_only)
+            out.chmod(0o700)
+            kept = all(path.exists() and path.read_bytes() == content for path, content in before.items())
+            whole = not [path for path in out.rglob(".*") if left_over(path.name)]
+            outcome = outcome_of(code, told, read_only)
+            outcome = outcome if whole and (kept or code == 0) else "silent"
+            case = f"{name}: {'read-only folder' if read_only else 'no room'}"
+            outcomes.add(case, outcome, time.perf_counter() - began, f"code {code} {kept} {whole}: {told[-300:]}")
+
+
+def _with_little(words: list[str], here: Path, most_bytes: int | None, read_only: bool) -> tuple[int, str]:
+    """Runs a command in a folder, with files of so many bytes at most, or with `out` in it read-only.
+
+    Root may write everywhere, so it gives its rights away. Returns the exit code and what was told.
+    """
+    words = [sys.executable, "-m", "digitset", *words]
+    if read_only:
+        (here / "out").chmod(0o500)
+        if os.geteuid() == 0:
+            words = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", *words]
+    prepare = partial(_limit, most_bytes)
+    done = subprocess.run(
+        words, cwd=here, capture_output=True, text=True, check=False, preexec_fn=prepare, timeout=WAIT
+    )
+    return done.returncode, done.stderr
+
+
+def _limit(most_bytes: int | None) -> None:
+    """What a process does before it becomes a command."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where this program was started by nohup
+    if most_bytes is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
+
 def without_room(outcomes: Outcomes, work: Path, draw: random.Random, count: int) -> None:
     """A run that may write files of so many bytes only, or loses its folder: told in one line; it goes on with room."""
     straight = train(RUN, work / "roomy", progress=False)
@@ -417,15 +476,10 @@ def without_room(outcomes: Outcomes, work: Path, draw: random.Random, count: int
 @contextlib.contextmanager
 def begun(folder: Path, most_bytes: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
     """A process that trains RUN into a folder, or goes on with it, from when it has begun; what it tells is kept."""
-
-    def prepare() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # it is ignored where this program was started by nohup
-        if most_bytes is not None:
-            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # so that writing fails, as on a full disk
-            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-
     words = [sys.executable, "-m", "digitset", *RUN.command().split()[1:], "--resume", "--out", str(folder)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=prepare)
+    process = subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=partial(_limit, most_bytes)
+    )
     while process.poll() is None and not RunFolder(folder).exists:
         time.sleep(0.01)
     try:

@@ -210,7 +210,13 @@ def test_mistakes_are_one_line(made: Path, tmp_path: Path, command: Command) -> 
     mlp = ("--tasks", "sum", "--models", "mlp", "--steps", "9")
     for arguments, words in (
         (("bench",), "--grid FILE"),
-        (("bench", "--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected at least 1"),
+        (("bench", "--tasks", "sum", "--models", "exact", "--jobs", "0"), "--jobs: expected 1 to 1,024"),
+        (("bench", "--tasks", "sum", "--models", "exact", "--jobs", str(2**31)), "--jobs: expected 1 to 1,024"),
+        (("bench", "--tasks", "sum", "--models", "exact", "--gpus", "inf"), "--cpus and --gpus go with --cluster"),
+        (
+            ("bench", "--tasks", "sum", "--models", "exact", "--cluster", "local", "--gpus", "nan"),
+            "--cpus, --gpus: expect",
+        ),
         (("bench", *SMALL, "--steps", "9", "--learning-rates", "2e-3", "--out", made), "choose another --out"),
         (("bench", *SMALL, "--learning-rates", "1e-3", "--out", made), "choose another --out"),
         (("bench", *SMALL, "--learning-rates", "2e-3", "8e-3", "9e-3", "--out", made), "choose another --out"),
@@ -294,6 +300,12 @@ def _stopped_by_ctrl_c(begun: Path) -> None:
         executor.submit(_without_a_handler, Run("sum"), begun)
         wait_for(begun.exists)
         raise KeyboardInterrupt
+
+
+def test_the_end_of_a_benchmark_looks_through_no_objects() -> None:
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1_000))\n"
+    code += "from digitset.bench.executors import processes\nwith processes(1): pass"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
 
 
 def test_ctrl_c_also_ends_a_cell_that_is_not_in_its_steps(tmp_path: Path) -> None:

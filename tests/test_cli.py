@@ -5,6 +5,7 @@ import gzip
 import os
 import pty
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -148,6 +149,13 @@ def test_names_of_runs_that_are_no_text_and_no_formula(
     assert outcome.code == 0, outcome.errors
     with Path("out/lengths.csv").open() as file:
         assert [row["run"] for row in csv.DictReader(file)] == ["\\udcff", "$\\frac$", "_a"]
+
+
+def test_a_closed_output_is_no_error(run_folder: Path) -> None:
+    for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        words = f"{shlex.quote(sys.executable)} -m digitset show {shlex.quote(str(run_folder))} {closed}"
+        done = subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), closed
 
 
 def test_mistakes_are_one_line_and_exit_code_2(

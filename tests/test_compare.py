@@ -134,7 +134,7 @@ def test_another_configuration_is_refused(comparison: tuple[Path, str], command:
 def test_no_runs_at_a_time_are_refused(tmp_path: Path, command: Callable[..., Outcome]) -> None:
     outcome = command(*COMMAND, "--jobs", 0, "--out", tmp_path / "out")
     assert outcome.code == 2
-    assert "--jobs: expected at least 1, got 0" in outcome.errors
+    assert "--jobs: expected 1 to 1,024, got 0" in outcome.errors
     assert not (tmp_path / "out").exists()
 
 

@@ -19,11 +19,13 @@ from typing import Any
 
 import pytest
 import torch
+import wrong_words
 from conftest import Outcome, without_checksums
-from faults import changed
+from faults import Outcomes, changed, command, outcome_of
 
 from digitset import files
 from digitset.bench.grid import read_grids
+from digitset.cli.main import COMMANDS
 from digitset.data.mnist import load_data
 from digitset.device import Machine
 from digitset.errors import InputError
@@ -75,6 +77,32 @@ def same_values(one: bytes, other: bytes) -> bool:
         return json.loads(one) == json.loads(other)
     except ValueError:
         return False
+
+
+def test_wrong_words_reach_every_option_of_every_command(finished: Path, tmp_path: Path) -> None:
+    """What `benchmarks/faults.py` gives to commands by the thousand; here, two of each command are given."""
+    (tmp_path / "words").mkdir()
+    words = wrong_words.Files(tmp_path / "words", finished)
+    for name in COMMANDS:
+        arguments = list(wrong_words.arguments_of(name, words))
+        single = list(wrong_words.single_mistakes(name, arguments, words))
+        given = {word for case in single for word in case.words}
+        assert {f"--{argument.name}" for argument in arguments if not argument.positional} <= given
+        assert [case.words[0] for case in single] == [name] * len(single)
+        few = random.Random(1).sample([case for case in single if case.hopeless], 2)
+        for case in few:
+            (here := tmp_path / "here").mkdir()
+            code, told, _, megabytes = command(case.words, here)
+            assert outcome_of(code, told, wrong=True) == "told", (case.words, code, told)
+            assert megabytes > 100
+            shutil.rmtree(here)
+
+
+def test_each_kill_of_a_run_counts() -> None:
+    outcomes = Outcomes("kills")
+    outcomes.add("kills", "harmless", 1.0, times=5)
+    outcomes.add("kills", "silent", 2.0, times=2)
+    assert list(outcomes.rows()) == [["kills", "kills", "7", "0", "5", "2", "0", "0", "2.00", ""]]
 
 
 def test_a_folder_is_whole_as_it_was_written(finished: Path, tmp_path: Path) -> None:

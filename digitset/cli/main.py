@@ -38,6 +38,7 @@ COMMANDS = {
 
 def main() -> None:
     """Exit code 0, 2 for a caller's mistake, 1 for training that cannot go on, 128 + n for a signal (Ctrl-C: 130)."""
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names and signs that the terminal or file cannot have
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd tags in pictures: what matters is an error
@@ -62,6 +63,14 @@ def main() -> None:
         _end(2, error)
     except TrainingError as error:
         _end(1, error)
+
+
+def _open_closed_streams() -> None:
+    """What is written to a stream that the caller has closed goes nowhere; no file gets its number instead."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: that of the stream
+            setattr(sys, name, os.fdopen(nowhere, "r" if name == "stdin" else "w"))
 
 
 @contextlib.contextmanager

@@ -117,6 +117,11 @@ def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...
     console.print(table)
 
 
+def evaluation_of(run_folder: RunFolder) -> str:
+    """The command that scores a run: its code is kept with it, and not executed unasked."""
+    return f"digitset evaluate {run_folder.path}{' --trust' if run_folder.own_files() else ''}"
+
+
 def print_run(run_folder: RunFolder) -> None:
     """What a run is, its scores and its curves."""
     run, machine, metrics = run_folder.run(), run_folder.machine(), run_folder.metrics()
@@ -145,10 +150,13 @@ def print_run(run_folder: RunFolder) -> None:
         values = [line[score] for line in metrics if line.get("split") == split]
         if values:
             ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
-            console.print(f"{split} {score:10}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
-    scores = run_folder.scores(version(load_task(run.task))) if run_folder.finished else None
+            console.print(f"{f'{split} {score}':16}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
+    task = load_task(run.task) if run_folder.finished else None
+    if metrics and run.curriculum and task and not task.single_image:
+        say(f"{'':16}sequences grow over {run.curriculum:.0%} of the steps: harder ones, with which train loss may rise")
+    scores = run_folder.scores(version(task)) if task else None
     if scores is None:
-        console.print(f"not evaluated yet: digitset evaluate {run_folder.path}", soft_wrap=True)
+        console.print(f"not evaluated yet: {evaluation_of(run_folder)}", soft_wrap=True)
     else:
         print_scores(scores)
 

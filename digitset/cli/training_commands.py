@@ -73,7 +73,7 @@ def options_of_parts() -> str:
 
 
 def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> None:
-    from digitset.cli.terminal import console
+    from digitset.cli.terminal import console, evaluation_of
     from digitset.training.loop import train
     from digitset.training.progress import Watch
 
@@ -89,8 +89,7 @@ def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> 
         console.print(f"stopped; go on with the same command and --resume ({folder})", soft_wrap=True)
         raise
     console.print(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s", soft_wrap=True)
-    trust = " --trust" if run_folder.own_files() else ""  # the code is kept with the run, and not executed unasked
-    console.print(f"next: digitset evaluate {folder}{trust}", soft_wrap=True)
+    console.print(f"next: {evaluation_of(run_folder)}", soft_wrap=True)
 
 
 def data(

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from digitset.bench.executors import Progress as BenchProgress
+from digitset.bench.executors import image_steps
 from digitset.data.digits import count
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
@@ -61,15 +62,16 @@ class GridWatch:
             console.print(line, highlight=False, soft_wrap=True)
 
     def _line(self, progress: BenchProgress) -> str:
-        total = sum(run.steps for run in progress.runs)
-        made = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
+        counted = [image_steps(run) for run in progress.runs]
+        total, under_way = sum(counted), sum(step for index, step in progress.steps.items() if counted[index])
+        made = sum(counted[index] for index in progress.done) + under_way
         began, before = self.clock.setdefault(progress.stage, (time.monotonic(), made))
         rate = (made - before) / max(1e-9, time.monotonic() - began)
         # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
         rest = total - made + progress.later
         left = f", about {_duration(rest / rate)} left" if rate > 0 and rest else ""
         left += " for all" * bool(left and progress.later)
-        part = made / total if total else 1.0
+        part = made / total if total else len(progress.done) / max(1, len(progress.runs))
         return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
 
 
@@ -153,7 +155,7 @@ def print_run(run_folder: RunFolder) -> None:
             console.print(f"{f'{split} {score}':16}{curve(values)}  {ends}", highlight=False, soft_wrap=True)
     task = load_task(run.task) if run_folder.finished else None
     if metrics and run.curriculum and task and not task.single_image:
-        say(f"{'':16}sequences grow over {run.curriculum:.0%} of the steps: harder ones, with which train loss may rise")
+        say(f"{'':16}sequences grow over {run.curriculum:.0%} of the steps: harder, so train loss may rise")
     scores = run_folder.scores(version(task)) if task else None
     if scores is None:
         console.print(f"not evaluated yet: {evaluation_of(run_folder)}", soft_wrap=True)

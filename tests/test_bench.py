@@ -268,6 +268,12 @@ def test_a_length_only_baseline_is_nothing_to_wait_for(capsys: pytest.CaptureFix
     assert third == "constant: 1 of 1 done, 100% of the steps"
 
 
+def test_quick_looks_at_shorter_sequences(tmp_path: Path, command: Command) -> None:
+    outcome = command("bench", "--quick", "--tasks", "sum", "--models", "constant", "--jobs", "1", "--out", tmp_path)
+    assert outcome.code == 0, outcome.errors
+    assert max(row.length for row in table(tmp_path, "lengths")) == 100
+
+
 def test_an_estimate_covers_what_comes_after_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"steps": 2, "images_per_step": 16, "sequences_per_step": 8}
     rates = (1e-3, 2e-3)

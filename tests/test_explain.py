@@ -13,7 +13,7 @@ from digitset.encoders.vit import Vit
 from digitset.errors import InputError
 from digitset.evaluation.calibration import central_interval
 from digitset.inference.explain import explain
-from digitset.inference.places import _rollout  # pyright: ignore[reportPrivateUsage]
+from digitset.inference.places import rollout
 from digitset.inference.predictor import Predictor
 from digitset.network import Experiment
 from digitset.run import Run
@@ -140,7 +140,7 @@ def test_rollout_goes_through_all_layers() -> None:
     """Attention that always takes the first token, twice: a quarter of the weight is left where it was."""
     first = torch.zeros(1, 2, 4, 4)
     first[..., 0] = 1
-    rolled = _rollout([first, first], torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]]))
+    rolled = rollout([first, first], torch.tensor([[[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]]]))
     torch.testing.assert_close(rolled, torch.tensor([[0.75, 0.0, 0.125, 0.125]]))
 
 

@@ -261,6 +261,25 @@ def test_no_estimate_is_negative(capsys: pytest.CaptureFixture[str]) -> None:
     assert second.startswith("cells: 2 of 3 done, 80% of the steps, about")
 
 
+def test_a_length_only_baseline_is_nothing_to_wait_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its steps are 25 times as many with --quick, and take no time: an estimate by them began at an hour."""
+    runs = [Run("sum", "constant", steps=500), Run("sum", "mlp", steps=20), Run("sum", "exact", steps=20)]
+    with GridWatch() as watch:
+        for done, steps in (set[int](), dict[int, int]()), ({1}, {0: 400}), ({1, 2}, {0: 400}):
+            watch.show(Progress("cells", runs, done, steps))
+        watch.show(Progress("constant", runs[:1], {0}))
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.startswith("cells: 1 of 3 done, 50% of the steps, about")
+    assert second == "cells: 2 of 3 done, 100% of the steps"
+    assert third == "constant: 1 of 1 done, 100% of the steps"
+
+
+def test_quick_looks_at_shorter_sequences(tmp_path: Path, command: Command) -> None:
+    outcome = command("bench", "--quick", "--tasks", "sum", "--models", "constant", "--jobs", "1", "--out", tmp_path)
+    assert outcome.code == 0, outcome.errors
+    assert max(row.length for row in table(tmp_path, "lengths")) == 100
+
+
 def test_an_estimate_covers_what_comes_after_the_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = {"steps": 2, "images_per_step": 16, "sequences_per_step": 8}
     rates = (1e-3, 2e-3)

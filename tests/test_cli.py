@@ -81,8 +81,11 @@ def test_evaluate_and_show(run_folder: Path, command: Callable[..., Outcome]) ->
     assert command("evaluate", run_folder).output == result.stdout
     assert (run_folder / "scores.json").stat().st_mtime_ns == kept, "test images are scored once"
     shown = command("show", run_folder).output
-    for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4"):
+    for words in ("model transformer", "step 4 of 4", "train loss", "published", "steps=4", "sequences grow over 90%"):
         assert words in shown
+    curves = [line for line in shown.splitlines() if line.startswith(("train ", "val "))]
+    assert len(curves) == 3
+    assert all(line[15] == " " != line[16] for line in curves), "one under another"
     shown = command("show", "sum").output
     for words in ("model exact", "step 9000 of 9000, finished", "none: a published model has no metrics"):
         assert words in shown

@@ -118,7 +118,9 @@ def test_commands_need_trust_in_a_process_that_does_not_know_the_file(
         outcome = command(*arguments)
         assert outcome.code == 2, arguments
         assert "add --trust" in outcome.errors
-    assert command("show", mine / "run").code == 0, "to say what a run is needs no code of it"
+    shown = command("show", mine / "run")
+    assert shown.code == 0, "to say what a run is needs no code of it"
+    assert f"not evaluated yet: digitset evaluate {mine / 'run'} --trust\n" in shown.output
     outcome = command("evaluate", mine / "run", "--trust")
     assert outcome.code == 0, outcome.errors
 

@@ -28,6 +28,7 @@ from digitset import registry
 from digitset.device import give_back_freed_memory, keep_freed_memory
 from digitset.errors import InputError, Stopped, TrainingError
 from digitset.files import write_whole
+from digitset.models import load_model
 from digitset.run import Run
 from digitset.run_folder import RunFolder
 
@@ -50,7 +51,7 @@ class Job(Generic[Made]):
 class Progress:
     """How far runs are: the runs, the indices of those that are done, the step of those under way by index.
 
-    `later`: the steps of the stages that come after this one.
+    `later`: the `image_steps` of the stages that come after this one.
     """
 
     stage: str
@@ -58,6 +59,11 @@ class Progress:
     done: set[int] = field(default_factory=set[int])
     steps: dict[int, int] = field(default_factory=dict[int, int])
     later: int = 0
+
+
+def image_steps(run: Run) -> int:
+    """The steps of a run in which images are encoded: none for a length-only baseline, whose steps take no time."""
+    return run.steps if load_model(run.model).uses_images else 0
 
 
 Watch = Callable[[Progress], None]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from digitset import registry
 from digitset.bench.compare import classifier_rule
-from digitset.bench.executors import Executor, Job, Watch, make_runs
+from digitset.bench.executors import Executor, Job, Watch, image_steps, make_runs
 from digitset.bench.grid import TRIAL_SEED, Grid, check_cells, chosen_rates
 from digitset.bench.tables import (
     CellRows,
@@ -96,7 +96,7 @@ def _bench(
     trials = [run for grid in grids for run in grid.trials()]
     _refuse_others(tables, candidates, trials, out, checksums)
     jobs = [Job(run, _folder(out, run), make_trial) for run in trials]
-    later = sum(run.steps for run in all_cells if run not in tables)
+    later = sum(image_steps(run) for run in all_cells if run not in tables)
     failures = _make_all(tables, "learning rates", jobs, executor, watch, trials, later)
     # A row with a trial that could not be made, or whose every rate diverges, is left out; the others go on.
     failed = {row_name(run) for run in trials if run not in tables}

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 
 from digitset.bench.executors import Progress as BenchProgress
+from digitset.bench.executors import image_steps
 from digitset.data.digits import count
 from digitset.data.mnist import Splits
 from digitset.errors import InputError
@@ -61,15 +62,16 @@ class GridWatch:
             say(line)
 
     def _line(self, progress: BenchProgress) -> str:
-        total = sum(run.steps for run in progress.runs)
-        steps = sum(progress.runs[index].steps for index in progress.done) + sum(progress.steps.values())
+        counted = [image_steps(run) for run in progress.runs]
+        total, under_way = sum(counted), sum(step for index, step in progress.steps.items() if counted[index])
+        steps = sum(counted[index] for index in progress.done) + under_way
         began, before = self.clock.setdefault(progress.stage, (time.monotonic(), steps))
         rate = (steps - before) / max(1e-9, time.monotonic() - began)
         # What goes on from a checkpoint has made fewer steps than it had when it was killed: then nothing is known yet.
         rest = total - steps + progress.later
         left = f", about {_duration(rest / rate)} left" if rate > 0 and rest else ""
         left += " for all" * bool(left and progress.later)
-        part = steps / total if total else 1.0
+        part = steps / total if total else len(progress.done) / max(1, len(progress.runs))
         return f"{progress.stage}: {len(progress.done)} of {len(progress.runs)} done, {part:.0%} of the steps{left}"
 
 
@@ -117,6 +119,11 @@ def print_table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...
     console.print(table)
 
 
+def evaluation_of(run_folder: RunFolder) -> str:
+    """The command that scores a run: its code is kept with it, and not executed unasked."""
+    return f"digitset evaluate {run_folder.path}{' --trust' if run_folder.own_files() else ''}"
+
+
 def print_run(run_folder: RunFolder) -> None:
     """What a run is, its scores and its curves."""
     run, machine, metrics = run_folder.run(), run_folder.machine(), run_folder.metrics()
@@ -145,10 +152,13 @@ def print_run(run_folder: RunFolder) -> None:
         values = [line[score] for line in metrics if line.get("split") == split]
         if values:
             ends = f"{values[0]:.4f} -> {values[-1]:.4f}"
-            say(f"{split} {score:10}{curve(values)}  {ends}")
-    scores = run_folder.scores(version(load_task(run.task))) if run_folder.finished else None
+            say(f"{f'{split} {score}':16}{curve(values)}  {ends}")
+    task = load_task(run.task) if run_folder.finished else None
+    if metrics and run.curriculum and task and not task.single_image:
+        say(f"{'':16}sequences grow over {run.curriculum:.0%} of the steps: harder, so train loss may rise")
+    scores = run_folder.scores(version(task)) if task else None
     if scores is None:
-        say(f"not evaluated yet: digitset evaluate {run_folder.path}")
+        say(f"not evaluated yet: {evaluation_of(run_folder)}")
     else:
         print_scores(scores)
 

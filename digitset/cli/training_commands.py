@@ -28,6 +28,8 @@ from digitset.run import Run
 if TYPE_CHECKING:
     from digitset.data.mnist import Splits
 
+LONGEST = {False: 1_000, True: 100}  # sequences of `bench`, and with --quick: longer ones took half of a quick cell
+
 
 def train(
     run: Annotated[Run, tyro.conf.arg(name="")],
@@ -73,7 +75,7 @@ def options_of_parts() -> str:
 
 
 def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> None:
-    from digitset.cli.terminal import say
+    from digitset.cli.terminal import evaluation_of, say
     from digitset.training.loop import train
     from digitset.training.progress import Watch
 
@@ -89,8 +91,7 @@ def _train_and_tell(run: Run, folder: Path, resume: bool, tensorboard: bool) -> 
         say(f"stopped; go on with the same command and --resume ({folder})")
         raise
     say(f"{folder}: trained for {run_folder.summary().train_seconds:.0f} s")
-    trust = " --trust" if run_folder.own_files() else ""  # the code is kept with the run, and not executed unasked
-    say(f"next: digitset evaluate {folder}{trust}")
+    say(f"next: {evaluation_of(run_folder)}")
 
 
 def data(
@@ -252,7 +253,7 @@ def bench(
     cluster: Annotated[str | None, tyro.conf.arg(metavar="ADDRESS")] = None,
     cpus: int = 1,
     gpus: float = 0.0,
-    longest: int = 1_000,
+    longest: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
 ) -> None:
     """Train a grid of tasks, models, encoders and seeds; write its tables, tests and page.
 
@@ -271,7 +272,7 @@ def bench(
         cluster: Address of a Ray cluster to make the cells on, or "local" for one of this machine. Needs digitset[ray].
         cpus: Cores of a cell there.
         gpus: GPUs of a cell there.
-        longest: The longest sequences of the table of accuracy by length; cells that are made already keep theirs.
+        longest: The longest sequences of accuracy by length; 1,000, or 100 with --quick. Made cells keep theirs.
     """
     from digitset.bench.executors import choose_executor
     from digitset.bench.grid import described, expect_baseline
@@ -282,7 +283,7 @@ def bench(
     _tell_of_data([run for each in grids for run in each.cells()])
     baseline = None if baseline is None else expect_baseline(grids, baseline)
     with _goes_on(), choose_executor(cluster, jobs, cpus, gpus) as executor, GridWatch() as watch:
-        failures = run_benchmark(grids, out, executor, watch.show, longest)
+        failures = run_benchmark(grids, out, executor, watch.show, LONGEST[quick] if longest is None else longest)
     print_verdicts(out, baseline)
     if failures:
         raise TrainingError(f"{len(failures)} runs could not be made: {'; '.join(failures)}")

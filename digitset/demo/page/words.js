@@ -1,7 +1,15 @@
 // All that the page says, apart from its labels.
 
 // Models and encoders whose file has another name.
-const NAMES = { cnn: "CNN", deepsets: "Deep Sets", gru: "GRU", lenet: "LeNet", mlp: "Fully connected", vit: "ViT" };
+const NAMES = {
+  cnn: "CNN",
+  deepsets: "Deep Sets",
+  gru: "GRU",
+  lenet: "LeNet",
+  mlp: "Fully connected",
+  unpadded: "unpadded CNN",
+  vit: "ViT",
+};
 
 export const capital = (text) => text.replace(/^./, (first) => first.toUpperCase());
 

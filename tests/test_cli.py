@@ -105,7 +105,7 @@ def test_output_of_few_characters_does_not_fail(run_folder: Path, encoding: str)
     shown = subprocess.run(command, capture_output=True, env=environment, check=False)
     shutil.rmtree(named)
     assert shown.returncode == 0, shown.stderr
-    (curve,) = re.findall(r"train loss +(\S+)", shown.stdout.decode(encoding))
+    (curve,) = re.findall(r"^train loss +(\S+)", shown.stdout.decode(encoding), re.MULTILINE)
     assert set(curve) <= set("_.-~=+*#")
 
 

@@ -24,7 +24,7 @@ def affine(images: UInt8[Tensor, "N 28 28"], strength: float, generator: torch.G
 
 def _places(theta: Float[Tensor, "N 2 3"]) -> Float[Tensor, "N 28 28 2"]:
     """Where each pixel comes from, as x and y in -1..1. torch's `affine_grid` takes three times as long."""
-    centre = (2 * torch.arange(28, device=theta.device)[:, None] + 1) / 28 - 1
+    centre = (2 * torch.arange(28, dtype=theta.dtype, device=theta.device)[:, None] + 1) / 28 - 1
     across, down, shift = theta[:, None].unbind(dim=-1)
     return (across * centre + shift)[:, None] + (down * centre)[:, :, None]
 

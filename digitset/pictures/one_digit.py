@@ -85,8 +85,12 @@ def expect_one_digit(looks: Looks, name: str, advice: str = CUT) -> None:
 
 
 def may_be_several(images: UInt8[np.ndarray, "n 28 28"]) -> list[bool]:
-    """Whether each of some marks may be digits that touch: what is refused as something else may not."""
-    return [not each.refused or each.like == "several digits" for each in look(list(images))]
+    """Whether each of some marks may be digits that touch: what is almost certainly something else may not."""
+    if not len(images):
+        return []
+    probabilities = _probabilities(images)
+    digits = probabilities[:, 0] + probabilities[:, KINDS.index("several digits")]
+    return (digits >= LEAST).tolist()
 
 
 def look_at_marks(
@@ -114,11 +118,16 @@ def look_at_marks(
 
 @plain_torch()
 @torch.inference_mode()
+def _probabilities(images: UInt8[np.ndarray, "n 28 28"]) -> Float[Tensor, "n K"]:
+    """Of each of `KINDS`."""
+    return network()(torch.from_numpy(images)).softmax(dim=1)
+
+
 def look(images: Sequence[UInt8[np.ndarray, "28 28"]]) -> list[Looks]:
     """What each of some images looks like: white ink (255) on black (0), as `normalize` makes them."""
     if not images:
         return []
-    probabilities = network()(torch.from_numpy(np.stack(images))).softmax(dim=1)
+    probabilities = _probabilities(np.stack(images))
     others = 1 + probabilities[:, 1:].argmax(dim=1)
     return [
         Looks(float(each[0]), KINDS[0 if each[0] >= 0.5 else int(other)])

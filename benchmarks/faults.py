@@ -326,7 +326,8 @@ def command(words: list[str], folder: Path) -> tuple[int, str, float, int]:
     while not done:
         done, status, usage = os.wait4(child, os.WNOHANG)
         if not done and time.monotonic() - began > WAIT:
-            os.killpg(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has not begun, and is no group yet
+                os.killpg(child, signal.SIGKILL)
         time.sleep(0.005)
     said = told.read_text(errors="replace")
     told.unlink()

@@ -57,6 +57,7 @@ def process_of(*arguments: str | Path) -> list[str]:
 def run(*arguments: str | Path, code: int = 0) -> str:
     result = subprocess.run(process_of(*arguments), capture_output=True, text=True, check=False)
     assert result.returncode == code, result.stderr
+    assert "leaked" not in result.stderr  # as nanobind says at the end of a process whose objects were frozen
     return result.stdout + result.stderr
 
 
@@ -319,12 +320,6 @@ def _stopped_by_ctrl_c(begun: Path) -> None:
         executor.submit(_without_a_handler, Run("sum"), begun)
         wait_for(begun.exists)
         raise KeyboardInterrupt
-
-
-def test_the_end_of_a_benchmark_looks_through_no_objects() -> None:
-    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1_000))\n"
-    code += "from digitset.bench.executors import processes\nwith processes(1): pass"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "True\n"
 
 
 def test_ctrl_c_also_ends_a_cell_that_is_not_in_its_steps(tmp_path: Path) -> None:

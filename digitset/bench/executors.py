@@ -4,9 +4,7 @@ Both are a context whose value has `submit(function, run, folder, *arguments)`, 
 function returns, as in `concurrent.futures`. `make_runs` hands them runs and watches them.
 """
 
-import atexit
 import contextlib
-import gc
 import logging
 import math
 import multiprocessing
@@ -119,7 +117,6 @@ def processes(jobs: int) -> Iterator[Executor]:
     if not 1 <= jobs <= MOST_JOBS:
         raise InputError(f"--jobs: expected 1 to {MOST_JOBS:,}, got {jobs}")
     threads = max(1, torch.get_num_threads() // jobs)
-    _end_soon()
     pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,))
     try:
         yield _Processes(pool)
@@ -131,14 +128,6 @@ def processes(jobs: int) -> Iterator[Executor]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_soon() -> None:
-    """Spares this process what Python does at its end: to look through all objects takes .4 s beside torch.
-
-    Who is asked to stop waits for that in a worker and then in its parent.
-    """
-    atexit.register(gc.freeze)
 
 
 class _Processes:
@@ -301,7 +290,6 @@ def _begin(threads: int) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     torch.set_num_threads(threads)
     keep_freed_memory()
-    _end_soon()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -65,10 +65,7 @@ def compare(runs: list[Run], out: Path, executor: Executor, watch: Watch) -> dic
     splits = load_data(runs[0].data, runs[0].transpose)
     experiments = [Experiment.of(run) for run in runs]
     folders = [RunFolder(out / "runs" / experiment.run.name) for experiment in experiments]
-    # The longest first, so that a core is not idle at the end for as long as such a run takes. Of as many images, more
-    # steps take longer.
-    pairs = zip(experiments, folders, strict=True)
-    queue = sorted(pairs, key=lambda pair: (pair[0].run.steps * pair[0].run.images_per_step, pair[0].run.steps))[::-1]
+    queue = sorted(zip(experiments, folders, strict=True), key=_images_and_steps, reverse=True)
     done = {
         index
         for index, (experiment, folder) in enumerate(queue)
@@ -90,6 +87,12 @@ def compare(runs: list[Run], out: Path, executor: Executor, watch: Watch) -> dic
         results = [row for rows in tables.values() for each in rows for row in each.rows()]
         write_csv(out / "results.csv", results, ResultRow)
     return tables
+
+
+def _images_and_steps(pair: tuple[Experiment, RunFolder]) -> tuple[int, int]:
+    """What the longest run has most of: with these first, a core is not idle at the end for as long as one takes."""
+    run = pair[0].run
+    return run.steps * run.images_per_step, run.steps
 
 
 def make(run: Run, folder: Path) -> None:
